@@ -1,0 +1,1 @@
+//! An emulator of REST HSMs on loopback.
