@@ -1,0 +1,112 @@
+//! What an HSM must be able to do for the model, and the dialects that do it.
+//!
+//! The docs of [`Backend`] are the contract: every dialect is tested against them. A dialect owns its vendor's words,
+//! its JSON and its one table from vendor errors to `CKR_*` codes; above this line nobody knows which vendor answers.
+
+use std::sync::Arc;
+
+use zeroize::Zeroizing;
+
+use crate::config;
+use crate::error::Result;
+use crate::observe::log::Log;
+use crate::transport::Deadline;
+
+pub mod securosys;
+pub mod types;
+
+pub use types::{
+    DecryptRequest, DecryptScheme, EncryptRequest, EncryptScheme, Encrypted, Firmware, KeyInfo, KeyKind, KeyName,
+    Outcome, Protection, SignInput, SignRequest, SignScheme, TaskId, Usage,
+};
+
+/// One HSM service with one set of credentials: what stands behind a token.
+///
+/// * Methods may be called from any number of threads at once; no lock is held while a request is under way.
+/// * Every method that talks takes the deadline of the whole C call and ends by it.
+/// * Errors carry the code of the standard for the *use* at hand (a key that is gone is `CKR_KEY_HANDLE_INVALID` when it
+///   signs); the C edge maps it to what the C function may return. The vendor's own code is in the context.
+/// * Nothing logs or returns a secret, or data of the caller.
+pub trait Backend: Send + Sync {
+    /// `CK_TOKEN_INFO.manufacturerID`, at most 32 bytes.
+    fn manufacturer(&self) -> &'static str;
+
+    /// `CK_TOKEN_INFO.model`, at most 16 bytes.
+    fn model(&self) -> &'static str;
+
+    /// The version that the service named, if it was asked before: no request is made.
+    fn firmware(&self) -> Option<Firmware>;
+
+    /// Whether a credential is left for `C_Login` to bring (`CKF_LOGIN_REQUIRED`).
+    fn login_required(&self) -> bool;
+
+    /// Whether the credentials at hand allow a listing of keys.
+    fn may_list(&self) -> bool;
+
+    /// Takes the PIN as the credential that is marked `"pin"` and proves it with a cheap call. Where none is marked the
+    /// PIN is ignored and the credentials at hand are proven.
+    ///
+    /// # Errors
+    /// `CKR_PIN_INCORRECT` when the service refuses the credential, or when it cannot be one; then nothing is kept.
+    /// `CKR_DEVICE_ERROR` when the service does not answer.
+    fn login(&self, pin: &[u8], deadline: Deadline) -> Result<()>;
+
+    /// Forgets and zeroises what `login` brought. Cannot fail and makes no request that is waited for.
+    fn logout(&self);
+
+    /// The names of all keys, in the order of the service, hidden ones included.
+    fn list(&self, deadline: Deadline) -> Result<Vec<KeyName>>;
+
+    /// What the service tells of each key, in the order of `names`; `None` for a key that does not exist. A key whose
+    /// attributes are behind a password is [`KeyKind::Locked`]. One unreadable key does not spoil the others.
+    fn describe(&self, names: &[KeyName], deadline: Deadline) -> Vec<Result<Option<KeyInfo>>>;
+
+    /// The certificate (X.509 DER) that the service keeps beside each key, in the order of `names`; `None` where there is
+    /// none.
+    fn certificates(&self, names: &[KeyName], deadline: Deadline) -> Vec<Result<Option<Vec<u8>>>>;
+
+    /// What `sign` wants for `scheme`; `None` where the service cannot do it.
+    fn sign_input(&self, scheme: SignScheme) -> Option<SignInput>;
+
+    /// A signature in the form of PKCS#11: RSA as long as the modulus, ECDSA as r‖s, EdDSA as RFC 8032 has it.
+    ///
+    /// # Errors
+    /// `CKR_PIN_INCORRECT` for a wrong key password, `CKR_USER_NOT_LOGGED_IN` for a refused credential,
+    /// `CKR_KEY_HANDLE_INVALID` for a key that is gone, and the codes of the dialect's table.
+    fn sign(&self, request: &SignRequest<'_>, deadline: Deadline) -> Result<Outcome<Vec<u8>>>;
+
+    /// Whether the service decrypts with `scheme` (its parameters aside).
+    fn can_decrypt(&self, scheme: &DecryptScheme<'_>) -> bool;
+
+    /// The plaintext; padding of RSA is removed, padding of block modes is not.
+    fn decrypt(
+        &self,
+        request: &DecryptRequest<'_>,
+        deadline: Deadline,
+    ) -> Result<Outcome<Zeroizing<Vec<u8>>>>;
+
+    /// Whether the service encrypts with `scheme` (its parameters aside).
+    fn can_encrypt(&self, scheme: &EncryptScheme<'_>) -> bool;
+
+    /// The ciphertext, with the IV that the service chose.
+    fn encrypt(&self, request: &EncryptRequest<'_>, deadline: Deadline) -> Result<Encrypted>;
+
+    /// The most bytes that one request to decrypt, encrypt or sign takes.
+    fn payload_limit(&self) -> usize;
+
+    /// Fills `buffer` with random bytes of the HSM.
+    fn random(&self, buffer: &mut [u8], deadline: Deadline) -> Result<()>;
+
+    /// Closes idle connections and lets no new one be made. Calls under way end by their deadline.
+    fn close(&self);
+}
+
+/// The back end of a slot. Reads files that the configuration names (authorities, secrets), makes no request.
+///
+/// # Errors
+/// Where such a file cannot be read or is not what it should be; the slot then has no token.
+pub fn open(token: &config::Token, log: &Log) -> Result<Arc<dyn Backend>> {
+    match token.backend {
+        config::Backend::Securosys => Ok(Arc::new(securosys::Securosys::open(token, log)?)),
+    }
+}

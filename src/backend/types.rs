@@ -1,0 +1,233 @@
+//! The words that the model and the dialects share.
+
+use std::fmt;
+use std::sync::Arc;
+
+use secrecy::SecretString;
+
+use crate::crypto::digest::Hash;
+use crate::crypto::public_key::PublicKey;
+
+/// The name of a key at the HSM, as the HSM spells it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct KeyName(Arc<str>);
+
+impl KeyName {
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<&str> for KeyName {
+    fn from(name: &str) -> Self {
+        Self(name.into())
+    }
+}
+
+impl From<String> for KeyName {
+    fn from(name: String) -> Self {
+        Self(name.into())
+    }
+}
+
+impl fmt::Display for KeyName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What an HSM tells of one key.
+#[derive(Clone, Debug, PartialEq)]
+pub struct KeyInfo {
+    /// The id that the HSM keeps beside the name, decoded; `None` where it keeps none.
+    pub id: Option<Vec<u8>>,
+    /// What it is.
+    pub kind: KeyKind,
+    /// What it may be used for.
+    pub usage: Usage,
+    /// What protects it.
+    pub protection: Protection,
+    /// Whether a use waits for people to approve it.
+    pub approval: bool,
+}
+
+/// What stands behind a name.
+#[derive(Clone, Debug, PartialEq)]
+pub enum KeyKind {
+    /// A private key with its public key.
+    Pair(PublicKey),
+    /// A public key or a certificate without a private key.
+    Public(PublicKey),
+    /// An AES key of 16, 24 or 32 bytes; `None` where the HSM does not say.
+    Aes(Option<usize>),
+    /// A key whose attributes are behind its password.
+    Locked,
+    /// A key of a type that this module does not serve, in the vendor's words.
+    Other(String),
+}
+
+/// The uses that the HSM allows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// `CKA_SIGN`, and `CKA_VERIFY` of the public half.
+    pub sign: bool,
+    /// `CKA_DECRYPT`, and `CKA_ENCRYPT` of the public half or of a secret key.
+    pub decrypt: bool,
+    /// `CKA_UNWRAP`, and `CKA_WRAP` of the public half or of a secret key.
+    pub unwrap: bool,
+    /// `CKA_DERIVE`.
+    pub derive: bool,
+}
+
+/// The attributes of the same names in PKCS#11 3.2 section 4.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct Protection {
+    pub sensitive: bool,
+    pub always_sensitive: bool,
+    pub extractable: bool,
+    pub never_extractable: bool,
+    pub modifiable: bool,
+    pub copyable: bool,
+    pub destroyable: bool,
+    /// Whether the HSM made the key itself (`CKA_LOCAL`).
+    pub local: bool,
+}
+
+/// A version in two numbers, as `CK_VERSION` takes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct Firmware {
+    pub major: u8,
+    pub minor: u8,
+}
+
+/// What a request that may need approval came to.
+#[derive(Debug)]
+pub enum Outcome<T> {
+    /// The answer.
+    Done(T),
+    /// The HSM waits for approvals.
+    Pending(TaskId),
+}
+
+/// The vendor's name for a request that waits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TaskId(pub String);
+
+/// How a signature is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SignScheme {
+    /// RSASSA-PKCS1-v1_5 over a digest, or with `None` over any bytes up to the modulus less 11, padded as they are.
+    RsaPkcs1(Option<Hash>),
+    /// RSASSA-PSS with this hash, MGF1 with the same, a salt as long as the hash.
+    RsaPss(Hash),
+    /// ECDSA over a digest not longer than the order.
+    Ecdsa {
+        /// Bytes of the order: r and s have this length each.
+        width: usize,
+    },
+    /// Ed25519 over the message.
+    EdDsa,
+}
+
+/// What the service wants to sign.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SignInput {
+    /// The digest (or, for unhashed schemes, the bytes) made here.
+    Digest,
+    /// The message: the service hashes.
+    Message {
+        /// This hash has to be the service's; `None` for schemes that hash on their own (EdDSA).
+        hash: Option<Hash>,
+        /// The longest message in bytes.
+        limit: usize,
+    },
+}
+
+/// A signature to be made.
+#[derive(Clone, Copy)]
+pub struct SignRequest<'a> {
+    /// The key.
+    pub key: &'a KeyName,
+    /// Its password, if it has one.
+    pub password: Option<&'a SecretString>,
+    /// How.
+    pub scheme: SignScheme,
+    /// What [`SignInput`] asked for.
+    pub payload: &'a [u8],
+    /// Whether the key waits for approvals.
+    pub approval: bool,
+}
+
+/// How a ciphertext is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum DecryptScheme<'a> {
+    /// RSAES-PKCS1-v1_5.
+    RsaPkcs1,
+    /// RSAES-OAEP with this hash, MGF1 with the same, an empty label.
+    RsaOaep(Hash),
+    /// Whole blocks.
+    AesEcb,
+    /// Whole blocks, unpadded.
+    AesCbc { iv: &'a [u8] },
+    /// The 16-byte counter block.
+    AesCtr { counter: &'a [u8] },
+    /// The ciphertext ends with the tag.
+    AesGcm {
+        iv: &'a [u8],
+        aad: &'a [u8],
+        tag_bits: usize,
+    },
+}
+
+/// A ciphertext to be opened.
+#[derive(Clone, Copy)]
+pub struct DecryptRequest<'a> {
+    /// The key.
+    pub key: &'a KeyName,
+    /// Its password, if it has one.
+    pub password: Option<&'a SecretString>,
+    /// How.
+    pub scheme: DecryptScheme<'a>,
+    /// The ciphertext.
+    pub ciphertext: &'a [u8],
+    /// Whether the key waits for approvals.
+    pub approval: bool,
+}
+
+/// How a plaintext is sealed; an IV is the service's to choose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum EncryptScheme<'a> {
+    /// Whole blocks.
+    AesEcb,
+    /// With a fresh 12-byte IV.
+    AesGcm { aad: &'a [u8], tag_bits: usize },
+}
+
+/// A plaintext to be sealed.
+#[derive(Clone, Copy)]
+pub struct EncryptRequest<'a> {
+    /// The key.
+    pub key: &'a KeyName,
+    /// Its password, if it has one.
+    pub password: Option<&'a SecretString>,
+    /// How.
+    pub scheme: EncryptScheme<'a>,
+    /// The plaintext.
+    pub plaintext: &'a [u8],
+}
+
+/// A sealed plaintext.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Encrypted {
+    /// The ciphertext without the tag.
+    pub ciphertext: Vec<u8>,
+    /// The IV that the service chose; empty where the scheme has none.
+    pub iv: Vec<u8>,
+    /// The authentication tag; empty where the scheme has none.
+    pub tag: Vec<u8>,
+}

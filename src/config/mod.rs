@@ -1,0 +1,209 @@
+//! The configuration: TOML and environment in, a [`Config`] that is valid by construction out.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// The whole configuration. No file means no slots.
+#[derive(Debug, Default)]
+pub struct Config {
+    /// The log.
+    pub log: Log,
+    /// The slots in the order of the file, each with its id. One bad slot does not spoil the others.
+    pub slots: Vec<Slot>,
+}
+
+/// Where the log goes and how much of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Log {
+    /// The finest level that is written.
+    pub level: Level,
+    /// The sink.
+    pub target: LogTarget,
+}
+
+/// How fine the log is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// Nothing.
+    Off,
+    /// What failed.
+    Error,
+    /// What was odd, and what the caller should mend.
+    #[default]
+    Warn,
+    /// One line for each log-in, listing and change.
+    Info,
+    /// One line for each request.
+    Debug,
+    /// One line for each C call.
+    Trace,
+}
+
+/// The sink of the log.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum LogTarget {
+    /// Nowhere: a library has no business on its host's terminal unless asked.
+    #[default]
+    None,
+    /// Standard error of the host.
+    Stderr,
+    /// A file, appended to, made with mode 0600.
+    File(PathBuf),
+}
+
+/// A slot: usable, or named with the reason why it has no token.
+#[derive(Debug)]
+pub struct Slot {
+    /// The `CK_SLOT_ID`.
+    pub id: u64,
+    /// What the slot is, or why it is nothing.
+    pub token: Result<Token, Problem>,
+}
+
+/// What one slot's token is and how to reach it.
+#[derive(Debug)]
+pub struct Token {
+    /// `CK_TOKEN_INFO.label`: 1 to 32 bytes of UTF-8, unique among the slots.
+    pub label: String,
+    /// The dialect.
+    pub backend: Backend,
+    /// The members of the HSM service: groups in order of preference, members of a group as equals. Never empty.
+    pub members: Vec<Vec<Url>>,
+    /// The credentials.
+    pub auth: Auth,
+    /// TLS.
+    pub tls: Tls,
+    /// How long things may take.
+    pub timeouts: Timeouts,
+    /// The connection pool of each member.
+    pub pool: Pool,
+    /// How keys are listed and kept.
+    pub catalog: Catalog,
+    /// PEM or DER files, or directories of them, with certificates of keys in this slot.
+    pub certificates: Vec<PathBuf>,
+    /// What the HSM will not tell of single keys.
+    pub keys: Vec<Key>,
+    /// Mechanisms to offer, `CKM_*` names; `None`: all that the back end can do.
+    pub mechanisms: Option<Vec<String>>,
+    /// How `CKA_EC_POINT` of Edwards keys is encoded.
+    pub edwards_point: EdwardsPoint,
+}
+
+/// The dialect that a slot speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Backend {
+    /// Securosys TSB.
+    Securosys,
+}
+
+/// Scheme, host, port and base path of one member.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Url {
+    /// Whether TLS is spoken.
+    pub tls: bool,
+    /// Name or address, without brackets.
+    pub host: String,
+    /// Port, 1 to 65535.
+    pub port: u16,
+    /// Base path: empty, or begins with `/` and does not end with one.
+    pub path: String,
+}
+
+/// The credentials of one slot, each of them optional.
+#[derive(Debug, Default)]
+pub struct Auth {
+    /// `Authorization: Bearer …`.
+    pub bearer: Option<Secret>,
+    /// API keys by role.
+    pub api_key: ApiKeys,
+}
+
+/// One API key a role (Securosys TSB reference section 1.3).
+#[derive(Debug, Default)]
+pub struct ApiKeys {
+    /// Protects the list of keys and their attributes.
+    pub key_management: Option<Secret>,
+    /// Protects the use of keys.
+    pub key_operation: Option<Secret>,
+    /// Protects version and licence.
+    pub service: Option<Secret>,
+}
+
+/// TLS towards the members of one slot.
+#[derive(Clone, Debug, Default)]
+pub struct Tls {
+    /// PEM file, or directory of PEM files, with the authorities to trust; `None`: those of the platform.
+    pub ca: Option<PathBuf>,
+    /// The name that the server's certificate must have, if it is not the host of the URL.
+    pub server_name: Option<String>,
+}
+
+/// How long things may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// From the first SYN to the end of the TLS handshake.
+    pub connect: Duration,
+    /// A whole C call, with all that it needs.
+    pub call: Duration,
+}
+
+/// The connection pool of one member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pool {
+    /// Connections at the same time, idle ones included.
+    pub max: usize,
+    /// How long an idle connection is kept.
+    pub idle: Duration,
+}
+
+/// How keys are listed and kept.
+#[derive(Clone, Debug)]
+pub struct Catalog {
+    /// How long a listing is believed.
+    pub refresh: Duration,
+    /// How many keys' attributes are kept.
+    pub capacity: usize,
+    /// How many attribute requests are in flight at once.
+    pub width: usize,
+    /// Names not to show: exact, or with `*` for any run of characters.
+    pub hide: Vec<String>,
+    /// Where public attributes are kept between processes, mode 0600; `None`: nowhere.
+    pub cache: Option<PathBuf>,
+}
+
+/// What the HSM will not tell of one key, from `[[slot.key]]`.
+#[derive(Clone, Debug)]
+pub struct Key {
+    /// The name at the HSM.
+    pub label: String,
+    /// `CKA_ID` instead of the default one.
+    pub id: Option<Vec<u8>>,
+    /// SubjectPublicKeyInfo, DER.
+    pub public_key: Option<Vec<u8>>,
+    /// X.509 certificate, DER.
+    pub certificate: Option<Vec<u8>>,
+    /// The type, where no public key says it.
+    pub key_type: Option<KeyType>,
+    /// Whether each use needs the key's password (`CKA_ALWAYS_AUTHENTICATE`).
+    pub password: bool,
+}
+
+/// The type of a key without a public key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyType {
+    /// AES of 128, 192 or 256 bits.
+    Aes {
+        /// 16, 24 or 32.
+        bytes: usize,
+    },
+}
+
+/// How `CKA_EC_POINT` of Edwards keys is encoded: the standard and some applications differ.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum EdwardsPoint {
+    /// The bytes of RFC 8032, as PKCS#11 3.1 and later say.
+    #[default]
+    Raw,
+    /// The same in a DER OCTET STRING, as older applications expect.
+    OctetString,
+}

@@ -1,0 +1,185 @@
+//! Requests over kept-alive connections, without a word of PKCS#11.
+//!
+//! A [`Cluster`] is what a back end holds: the members of one HSM service, each with a pool of *lanes*. A lane is one
+//! kept-alive HTTP/1.1 connection with a blocking socket of our own. A call checks a lane out, writes one request with
+//! one send, reads the answer and puts the lane back: no thread, no runtime, no hop.
+
+use std::fmt;
+use std::time::{Duration, Instant};
+
+/// The HTTP methods that the dialects use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// `DELETE`
+    Delete,
+    /// `GET`
+    Get,
+    /// `POST`
+    Post,
+}
+
+/// What may be done with a request whose fate is not known. The back end decides it for each call and key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// Harmless twice: reads, and signatures that burn no state.
+    Repeatable,
+    /// Changes something: sent again only if it provably was not sent.
+    OnceOnly,
+    /// Carries a password, and some HSMs zeroise after three wrong ones: on a fresh or proven connection, once.
+    NeverTwice,
+}
+
+/// The instant at which a whole C call gives up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Deadline(Instant);
+
+impl Deadline {
+    /// `timeout` from now.
+    pub fn after(timeout: Duration) -> Self {
+        Self(Instant::now() + timeout)
+    }
+
+    /// What is left; `None` when it has passed.
+    pub fn remaining(self) -> Option<Duration> {
+        self.0
+            .checked_duration_since(Instant::now())
+            .filter(|left| !left.is_zero())
+    }
+}
+
+/// One request. `path` begins with `/` and is put behind the member's base path.
+#[derive(Clone, Copy)]
+pub struct Request<'a> {
+    /// The method.
+    pub method: Method,
+    /// Path and query, percent-encoded.
+    pub path: &'a str,
+    /// Header lines besides those that the lane writes itself (`Host`, `Content-Length`, `Connection`).
+    pub headers: &'a Headers,
+    /// The body; `None` sends neither body nor `Content-Length` (a `POST` should have one).
+    pub body: Option<&'a [u8]>,
+    /// What may be done when the answer does not come.
+    pub class: Class,
+}
+
+/// Header lines of one request, as bytes ready for the wire. They may hold a credential: zeroised when dropped.
+#[derive(Clone, Default)]
+pub struct Headers(zeroize::Zeroizing<Vec<u8>>);
+
+impl Headers {
+    /// Adds one line.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Header`] when `value` has a byte that would end the line or that HTTP forbids (RFC 9110 5.5).
+    pub fn add(&mut self, name: &'static str, value: &str) -> Result<(), Error> {
+        let forbidden = |byte: u8| byte != b'\t' && !(b' '..=b'~').contains(&byte);
+        if value.bytes().any(forbidden) {
+            return Err(Error::unsent(
+                ErrorKind::Header,
+                format!("the value of {name} has a byte that no header may carry"),
+            ));
+        }
+        for part in [name, ": ", value, "\r\n"] {
+            self.0.extend_from_slice(part.as_bytes());
+        }
+        Ok(())
+    }
+
+    /// The lines, each ended by CR LF.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Headers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Headers({} bytes)", self.0.len())
+    }
+}
+
+/// An answer, whatever its status. The body may hold plaintext: zeroised when dropped.
+pub struct Response {
+    /// The status code, 200 to 599; interim 1xx answers are read over.
+    pub status: u16,
+    /// `Retry-After`, if it was there in seconds.
+    pub retry_after: Option<Duration>,
+    /// The whole body, de-chunked.
+    pub body: zeroize::Zeroizing<Vec<u8>>,
+}
+
+impl Response {
+    /// Whether the status is 2xx.
+    pub fn is_success(&self) -> bool {
+        (200..300).contains(&self.status)
+    }
+}
+
+impl fmt::Debug for Response {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Response({}, {} bytes)", self.status, self.body.len())
+    }
+}
+
+/// What kept a request from its answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// The connection ended before the answer was whole.
+    Broken,
+    /// The pool is shut: the module was finalised.
+    Closed,
+    /// No connection could be made.
+    Connect,
+    /// A header value that HTTP forbids.
+    Header,
+    /// What came back is not HTTP/1.1 as RFC 9112 has it.
+    Malformed,
+    /// The name of the host has no address.
+    Name,
+    /// All lanes are taken and none came free in time.
+    PoolExhausted,
+    /// The deadline passed.
+    Timeout,
+    /// TLS refused: certificate, name, version or alert.
+    Tls,
+    /// The head or the body is larger than the limits.
+    TooLarge,
+}
+
+/// A request without an answer. An answer of any status is a [`Response`].
+#[derive(Debug)]
+pub struct Error {
+    /// What happened.
+    pub kind: ErrorKind,
+    /// Whether the server may have got the request.
+    pub sent: bool,
+    /// Member, phase and reason, for the log.
+    pub context: String,
+}
+
+impl Error {
+    /// A failure before the first byte of the request left.
+    pub fn unsent(kind: ErrorKind, context: impl Into<String>) -> Self {
+        Self {
+            kind,
+            sent: false,
+            context: context.into(),
+        }
+    }
+
+    /// A failure after the request, or a part of it, left.
+    pub fn sent(kind: ErrorKind, context: impl Into<String>) -> Self {
+        Self {
+            kind,
+            sent: true,
+            context: context.into(),
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.context)
+    }
+}
+
+impl std::error::Error for Error {}
