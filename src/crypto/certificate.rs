@@ -184,3 +184,176 @@ impl fmt::Debug for Certificate {
         write!(f, "Certificate({} bytes)", self.der.len())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use x509_cert::der::{Decode, Encode};
+
+    use super::super::testing::{Noise, hex};
+    use super::super::tlv;
+    use super::*;
+
+    /// `openssl req -x509 -new -key ca.key -subj "/C=CH/O=Example/CN=Example Root" -days 20000 -set_serial 0x7f01
+    /// -addext basicConstraints=critical,CA:TRUE -addext subjectKeyIdentifier=hash`, and below it a certificate of
+    /// version 1 with a negative number: `openssl x509 -req -set_serial -5 -days 365` for an Ed25519 key.
+    const BUNDLE: &str = "
+subject=C = CH, O = Example, CN = Example Root
+-----BEGIN CERTIFICATE-----
+MIIBsTCCAVegAwIBAgICfwEwCgYIKoZIzj0EAwIwNjELMAkGA1UEBhMCQ0gxEDAO
+BgNVBAoMB0V4YW1wbGUxFTATBgNVBAMMDEV4YW1wbGUgUm9vdDAgFw0yNjExMjMw
+MzA0MzFaGA8yMDgxMDgyNjAzMDQzMVowNjELMAkGA1UEBhMCQ0gxEDAOBgNVBAoM
+B0V4YW1wbGUxFTATBgNVBAMMDEV4YW1wbGUgUm9vdDBZMBMGByqGSM49AgEGCCqG
+SM49AwEHA0IABJEVhyOai4rCDTTmY+9kG55VDSDjPJbd84cenZY7YDW49zPTovhu
+RRaCbONQrI22RU32WodJg11+G2BK46OoKOKjUzBRMB8GA1UdIwQYMBaAFM9Ldkp8
+crEgzXcrTsfGDv5tDQ8zMA8GA1UdEwEB/wQFMAMBAf8wHQYDVR0OBBYEFM9Ldkp8
+crEgzXcrTsfGDv5tDQ8zMAoGCCqGSM49BAMCA0gAMEUCIQDl0fyhdfnH6evYzeQh
+Dg62/cE5ZR24DDgD3/cMxPM4LAIgQG/ZrjKD1yMGGra8Z3C4iA1VZ6qJtnjwnzPz
+YaBjP2w=
+-----END CERTIFICATE-----
+-----BEGIN CERTIFICATE-----
+MIIBBjCBrAIB+zAKBggqhkjOPQQDAjA2MQswCQYDVQQGEwJDSDEQMA4GA1UECgwH
+RXhhbXBsZTEVMBMGA1UEAwwMRXhhbXBsZSBSb290MB4XDTI2MTEyMzAzMDQzMVoX
+DTI3MTEyMzAzMDQzMVowFzEVMBMGA1UEAwwMbGVhZi5leGFtcGxlMCowBQYDK2Vw
+AyEA5BbyBzsHWnVbEqzlWQqn9erikzyXe90Xdjedyk6FNYwwCgYIKoZIzj0EAwID
+SQAwRgIhAJNNIOGsA6U+ArhWzrUnREFHdxZh678/AidYgUkc8Bd4AiEAk75N2J6N
+olzuzQkNjlq/5+6591wYTQSVeVJuyd6c7LY=
+-----END CERTIFICATE-----
+";
+
+    fn bundle() -> [Certificate; 2] {
+        Certificate::parse_all(BUNDLE.as_bytes()).unwrap().try_into().unwrap()
+    }
+
+    /// The expected values are those that `openssl x509` and `openssl dgst -sha1` print.
+    #[test]
+    fn an_authority() {
+        let [root, _] = bundle();
+        assert_eq!(root.serial_number(), hex("02027f01"));
+        assert_eq!(root.subject(), root.issuer());
+        assert_eq!(root.not_before(), Some((2026, 11, 23)));
+        assert_eq!(root.not_after(), Some((2081, 8, 26)));
+        assert!(root.is_authority());
+        assert_eq!(root.check_value().to_vec(), hex("efa5ca"));
+        let key = root.public_key().unwrap();
+        assert_eq!(key.subject_key_identifier().to_vec(), hex("cf4b764a7c72b120cd772b4ec7c60efe6d0d0f33"));
+    }
+
+    #[test]
+    fn version_1_with_a_negative_number() {
+        let [root, leaf] = bundle();
+        assert_eq!(leaf.serial_number(), hex("0201fb"));
+        assert_eq!(leaf.issuer(), root.subject());
+        assert_eq!(leaf.subject(), [&hex("3017311530130603550403 0c0c"), &b"leaf.example"[..]].concat());
+        assert_eq!(leaf.not_after(), Some((2027, 11, 23)));
+        assert!(!leaf.is_authority());
+        assert_eq!(leaf.check_value().to_vec(), hex("dbf0ce"));
+        let key =
+            hex("302a300506032b6570032100e416f2073b075a755b12ace5590aa7f5eae2933c977bdd1776379dca4e85358c");
+        assert_eq!(leaf.public_key().unwrap().spki(), key);
+    }
+
+    #[test]
+    fn the_same_fields_as_another_reader() {
+        let [root, _] = bundle();
+        let other = x509_cert::Certificate::from_der(root.der()).unwrap().tbs_certificate;
+        assert_eq!(root.subject(), other.subject.to_der().unwrap());
+        assert_eq!(root.issuer(), other.issuer.to_der().unwrap());
+        assert_eq!(root.serial_number(), other.serial_number.to_der().unwrap());
+        assert_eq!(root.public_key().unwrap().spki(), other.subject_public_key_info.to_der().unwrap());
+    }
+
+    #[test]
+    fn a_file_is_der_or_pem() {
+        let [root, leaf] = bundle();
+        assert_eq!(Certificate::parse_all(root.der()), Ok(vec![root.clone()]));
+        let latin_1 = [&b"Z\xfcrich\n"[..], BUNDLE.as_bytes()].concat();
+        assert_eq!(Certificate::parse_all(&latin_1), Ok(vec![root.clone(), leaf]));
+        for bad in [
+            &b""[..],
+            b"no certificate",
+            b"-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----",
+            &[0x30],
+        ] {
+            assert!(Certificate::parse_all(bad).is_err());
+        }
+        assert!(Certificate::from_der(&[root.der(), &[0]].concat()).is_err());
+    }
+
+    /// A certificate around these times and extensions, the other fields as short as can be.
+    fn with(validity: &[u8], after_key: &[u8]) -> Certificate {
+        let sequence = |content: &[u8]| tlv::element(tag::SEQUENCE, content);
+        let empty = sequence(&[]);
+        let fields =
+            [&hex("020101"), &empty, &empty, &sequence(validity), &empty, &empty, after_key].concat();
+        let der = sequence(&[sequence(&fields), empty, hex("030100")].concat());
+        Certificate::from_der(&der).unwrap()
+    }
+
+    #[test]
+    fn days_of_both_kinds_of_time() {
+        // RFC 5280 section 4.1.2.5.1: years from 50 are of the last century.
+        for (time, day) in [
+            ("500101000000Z", Some((1950, 1, 1))),
+            ("491231235959Z", Some((2049, 12, 31))),
+            ("491331235959Z", None),
+            ("490031235959Z", None),
+            ("491200235959Z", None),
+            ("+9123123595Z", None),
+            ("4912", None),
+            ("", None),
+        ] {
+            assert_eq!(with(&tlv::element(tag::UTC_TIME, time.as_bytes()), &[]).not_before(), day, "{time}");
+        }
+        let generalized = tlv::element(tag::GENERALIZED_TIME, b"99991231235959Z");
+        assert_eq!(with(&[&generalized[..], &generalized].concat(), &[]).not_after(), Some((9999, 12, 31)));
+        let neither = tlv::element(tag::INTEGER, b"99991231235959Z");
+        assert_eq!(with(&neither, &[]).not_before(), None);
+    }
+
+    #[test]
+    fn odd_extensions_do_not_spoil_the_rest() {
+        let constraints = |value: &str| {
+            let value = hex(value);
+            let extension = [BASIC_CONSTRAINTS, &tlv::element(tag::OCTET_STRING, &value)].concat();
+            let extensions = tlv::element(tag::SEQUENCE, &tlv::element(tag::SEQUENCE, &extension));
+            tlv::element(EXTENSIONS, &extensions)
+        };
+        let unique_id = hex("8102 0000");
+        for (after_key, authority) in [
+            (constraints("3003 0101ff"), true),
+            ([unique_id, constraints("3006 0101ff 020100")].concat(), true),
+            (constraints("3000"), false),
+            (constraints("3003 010100"), false),
+            (constraints("3003 020101"), false),
+            (constraints(""), false),
+            (hex("a302 3001"), false),
+            (hex("a300"), false),
+            (hex("ff00"), false),
+        ] {
+            assert_eq!(with(&[], &after_key).is_authority(), authority, "{after_key:02x?}");
+        }
+    }
+
+    #[test]
+    fn broken_certificates_never_panic() {
+        let mut noise = Noise::new();
+        let mut read = 0;
+        for round in 0..4000 {
+            let [root, leaf] = bundle();
+            let Ok(certificate) = Certificate::from_der(&noise.mutated([root, leaf][round % 2].der())) else {
+                continue;
+            };
+            read += 1;
+            let inside = [certificate.subject(), certificate.issuer(), certificate.serial_number()];
+            assert!(
+                inside
+                    .iter()
+                    .all(|field| certificate.der().windows(field.len()).any(|window| window == *field))
+            );
+            if let Ok(key) = certificate.public_key() {
+                assert!(certificate.der().windows(key.spki().len()).any(|window| window == key.spki()));
+            }
+        }
+        assert!(read > 100, "{read} of the mutations could be read");
+    }
+}

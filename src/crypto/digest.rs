@@ -193,3 +193,71 @@ impl Hasher {
         with_state!(self.0, state => state.finalize().to_vec())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::hex;
+    use super::*;
+
+    /// The examples for "abc" that NIST publishes with FIPS 180-4 and FIPS 202.
+    const ABC: [(Hash, &str); 9] = [
+        (Hash::Sha1, "a9993e364706816aba3e25717850c26c9cd0d89d"),
+        (Hash::Sha224, "23097d223405d8228642a477bda255b32aadbce4bda0b3f7e36c9da7"),
+        (Hash::Sha256, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"),
+        (
+            Hash::Sha384,
+            "cb00753f45a35e8bb5a03d699ac65007272c32ab0eded1631a8b605a43ff5bed
+             8086072ba1e7cc2358baeca134c825a7",
+        ),
+        (
+            Hash::Sha512,
+            "ddaf35a193617abacc417349ae20413112e6fa4e89a97ea20a9eeee64b55d39a
+             2192992a274fc1a836ba3c23a3feebbd454d4423643ce80e2a9ac94fa54ca49f",
+        ),
+        (Hash::Sha3_224, "e642824c3f8cf24ad09234ee7d3c766fc9a3a5168d0c94ad73b46fdf"),
+        (Hash::Sha3_256, "3a985da74fe225b2045c172d6bd390bd855f086e3e9d525b46bfe24511431532"),
+        (
+            Hash::Sha3_384,
+            "ec01498288516fc926459f58e2c6ad8df9b473cb0fc08c2596da7cf0e49be4b2
+             98d88cea927ac7f539f1edf228376d25",
+        ),
+        (
+            Hash::Sha3_512,
+            "b751850b1a57168a5693cd924b6b096e08f621827444f70d884f5d0240d2712e
+             10e116e9192af3c91a7ec57647e3934057340b4cf408d5a56592f8274eec53f0",
+        ),
+    ];
+
+    #[test]
+    fn published_examples() {
+        for (hash, digest) in ABC {
+            assert_eq!(hash.digest(b"abc"), hex(digest), "{hash:?}");
+            assert_eq!(hash.len(), hex(digest).len(), "{hash:?}");
+        }
+        assert_eq!(ABC.map(|(hash, _)| hash), Hash::ALL);
+    }
+
+    #[test]
+    fn parts_make_the_whole_and_a_clone_goes_its_own_way() {
+        for (hash, digest) in ABC {
+            let mut hasher = Hasher::new(hash);
+            hasher.update(b"a");
+            let mut other = hasher.clone();
+            hasher.update(b"");
+            hasher.update(b"bc");
+            other.update(b"x");
+            assert_eq!(hasher.hash(), hash);
+            assert_eq!(hasher.finish(), hex(digest));
+            assert_ne!(other.finish(), hex(digest));
+        }
+    }
+
+    #[test]
+    fn the_state_for_rsa_is_that_of_the_same_hash() {
+        for (hash, digest) in ABC {
+            let mut state = hash.dynamic();
+            state.update(b"abc");
+            assert_eq!(state.finalize().to_vec(), hex(digest), "{hash:?}");
+        }
+    }
+}

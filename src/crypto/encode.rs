@@ -159,3 +159,138 @@ pub fn parse_pem(text: &str, label: &str) -> Result<Vec<Vec<u8>>, Error> {
     }
     Ok(blocks)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{Noise, hex};
+    use super::*;
+
+    /// RFC 8017 section 9.2 note 1.
+    const PREFIXES: [(Hash, &str); 5] = [
+        (Hash::Sha1, "30 21 30 09 06 05 2b 0e 03 02 1a 05 00 04 14"),
+        (Hash::Sha224, "30 2d 30 0d 06 09 60 86 48 01 65 03 04 02 04 05 00 04 1c"),
+        (Hash::Sha256, "30 31 30 0d 06 09 60 86 48 01 65 03 04 02 01 05 00 04 20"),
+        (Hash::Sha384, "30 41 30 0d 06 09 60 86 48 01 65 03 04 02 02 05 00 04 30"),
+        (Hash::Sha512, "30 51 30 0d 06 09 60 86 48 01 65 03 04 02 03 05 00 04 40"),
+    ];
+
+    /// The arcs of FIPS 202's hash functions under 2.16.840.1.101.3.4.2, from NIST's register of algorithms.
+    const SHA3: [(Hash, u8); 4] =
+        [(Hash::Sha3_224, 7), (Hash::Sha3_256, 8), (Hash::Sha3_384, 9), (Hash::Sha3_512, 10)];
+
+    #[test]
+    fn digest_info_has_the_published_prefixes() {
+        for (hash, prefix) in PREFIXES {
+            let digest = hash.digest(b"abc");
+            assert_eq!(digest_info(hash, &digest), [hex(prefix), digest].concat());
+            assert_eq!(hash.digest_info_prefix(), hex(prefix));
+        }
+        for (hash, arc) in SHA3 {
+            assert_eq!(algorithm_oid(hash), oid(&format!("2.16.840.1.101.3.4.2.{arc}")).unwrap());
+        }
+        for hash in Hash::ALL {
+            let digest = hash.digest(b"abc");
+            assert_eq!(digest_info(hash, &digest), [hash.digest_info_prefix(), &digest].concat());
+        }
+    }
+
+    #[test]
+    fn digest_info_is_read_exactly() {
+        for hash in Hash::ALL {
+            let digest = hash.digest(b"abc");
+            let der = digest_info(hash, &digest);
+            assert_eq!(parse_digest_info(&der), Some((hash, digest.as_slice())));
+            let longer = [der.as_slice(), &[0]].concat();
+            assert_eq!(parse_digest_info(&longer), None);
+            assert_eq!(parse_digest_info(&der[..der.len() - 1]), None);
+            assert_eq!(parse_digest_info(&digest_info(hash, &digest[1..])), None);
+        }
+        let without_null = [hex("302f 300b 0609 608648016503040201 0420"), Hash::Sha256.digest(b"")].concat();
+        assert_eq!(parse_digest_info(&without_null), Some((Hash::Sha256, &without_null[17..])));
+        let long_null =
+            [hex("3032 300e 0609 608648016503040201 050100 0420"), Hash::Sha256.digest(b"")].concat();
+        assert_eq!(parse_digest_info(&long_null), None);
+    }
+
+    #[test]
+    fn ecdsa_signatures_both_ways() {
+        let der = hex("3008 0201 01 0203 00ff80");
+        assert_eq!(ecdsa_der_to_raw(&der, 4), Ok(hex("00000001 0000ff80")));
+        assert_eq!(ecdsa_der_to_raw(&der, 2), Ok(hex("0001 ff80")));
+        assert_eq!(ecdsa_der_to_raw(&der, 1), Err(Error::SignatureLength));
+        assert_eq!(ecdsa_der_to_raw(&der, usize::MAX), Err(Error::SignatureLength));
+        assert_eq!(ecdsa_raw_to_der(&hex("00000001 0000ff80")), der);
+        for bad in [
+            "",
+            "3006 0201 01 0201",
+            "3007 0201 01 0202 00",
+            "3006 0201 ff 0201 01",
+            "3006 0201 01 0201 01 00",
+        ] {
+            assert_eq!(ecdsa_der_to_raw(&hex(bad), 32), Err(Error::Malformed("ECDSA signature")), "{bad}");
+        }
+        // A signature over P-521 needs the long form of the length.
+        let raw = [0xff; 132];
+        assert_eq!(ecdsa_raw_to_der(&raw)[..3], hex("30818a"));
+        assert_eq!(ecdsa_der_to_raw(&ecdsa_raw_to_der(&raw), 66), Ok(raw.to_vec()));
+        let mut noise = Noise::new();
+        for length in 0..200 {
+            let raw = noise.bytes(length);
+            let mutated = noise.mutated(&ecdsa_raw_to_der(&raw));
+            if let Ok(raw) = ecdsa_der_to_raw(&mutated, 128) {
+                assert_eq!(ecdsa_raw_to_der(&raw), mutated);
+            }
+        }
+    }
+
+    #[test]
+    fn object_identifiers_both_ways() {
+        // X.690 section 8.19.5 and RFC 3279 section 2.3.1; 2.25 with a UUID of all ones is the largest of ITU-T X.667.
+        let largest = format!("2.25.{}", u128::MAX);
+        for (text, der) in [
+            ("2.999.3", "0603 883703"),
+            ("1.2.840.113549.1.1.1", "0609 2a864886f70d010101"),
+            ("0.0", "0601 00"),
+            ("2.0", "0601 50"),
+            (&largest, "0614 69 83ffffffffffffffffffffffffffffffffff7f"),
+        ] {
+            assert_eq!(oid(text), Ok(hex(der)), "{text}");
+            assert_eq!(dotted(&hex(der)[2..]).as_deref(), Some(text));
+        }
+        for bad in [
+            "",
+            "1",
+            "1.",
+            ".1",
+            "3.1",
+            "1.40",
+            "1.2.-3",
+            "1.2.+3",
+            "1.2. 3",
+            "1.02",
+            "1.2.a",
+            "2.340282366920938463463374607431768211455",
+        ] {
+            assert!(oid(bad).is_err(), "{bad}");
+        }
+        for bad in ["", "80", "2a80", "2a8001", "69 87ffffffffffffffffffffffffffffffffff7f"] {
+            assert_eq!(dotted(&hex(bad)), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn pem_blocks_by_label() {
+        let text = "Bag Attributes\n-----BEGIN X-----\r\nAQ\r\n ID \r\n-----END X-----\n\
+                    -----BEGIN Y-----\nBA==\n-----END Y-----\n-----BEGIN X-----\n\n-----END X-----";
+        assert_eq!(parse_pem(text, "X"), Ok(vec![vec![1, 2, 3], vec![]]));
+        assert_eq!(parse_pem(text, "Y"), Ok(vec![vec![4]]));
+        assert_eq!(parse_pem(text, "Z"), Ok(vec![]));
+        for bad in [
+            "-----BEGIN X-----\nAQID",
+            "-----BEGIN X-----\nA\n-----END X-----",
+            "-----BEGIN X-----\n?\n-----END X-----",
+        ] {
+            assert_eq!(parse_pem(bad, "X"), Err(Error::Malformed("PEM")), "{bad}");
+        }
+    }
+}

@@ -13,6 +13,8 @@ pub mod encode;
 pub mod encrypt;
 mod padding;
 pub mod public_key;
+#[cfg(test)]
+mod testing;
 mod tlv;
 pub mod verify;
 
