@@ -1,0 +1,131 @@
+//! The objects that one name at the HSM stands for.
+
+use std::sync::Arc;
+
+use super::object::{Known, Maker, Object, key_type};
+use crate::backend::{KeyInfo, KeyKind, KeyName, Protection, Usage};
+use crate::config;
+use crate::crypto::digest::Hash;
+use crate::crypto::public_key::PublicKey;
+
+/// The private or secret key.
+pub const KEY: u64 = 0;
+/// The public key.
+pub const PUBLIC: u64 = 1;
+/// The certificate.
+pub const CERTIFICATE: u64 = 2;
+
+/// The objects of one name, but for its certificate.
+pub struct KeyObjects {
+    /// The private or secret key.
+    pub key: Option<Arc<Object>>,
+    /// The public key.
+    pub public: Option<Arc<Object>>,
+    /// The public key itself, by which certificates are matched.
+    pub public_key: Option<PublicKey>,
+    /// The `CKA_ID` that they share.
+    pub id: Vec<u8>,
+    /// Whether the HSM may keep a certificate beside it.
+    pub may_have_certificate: bool,
+    /// What is odd about it, for the log.
+    pub remark: Option<String>,
+}
+
+/// The objects for what the HSM tells, completed by what the configuration says of the key.
+pub fn build(
+    maker: &Maker<'_>,
+    name: &KeyName,
+    info: &KeyInfo,
+    configured: Option<&config::Key>,
+) -> KeyObjects {
+    let mut remark = None;
+    let locked = matches!(info.kind, KeyKind::Locked);
+    let info = completed(info, configured, &mut remark);
+    let id = id_of(name, &info, configured);
+    let password = locked || configured.is_some_and(|key| key.password);
+    let known = Known { name, id: &id, info: &info, password };
+    let (key, public, public_key) = match &info.kind {
+        KeyKind::Pair(public) if key_type(public).is_some() => {
+            (Some(maker.private_key(&known, public)), Some(maker.public_key(&known, public)), Some(public))
+        }
+        KeyKind::Public(public) if key_type(public).is_some() => {
+            (None, Some(maker.public_key(&known, public)), Some(public))
+        }
+        KeyKind::Aes(bytes) => (Some(maker.aes_key(&known, *bytes)), None, None),
+        KeyKind::Locked => (Some(maker.locked_key(&known)), None, None),
+        KeyKind::Pair(public) | KeyKind::Public(public) => {
+            remark = Some(format!("not shown, algorithm {} is not served", public.algorithm_oid()));
+            (None, None, None)
+        }
+        KeyKind::Other(algorithm) => {
+            remark = Some(format!("not shown, algorithm {algorithm:?} is not served"));
+            (None, None, None)
+        }
+    };
+    KeyObjects {
+        may_have_certificate: public_key.is_some() || locked,
+        public_key: public_key.cloned(),
+        key: key.map(Arc::new),
+        public: public.map(Arc::new),
+        id,
+        remark,
+    }
+}
+
+/// What is assumed of a key of which the HSM may not be asked: the configuration names it, the HSM decides.
+pub fn assumed() -> KeyInfo {
+    KeyInfo {
+        id: None,
+        kind: KeyKind::Other("unknown".into()),
+        usage: Usage { sign: true, decrypt: true, unwrap: false, derive: false },
+        protection: Protection {
+            sensitive: true,
+            always_sensitive: false,
+            extractable: false,
+            never_extractable: false,
+            modifiable: false,
+            copyable: false,
+            destroyable: false,
+            local: false,
+        },
+        approval: false,
+    }
+}
+
+/// Fills in what the HSM does not tell.
+fn completed(info: &KeyInfo, configured: Option<&config::Key>, remark: &mut Option<String>) -> KeyInfo {
+    let mut info = info.clone();
+    if matches!(info.kind, KeyKind::Locked) {
+        info = KeyInfo { kind: KeyKind::Locked, ..assumed() };
+    }
+    let (KeyKind::Locked | KeyKind::Other(_), Some(configured)) = (&info.kind, configured) else { return info };
+    let certified = configured.certificate.as_deref().and_then(|der| {
+        let certificate = crate::crypto::certificate::Certificate::from_der(der).ok()?;
+        certificate.public_key().ok()
+    });
+    match (&configured.public_key, configured.key_type) {
+        (Some(der), _) => match PublicKey::from_spki(der) {
+            Ok(public) => info.kind = KeyKind::Pair(public),
+            Err(error) => *remark = Some(format!("the configured public key is unusable: {error}")),
+        },
+        (None, Some(config::KeyType::Aes { bytes })) => info.kind = KeyKind::Aes(Some(bytes)),
+        (None, None) => {
+            if let Some(public) = certified {
+                info.kind = KeyKind::Pair(public);
+            }
+        }
+    }
+    info
+}
+
+/// `CKA_ID`: the configuration's, the HSM's, or a hash that only changes with the key (of the public key; of the name
+/// where there is none).
+fn id_of(name: &KeyName, info: &KeyInfo, configured: Option<&config::Key>) -> Vec<u8> {
+    if let Some(id) = configured.and_then(|key| key.id.clone()).or_else(|| info.id.clone()) {
+        return id;
+    }
+    match &info.kind {
+        KeyKind::Pair(public) | KeyKind::Public(public) => public.subject_key_identifier().to_vec(),
+        _ => Hash::Sha1.digest(name.as_str().as_bytes()),
+    }
+}

@@ -1,0 +1,327 @@
+//! The one table of mechanisms, and what it means for one back end.
+//!
+//! A row says what a `CKM_*` number is; which of its functions a token offers follows from what the back end can do, so
+//! that `C_GetMechanismInfo` is true.
+
+use cryptoki_sys::{
+    CK_FLAGS, CK_KEY_TYPE, CK_MECHANISM_TYPE, CK_ULONG, CKF_DECRYPT, CKF_DIGEST, CKF_EC_F_P, CKF_EC_NAMEDCURVE,
+    CKF_EC_UNCOMPRESS, CKF_ENCRYPT, CKF_HW, CKF_MESSAGE_ENCRYPT, CKF_SIGN, CKF_VERIFY, CKK_AES, CKK_EC, CKK_EC_EDWARDS,
+    CKK_RSA, CKM_AES_CBC, CKM_AES_CBC_PAD, CKM_AES_CTR, CKM_AES_ECB, CKM_AES_GCM, CKM_ECDSA, CKM_ECDSA_SHA1,
+    CKM_ECDSA_SHA224, CKM_ECDSA_SHA256, CKM_ECDSA_SHA384, CKM_ECDSA_SHA512, CKM_EDDSA, CKM_RSA_PKCS, CKM_RSA_PKCS_OAEP,
+    CKM_RSA_PKCS_PSS, CKM_SHA1_RSA_PKCS, CKM_SHA1_RSA_PKCS_PSS, CKM_SHA3_224, CKM_SHA3_256, CKM_SHA3_384, CKM_SHA3_512,
+    CKM_SHA_1, CKM_SHA224, CKM_SHA224_RSA_PKCS, CKM_SHA224_RSA_PKCS_PSS, CKM_SHA256, CKM_SHA256_RSA_PKCS,
+    CKM_SHA256_RSA_PKCS_PSS, CKM_SHA384, CKM_SHA384_RSA_PKCS, CKM_SHA384_RSA_PKCS_PSS, CKM_SHA512, CKM_SHA512_RSA_PKCS,
+    CKM_SHA512_RSA_PKCS_PSS, CKR_MECHANISM_INVALID, CKR_MECHANISM_PARAM_INVALID,
+};
+
+use crate::backend::{Backend, DecryptScheme, EncryptScheme, SignInput, SignScheme};
+use crate::crypto::digest::Hash;
+use crate::error::{Error, Result};
+
+/// One row of the table.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Mechanism {
+    /// The number.
+    pub kind: CK_MECHANISM_TYPE,
+    /// The name, for the log and the configuration.
+    pub name: &'static str,
+    /// What the parameter is.
+    pub parameter: ParameterKind,
+    /// What it does.
+    pub action: Action,
+}
+
+/// What a mechanism does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Hashes.
+    Digest(Hash),
+    /// Signs and verifies.
+    Sign(SignKind),
+    /// Encrypts and decrypts.
+    Cipher(CipherKind),
+    /// `CKM_RSA_PKCS`: signs and encrypts.
+    Both(SignKind, CipherKind),
+}
+
+/// A signature mechanism; with a hash it takes the message, else the digest or the bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum SignKind {
+    RsaPkcs1(Option<Hash>),
+    RsaPss(Option<Hash>),
+    Ecdsa(Option<Hash>),
+    EdDsa,
+}
+
+/// A cipher mechanism.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum CipherKind {
+    RsaPkcs1,
+    RsaOaep,
+    AesEcb,
+    AesCbc { pad: bool },
+    AesCtr,
+    AesGcm,
+}
+
+/// The type of `CK_MECHANISM.pParameter`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ParameterKind {
+    /// None.
+    None,
+    /// `CK_RSA_PKCS_PSS_PARAMS`
+    Pss,
+    /// `CK_RSA_PKCS_OAEP_PARAMS`
+    Oaep,
+    /// 16 bytes.
+    Iv,
+    /// `CK_AES_CTR_PARAMS`
+    Ctr,
+    /// `CK_GCM_PARAMS`; `CK_GCM_MESSAGE_PARAMS` in the message functions.
+    Gcm,
+    /// `CK_EDDSA_PARAMS`, or none.
+    EdDsa,
+}
+
+/// A parameter, read from the caller's memory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Parameter {
+    None,
+    Pss { hash: CK_MECHANISM_TYPE, mgf: CK_ULONG, salt_len: CK_ULONG },
+    Oaep { hash: CK_MECHANISM_TYPE, mgf: CK_ULONG, label: Vec<u8> },
+    Iv([u8; 16]),
+    Ctr { bits: CK_ULONG, block: [u8; 16] },
+    Gcm { iv: Vec<u8>, aad: Vec<u8>, tag_bits: CK_ULONG },
+    EdDsa { prehash: bool, context: Vec<u8> },
+}
+
+/// A mechanism as a caller gives it.
+#[derive(Clone, Debug)]
+pub struct Chosen {
+    /// The row.
+    pub mechanism: &'static Mechanism,
+    /// The parameter, of the row's kind.
+    pub parameter: Parameter,
+}
+
+const fn row(kind: CK_MECHANISM_TYPE, name: &'static str, parameter: ParameterKind, action: Action) -> Mechanism {
+    Mechanism { kind, name, parameter, action }
+}
+
+macro_rules! table {
+    ($($kind:ident $parameter:ident $action:expr;)*) => {
+        &[$(row($kind, stringify!($kind), ParameterKind::$parameter, $action)),*]
+    };
+}
+
+use Action::{Both, Cipher, Digest, Sign};
+use CipherKind::{AesCbc, AesCtr, AesEcb, AesGcm, RsaOaep};
+use SignKind::{Ecdsa, EdDsa, RsaPkcs1, RsaPss};
+
+/// Every mechanism that the module knows.
+pub const TABLE: &[Mechanism] = table! {
+    CKM_RSA_PKCS             None  Both(RsaPkcs1(None), CipherKind::RsaPkcs1);
+    CKM_SHA1_RSA_PKCS        None  Sign(RsaPkcs1(Some(Hash::Sha1)));
+    CKM_SHA224_RSA_PKCS      None  Sign(RsaPkcs1(Some(Hash::Sha224)));
+    CKM_SHA256_RSA_PKCS      None  Sign(RsaPkcs1(Some(Hash::Sha256)));
+    CKM_SHA384_RSA_PKCS      None  Sign(RsaPkcs1(Some(Hash::Sha384)));
+    CKM_SHA512_RSA_PKCS      None  Sign(RsaPkcs1(Some(Hash::Sha512)));
+    CKM_RSA_PKCS_PSS         Pss   Sign(RsaPss(None));
+    CKM_SHA1_RSA_PKCS_PSS    Pss   Sign(RsaPss(Some(Hash::Sha1)));
+    CKM_SHA224_RSA_PKCS_PSS  Pss   Sign(RsaPss(Some(Hash::Sha224)));
+    CKM_SHA256_RSA_PKCS_PSS  Pss   Sign(RsaPss(Some(Hash::Sha256)));
+    CKM_SHA384_RSA_PKCS_PSS  Pss   Sign(RsaPss(Some(Hash::Sha384)));
+    CKM_SHA512_RSA_PKCS_PSS  Pss   Sign(RsaPss(Some(Hash::Sha512)));
+    CKM_RSA_PKCS_OAEP        Oaep  Cipher(RsaOaep);
+    CKM_ECDSA                None  Sign(Ecdsa(None));
+    CKM_ECDSA_SHA1           None  Sign(Ecdsa(Some(Hash::Sha1)));
+    CKM_ECDSA_SHA224         None  Sign(Ecdsa(Some(Hash::Sha224)));
+    CKM_ECDSA_SHA256         None  Sign(Ecdsa(Some(Hash::Sha256)));
+    CKM_ECDSA_SHA384         None  Sign(Ecdsa(Some(Hash::Sha384)));
+    CKM_ECDSA_SHA512         None  Sign(Ecdsa(Some(Hash::Sha512)));
+    CKM_EDDSA                EdDsa Sign(EdDsa);
+    CKM_AES_ECB              None  Cipher(AesEcb);
+    CKM_AES_CBC              Iv    Cipher(AesCbc { pad: false });
+    CKM_AES_CBC_PAD          Iv    Cipher(AesCbc { pad: true });
+    CKM_AES_CTR              Ctr   Cipher(AesCtr);
+    CKM_AES_GCM              Gcm   Cipher(AesGcm);
+    CKM_SHA_1                None  Digest(Hash::Sha1);
+    CKM_SHA224               None  Digest(Hash::Sha224);
+    CKM_SHA256               None  Digest(Hash::Sha256);
+    CKM_SHA384               None  Digest(Hash::Sha384);
+    CKM_SHA512               None  Digest(Hash::Sha512);
+    CKM_SHA3_224             None  Digest(Hash::Sha3_224);
+    CKM_SHA3_256             None  Digest(Hash::Sha3_256);
+    CKM_SHA3_384             None  Digest(Hash::Sha3_384);
+    CKM_SHA3_512             None  Digest(Hash::Sha3_512);
+};
+
+/// The row of a number.
+///
+/// # Errors
+/// `CKR_MECHANISM_INVALID` when there is none.
+pub fn find(kind: CK_MECHANISM_TYPE) -> Result<&'static Mechanism> {
+    TABLE
+        .iter()
+        .find(|row| row.kind == kind)
+        .ok_or_else(|| Error::new(CKR_MECHANISM_INVALID, format!("mechanism {kind:#x} is not known here")))
+}
+
+/// What `C_GetMechanismInfo` tells of one mechanism on one token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Offer {
+    /// `ulMinKeySize`: bits of RSA and elliptic-curve keys, bytes of AES keys, 0 for digests.
+    pub min: CK_ULONG,
+    /// `ulMaxKeySize`, likewise.
+    pub max: CK_ULONG,
+    /// `CKF_*`
+    pub flags: CK_FLAGS,
+}
+
+impl Mechanism {
+    /// The type of key that it works with; `None` for digests.
+    pub fn key_type(&self) -> Option<CK_KEY_TYPE> {
+        match self.action {
+            Digest(_) => None,
+            Sign(RsaPkcs1(_) | RsaPss(_)) | Both(..) | Cipher(CipherKind::RsaPkcs1 | RsaOaep) => Some(CKK_RSA),
+            Sign(Ecdsa(_)) => Some(CKK_EC),
+            Sign(EdDsa) => Some(CKK_EC_EDWARDS),
+            Cipher(_) => Some(CKK_AES),
+        }
+    }
+
+    /// What it signs as.
+    pub fn sign_kind(&self) -> Option<SignKind> {
+        match self.action {
+            Sign(kind) | Both(kind, _) => Some(kind),
+            _ => None,
+        }
+    }
+
+    /// What it encrypts as.
+    pub fn cipher_kind(&self) -> Option<CipherKind> {
+        match self.action {
+            Cipher(kind) | Both(_, kind) => Some(kind),
+            _ => None,
+        }
+    }
+
+    /// What a token with this back end offers; `None` when nothing is left.
+    pub fn offer(&self, backend: &dyn Backend) -> Option<Offer> {
+        let mut flags = match self.action {
+            Digest(_) => CKF_DIGEST,
+            _ => 0,
+        };
+        if let Some(kind) = self.sign_kind() {
+            flags |= CKF_VERIFY;
+            if kind.probe_schemes().any(|scheme| kind.served_by(backend, scheme)) {
+                flags |= CKF_SIGN | CKF_HW;
+            }
+        }
+        if let Some(kind) = self.cipher_kind() {
+            flags |= kind.flags(backend);
+        }
+        let (min, max, shape) = self.key_sizes();
+        (flags != 0).then_some(Offer { min, max, flags: flags | shape })
+    }
+
+    fn key_sizes(&self) -> (CK_ULONG, CK_ULONG, CK_FLAGS) {
+        match self.key_type() {
+            Some(CKK_RSA) => (1024, 8192, 0),
+            Some(CKK_EC) => (224, 521, CKF_EC_F_P | CKF_EC_NAMEDCURVE | CKF_EC_UNCOMPRESS),
+            Some(CKK_EC_EDWARDS) => (255, 255, CKF_EC_F_P | CKF_EC_NAMEDCURVE),
+            Some(CKK_AES) => (16, 32, 0),
+            _ => (0, 0, 0),
+        }
+    }
+}
+
+impl SignKind {
+    /// Schemes of which one at least has to be served.
+    fn probe_schemes(self) -> impl Iterator<Item = SignScheme> {
+        let hashes = [Hash::Sha1, Hash::Sha224, Hash::Sha256, Hash::Sha384, Hash::Sha512];
+        let width = 32; // any: the width only tells how to write the result
+        hashes.into_iter().filter_map(move |hash| match self {
+            RsaPkcs1(fixed) if fixed.is_none_or(|fixed| fixed == hash) => Some(SignScheme::RsaPkcs1(fixed)),
+            RsaPss(fixed) if fixed.is_none_or(|fixed| fixed == hash) => Some(SignScheme::RsaPss(hash)),
+            Ecdsa(fixed) if fixed.is_none_or(|fixed| fixed == hash) => Some(SignScheme::Ecdsa { width }),
+            EdDsa => Some(SignScheme::EdDsa),
+            _ => None,
+        })
+    }
+
+    /// Whether the service signs with `scheme` what this mechanism has to give: a mechanism without a hash of its own
+    /// has no message for a service that wants one.
+    pub fn served_by(self, backend: &dyn Backend, scheme: SignScheme) -> bool {
+        match backend.sign_input(scheme) {
+            None => false,
+            Some(SignInput::Digest) => true,
+            Some(SignInput::Message { .. }) => self == EdDsa || self.hash().is_some(),
+        }
+    }
+
+    /// The hash that the mechanism itself has.
+    pub fn hash(self) -> Option<Hash> {
+        match self {
+            RsaPkcs1(hash) | RsaPss(hash) | Ecdsa(hash) => hash,
+            EdDsa => None,
+        }
+    }
+}
+
+impl CipherKind {
+    fn flags(self, backend: &dyn Backend) -> CK_FLAGS {
+        let (iv, aad) = (&[][..], &[][..]);
+        let decrypt = match self {
+            CipherKind::RsaPkcs1 => backend.can_decrypt(&DecryptScheme::RsaPkcs1),
+            RsaOaep => backend.can_decrypt(&DecryptScheme::RsaOaep(Hash::Sha1)),
+            AesEcb => backend.can_decrypt(&DecryptScheme::AesEcb),
+            AesCbc { .. } => backend.can_decrypt(&DecryptScheme::AesCbc { iv }),
+            AesCtr => backend.can_decrypt(&DecryptScheme::AesCtr { counter: iv }),
+            AesGcm => backend.can_decrypt(&DecryptScheme::AesGcm { iv, aad, tag_bits: 128 }),
+        };
+        let encrypt = match self {
+            CipherKind::RsaPkcs1 | RsaOaep => CKF_ENCRYPT,
+            AesEcb if backend.can_encrypt(&EncryptScheme::AesEcb) => CKF_ENCRYPT | CKF_HW,
+            AesGcm if backend.can_encrypt(&EncryptScheme::AesGcm { aad, tag_bits: 128 }) => {
+                CKF_MESSAGE_ENCRYPT | CKF_HW
+            }
+            _ => 0,
+        };
+        encrypt | if decrypt { CKF_DECRYPT | CKF_HW } else { 0 }
+    }
+}
+
+/// The hash of a `CKM_*` digest mechanism, as PSS and OAEP parameters name it.
+///
+/// # Errors
+/// `CKR_MECHANISM_PARAM_INVALID` for anything else.
+pub fn parameter_hash(kind: CK_MECHANISM_TYPE) -> Result<Hash> {
+    match find(kind).map(|row| row.action) {
+        Ok(Digest(hash)) => Ok(hash),
+        _ => Err(Error::new(CKR_MECHANISM_PARAM_INVALID, format!("{kind:#x} names no hash"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn no_number_stands_in_two_rows() {
+        let kinds: HashSet<_> = TABLE.iter().map(|row| row.kind).collect();
+        assert_eq!(kinds.len(), TABLE.len());
+    }
+
+    #[test]
+    fn a_row_agrees_with_its_name() {
+        assert_eq!(find(CKM_ECDSA_SHA384).unwrap().action, Sign(Ecdsa(Some(Hash::Sha384))));
+        assert_eq!(find(CKM_SHA256_RSA_PKCS_PSS).unwrap().key_type(), Some(CKK_RSA));
+        assert_eq!(find(0x8000_0000).unwrap_err().rv(), CKR_MECHANISM_INVALID);
+    }
+}

@@ -1,0 +1,142 @@
+//! The module in one life between `C_Initialize` and `C_Finalize`: its slots and its sessions.
+
+use std::sync::Arc;
+
+use cryptoki_sys::{
+    CK_FLAGS, CK_SESSION_HANDLE, CK_SLOT_ID, CKF_RW_SESSION, CKF_SERIAL_SESSION, CKR_SESSION_HANDLE_INVALID,
+    CKR_SESSION_PARALLEL_NOT_SUPPORTED, CKR_SLOT_ID_INVALID, CKR_TOKEN_NOT_PRESENT,
+};
+
+use super::handle::{Counter, Registry};
+use super::session::Session;
+use super::token::Token;
+use crate::config::Config;
+use crate::error::{Error, Result};
+use crate::observe::log::Log;
+
+/// Everything that one life of the module owns.
+pub struct Module {
+    log: Log,
+    slots: Vec<Slot>,
+    sessions: Registry<Session>,
+    session_counter: Counter,
+}
+
+/// One slot of the configuration; without a token if the configuration of it is unusable.
+pub struct Slot {
+    /// `CK_SLOT_ID`
+    pub id: CK_SLOT_ID,
+    token: Option<Arc<Token>>,
+}
+
+impl Slot {
+    /// The token.
+    ///
+    /// # Errors
+    /// `CKR_TOKEN_NOT_PRESENT` when there is none; the log said why at the start.
+    pub fn token(&self) -> Result<&Arc<Token>> {
+        self.token.as_ref().ok_or_else(|| {
+            Error::new(CKR_TOKEN_NOT_PRESENT, format!("slot {} is not usable as it is configured", self.id))
+        })
+    }
+
+    /// Whether there is a token (`CKF_TOKEN_PRESENT`).
+    pub fn has_token(&self) -> bool {
+        self.token.is_some()
+    }
+}
+
+impl Module {
+    /// A life that begins with this configuration. No request is made.
+    pub fn new(config: &Config, log: Log) -> Self {
+        let objects = Arc::new(Counter::default());
+        let slots = config.slots.iter().map(|slot| {
+            let token = match &slot.token {
+                Ok(settings) => Token::open(settings, Arc::clone(&objects), &log).map_err(|error| error.to_string()),
+                Err(problem) => Err(problem.to_string()),
+            };
+            let token = token.map_err(|why| log.error(format_args!("slot {} has no token: {why}", slot.id)));
+            Slot { id: slot.id, token: token.ok().map(Arc::new) }
+        });
+        Self { slots: slots.collect(), log, sessions: Registry::default(), session_counter: Counter::default() }
+    }
+
+    /// The log.
+    pub fn log(&self) -> &Log {
+        &self.log
+    }
+
+    /// The slots in the order of the configuration.
+    pub fn slots(&self) -> &[Slot] {
+        &self.slots
+    }
+
+    /// One slot.
+    ///
+    /// # Errors
+    /// `CKR_SLOT_ID_INVALID`
+    pub fn slot(&self, id: CK_SLOT_ID) -> Result<&Slot> {
+        let slot = self.slots.iter().find(|slot| slot.id == id);
+        slot.ok_or_else(|| Error::new(CKR_SLOT_ID_INVALID, format!("there is no slot {id}")))
+    }
+
+    /// `C_OpenSession`
+    ///
+    /// # Errors
+    /// `CKR_SESSION_PARALLEL_NOT_SUPPORTED` without `CKF_SERIAL_SESSION` (section 5.6.1), and those of the slot.
+    pub fn open_session(&self, slot: CK_SLOT_ID, flags: CK_FLAGS) -> Result<CK_SESSION_HANDLE> {
+        let slot = self.slot(slot)?;
+        if flags & CKF_SERIAL_SESSION == 0 {
+            return Err(Error::new(CKR_SESSION_PARALLEL_NOT_SUPPORTED, "CKF_SERIAL_SESSION is missing"));
+        }
+        let token = slot.token()?;
+        let handle = self.session_counter.next();
+        let read_write = flags & CKF_RW_SESSION != 0;
+        let session = Session::new(handle, slot.id, Arc::clone(token), read_write);
+        token.session_opened(read_write);
+        self.sessions.insert(handle, Arc::new(session));
+        Ok(handle)
+    }
+
+    /// The session with this handle.
+    ///
+    /// # Errors
+    /// `CKR_SESSION_HANDLE_INVALID`
+    pub fn session(&self, handle: CK_SESSION_HANDLE) -> Result<Arc<Session>> {
+        self.sessions.get(handle).ok_or_else(|| no_session(handle))
+    }
+
+    /// `C_CloseSession`
+    ///
+    /// # Errors
+    /// `CKR_SESSION_HANDLE_INVALID`
+    pub fn close_session(&self, handle: CK_SESSION_HANDLE) -> Result<()> {
+        let session = self.sessions.remove(handle).ok_or_else(|| no_session(handle))?;
+        session.token().session_closed(handle, session.is_read_write());
+        Ok(())
+    }
+
+    /// `C_CloseAllSessions`
+    ///
+    /// # Errors
+    /// `CKR_SLOT_ID_INVALID`, `CKR_TOKEN_NOT_PRESENT`
+    pub fn close_all_sessions(&self, slot: CK_SLOT_ID) -> Result<()> {
+        self.slot(slot)?.token()?;
+        for session in self.sessions.remove_where(|session| session.slot() == slot) {
+            session.token().session_closed(session.handle(), session.is_read_write());
+        }
+        Ok(())
+    }
+
+    /// `C_Finalize`: credentials and idle connections go; calls under way end on their own.
+    pub fn close(&self) {
+        self.sessions.remove_where(|_| true);
+        for token in self.slots.iter().filter_map(|slot| slot.token.as_ref()) {
+            token.close();
+        }
+    }
+}
+
+fn no_session(handle: CK_SESSION_HANDLE) -> Error {
+    Error::new(CKR_SESSION_HANDLE_INVALID, format!("no session has handle {handle}"))
+}

@@ -1,0 +1,345 @@
+//! A token: one HSM service with its login, its objects and its mechanisms, shared by all its sessions.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use cryptoki_sys::{
+    CK_FLAGS, CK_MECHANISM_TYPE, CK_OBJECT_HANDLE, CK_SESSION_HANDLE, CK_USER_TYPE, CKA_COPYABLE,
+    CKA_DESTROYABLE, CKA_MODIFIABLE, CKA_PRIVATE, CKA_TOKEN, CKR_ACTION_PROHIBITED, CKR_KEY_HANDLE_INVALID,
+    CKR_MECHANISM_INVALID, CKR_OBJECT_HANDLE_INVALID, CKR_TOKEN_WRITE_PROTECTED, CKR_USER_ALREADY_LOGGED_IN,
+    CKR_USER_NOT_LOGGED_IN, CKR_USER_TYPE_INVALID, CKU_USER,
+};
+use parking_lot::Mutex;
+
+use super::catalog::{Catalog, Traits, other_handle};
+use super::handle::{Counter, Registry};
+use super::mechanism::{self, Chosen, Mechanism, Offer};
+use super::object::Object;
+use super::session_object::{self, SessionObject};
+use super::template::Template;
+use crate::backend::{Backend, KeyName};
+use crate::config;
+use crate::error::{Error, Result};
+use crate::observe::log::Log;
+use crate::transport::Deadline;
+
+/// One token. Login, objects and catalog are the token's, never a session's.
+pub struct Token {
+    label: String,
+    serial: [u8; 16],
+    backend: Arc<dyn Backend>,
+    catalog: Catalog,
+    offers: Arc<[(&'static Mechanism, Offer)]>,
+    edwards_point: config::EdwardsPoint,
+    timeouts: config::Timeouts,
+    user: AtomicBool,
+    login_gate: Mutex<()>,
+    session_objects: Registry<SessionObject>,
+    counter: Arc<Counter>,
+    sessions: AtomicU64,
+    read_write_sessions: AtomicU64,
+    log: Log,
+}
+
+impl Token {
+    /// The token of one slot of the configuration; makes no request.
+    pub fn open(settings: &config::Token, counter: Arc<Counter>, log: &Log) -> Result<Self> {
+        let backend = crate::backend::open(settings, log)?;
+        let offers: Arc<[_]> = offers(settings, backend.as_ref()).into();
+        let traits = Traits {
+            serial: settings.serial_number(),
+            backend: settings.backend.name(),
+            edwards_point: settings.edwards_point,
+            offers: Arc::clone(&offers),
+        };
+        let catalog =
+            Catalog::new(Arc::clone(&backend), settings, traits, Arc::clone(&counter), log.clone());
+        Ok(Self {
+            label: settings.label.clone(),
+            serial: settings.serial_number(),
+            backend,
+            catalog,
+            offers,
+            edwards_point: settings.edwards_point,
+            timeouts: settings.timeouts,
+            user: AtomicBool::new(false),
+            login_gate: Mutex::new(()),
+            session_objects: Registry::default(),
+            counter,
+            sessions: AtomicU64::new(0),
+            read_write_sessions: AtomicU64::new(0),
+            log: log.clone(),
+        })
+    }
+
+    /// The label of the configuration.
+    pub fn label(&self) -> &str {
+        &self.label
+    }
+
+    /// The serial number.
+    pub fn serial(&self) -> [u8; 16] {
+        self.serial
+    }
+
+    /// What stands behind it.
+    pub fn backend(&self) -> &dyn Backend {
+        self.backend.as_ref()
+    }
+
+    /// The deadline of a C call that begins now.
+    pub fn deadline(&self) -> Deadline {
+        Deadline::after(self.timeouts.call)
+    }
+
+    // Mechanisms.
+
+    /// What the token offers, in the order of the table.
+    pub fn offers(&self) -> &[(&'static Mechanism, Offer)] {
+        &self.offers
+    }
+
+    /// What the token offers for one mechanism.
+    ///
+    /// # Errors
+    /// `CKR_MECHANISM_INVALID` when it offers nothing.
+    pub fn offer(&self, kind: CK_MECHANISM_TYPE) -> Result<Offer> {
+        let offer = self.offers.iter().find(|(mechanism, _)| mechanism.kind == kind);
+        offer.map(|(_, offer)| *offer).ok_or_else(|| {
+            Error::new(CKR_MECHANISM_INVALID, format!("this token does not offer mechanism {kind:#x}"))
+        })
+    }
+
+    /// Checks that the token offers a mechanism for one purpose (a `CKF_*` flag).
+    ///
+    /// # Errors
+    /// `CKR_MECHANISM_INVALID`
+    pub fn offers_for(&self, chosen: &Chosen, purpose: CK_FLAGS) -> Result<()> {
+        if self.offer(chosen.mechanism.kind)?.flags & purpose != 0 {
+            return Ok(());
+        }
+        let text = format!("this token does not offer {} for that", chosen.mechanism.name);
+        Err(Error::new(CKR_MECHANISM_INVALID, text))
+    }
+
+    // Login.
+
+    /// Whether the user is logged in, or need not be.
+    pub fn sees_private(&self) -> bool {
+        self.is_logged_in() || !self.backend.login_required()
+    }
+
+    /// Whether `C_Login` was called.
+    pub fn is_logged_in(&self) -> bool {
+        self.user.load(Ordering::Acquire)
+    }
+
+    /// `C_Login` of the user. The session's own checks are done.
+    ///
+    /// # Errors
+    /// `CKR_USER_TYPE_INVALID`, `CKR_USER_ALREADY_LOGGED_IN`, and what the back end says of the PIN.
+    pub fn login(&self, user: CK_USER_TYPE, pin: &[u8]) -> Result<()> {
+        if user != CKU_USER {
+            return Err(Error::new(CKR_USER_TYPE_INVALID, "this HSM knows no such user"));
+        }
+        let deadline = self.deadline();
+        let _gate = self.login_gate.lock();
+        if self.is_logged_in() {
+            return Err(Error::new(CKR_USER_ALREADY_LOGGED_IN, "the user is logged in"));
+        }
+        self.backend.login(pin, deadline)?;
+        self.catalog.expire();
+        self.user.store(true, Ordering::Release);
+        self.log.info(format_args!("slot {:?}: logged in", self.label));
+        Ok(())
+    }
+
+    /// `C_Logout`: private session objects are destroyed, operations with private keys fail from now on.
+    ///
+    /// # Errors
+    /// `CKR_USER_NOT_LOGGED_IN`
+    pub fn logout(&self) -> Result<()> {
+        if !self.user.swap(false, Ordering::AcqRel) {
+            return Err(Error::new(CKR_USER_NOT_LOGGED_IN, "nobody is logged in"));
+        }
+        self.backend.logout();
+        if self.backend.login_required() {
+            self.session_objects.remove_where(|held| held.object.attributes.is_private());
+        }
+        self.log.info(format_args!("slot {:?}: logged out", self.label));
+        Ok(())
+    }
+
+    // Sessions.
+
+    /// Counts a session in.
+    pub fn session_opened(&self, read_write: bool) {
+        self.sessions.fetch_add(1, Ordering::Relaxed);
+        self.read_write_sessions.fetch_add(u64::from(read_write), Ordering::Relaxed);
+    }
+
+    /// Counts a session out, with its objects; the last one takes the login with it (section 5.6.2).
+    pub fn session_closed(&self, session: CK_SESSION_HANDLE, read_write: bool) {
+        self.session_objects.remove_where(|held| held.owner == session);
+        self.read_write_sessions.fetch_sub(u64::from(read_write), Ordering::Relaxed);
+        if self.sessions.fetch_sub(1, Ordering::AcqRel) == 1 && self.is_logged_in() {
+            // Not being logged in any more is no failure here.
+            let _ = self.logout();
+        }
+    }
+
+    /// All sessions, and those that are read/write.
+    pub fn session_counts(&self) -> (u64, u64) {
+        (self.sessions.load(Ordering::Relaxed), self.read_write_sessions.load(Ordering::Relaxed))
+    }
+
+    /// The module goes: what the HSM gave is forgotten.
+    pub fn close(&self) {
+        if self.user.swap(false, Ordering::AcqRel) {
+            self.backend.logout();
+        }
+        self.backend.close();
+    }
+
+    // Objects.
+
+    /// The objects that match a template and that may be seen now, in a stable order.
+    pub fn find(&self, template: &Template) -> Result<Vec<CK_OBJECT_HANDLE>> {
+        let sees_private = self.sees_private();
+        let visible = |object: &Object| sees_private || !object.attributes.is_private();
+        let mut handles = Vec::new();
+        let on_token = template.bool(CKA_TOKEN).ok().flatten();
+        if on_token != Some(false) {
+            let may_look = sees_private || template.bool(CKA_PRIVATE).ok().flatten() != Some(true);
+            if may_look {
+                let found = self.catalog.find(template, self.deadline())?;
+                handles.extend(found.iter().filter(|(_, object)| visible(object)).map(|(handle, _)| *handle));
+            }
+        }
+        if on_token != Some(true) {
+            let fits = |held: &SessionObject| {
+                visible(&held.object) && template.matches(&held.object.attributes)
+            };
+            handles.extend(self.session_objects.select(fits).iter().map(|(handle, _)| *handle));
+        }
+        Ok(handles)
+    }
+
+    /// The object with this handle.
+    ///
+    /// # Errors
+    /// `CKR_OBJECT_HANDLE_INVALID` when there is none, or none that may be seen now.
+    pub fn object(&self, handle: CK_OBJECT_HANDLE) -> Result<Arc<Object>> {
+        let object = self.any_object(handle)?;
+        match object.filter(|object| self.sees_private() || !object.attributes.is_private()) {
+            Some(object) => Ok(object),
+            None => Err(Error::new(CKR_OBJECT_HANDLE_INVALID, format!("no object has handle {handle}"))),
+        }
+    }
+
+    /// The key with this handle.
+    ///
+    /// # Errors
+    /// `CKR_KEY_HANDLE_INVALID` when there is none, `CKR_USER_NOT_LOGGED_IN` when it is private and nobody is.
+    pub fn key(&self, handle: CK_OBJECT_HANDLE) -> Result<Arc<Object>> {
+        let object = self
+            .any_object(handle)?
+            .ok_or_else(|| Error::new(CKR_KEY_HANDLE_INVALID, format!("no key has handle {handle}")))?;
+        if object.attributes.is_private() {
+            self.check_private_access()?;
+        }
+        Ok(object)
+    }
+
+    /// # Errors
+    /// `CKR_USER_NOT_LOGGED_IN` when private objects are out of reach.
+    pub fn check_private_access(&self) -> Result<()> {
+        if self.sees_private() {
+            return Ok(());
+        }
+        Err(Error::new(CKR_USER_NOT_LOGGED_IN, "the key is private: C_Login first"))
+    }
+
+    fn any_object(&self, handle: CK_OBJECT_HANDLE) -> Result<Option<Arc<Object>>> {
+        if let Some(held) = self.session_objects.get(handle) {
+            return Ok(Some(Arc::clone(&held.object)));
+        }
+        self.catalog.object(handle, self.deadline())
+    }
+
+    /// The HSM says that a key is gone.
+    pub fn forget_key(&self, name: &KeyName) {
+        self.catalog.forget(name);
+    }
+
+    /// `C_CreateObject`: session objects only.
+    pub fn create_object(&self, owner: CK_SESSION_HANDLE, template: &Template) -> Result<CK_OBJECT_HANDLE> {
+        if template.bool(CKA_TOKEN)? == Some(true) {
+            let text = "objects of the HSM are not made from here";
+            return Err(Error::new(CKR_TOKEN_WRITE_PROTECTED, text));
+        }
+        if template.bool(CKA_PRIVATE)? == Some(true) {
+            self.check_private_access()?;
+        }
+        let handle = other_handle(&self.counter);
+        let unique_id = format!("session-object-{handle}");
+        let object = Arc::new(session_object::create(template, unique_id, self.edwards_point)?);
+        self.session_objects.insert(handle, Arc::new(SessionObject { owner, object }));
+        Ok(handle)
+    }
+
+    /// `C_CopyObject`: of session objects, into the same or another session.
+    pub fn copy_object(
+        &self,
+        owner: CK_SESSION_HANDLE,
+        handle: CK_OBJECT_HANDLE,
+        template: &Template,
+    ) -> Result<CK_OBJECT_HANDLE> {
+        let object = self.object(handle)?;
+        let held = self.session_objects.get(handle);
+        if held.is_none() || !object.attributes.is_true(CKA_COPYABLE) {
+            return Err(Error::new(CKR_ACTION_PROHIBITED, "the object is not to be copied"));
+        }
+        let mut merged: Vec<_> = session_object::own_attributes(&object, template);
+        merged.extend(template.iter().map(|(kind, value)| (kind, value.to_vec())));
+        self.create_object(owner, &Template::new(merged)?)
+    }
+
+    /// `C_DestroyObject`: of session objects.
+    pub fn destroy_object(&self, handle: CK_OBJECT_HANDLE) -> Result<()> {
+        let object = self.object(handle)?;
+        let destroyable = object.attributes.is_true(CKA_DESTROYABLE);
+        if destroyable && self.session_objects.remove(handle).is_some() {
+            return Ok(());
+        }
+        Err(Error::new(CKR_ACTION_PROHIBITED, "objects of the HSM are not destroyed from here"))
+    }
+
+    /// `C_SetAttributeValue`: of session objects; the HSM's API has no such call.
+    pub fn set_attributes(&self, handle: CK_OBJECT_HANDLE, template: &Template) -> Result<()> {
+        let object = self.object(handle)?;
+        let held = self.session_objects.get(handle);
+        let Some(held) = held.filter(|_| object.attributes.is_true(CKA_MODIFIABLE)) else {
+            return Err(Error::new(CKR_ACTION_PROHIBITED, "the object is not to be changed"));
+        };
+        let changed = session_object::changed(&object, template)?;
+        self.session_objects.insert(
+            handle,
+            Arc::new(SessionObject { owner: held.owner, object: Arc::new(changed) }),
+        );
+        Ok(())
+    }
+}
+
+/// What the back end can do of what the configuration lets the token offer.
+fn offers(settings: &config::Token, backend: &dyn Backend) -> Vec<(&'static Mechanism, Offer)> {
+    let wanted = |row: &Mechanism| match &settings.mechanisms {
+        Some(names) => names.iter().any(|name| name == row.name),
+        None => true,
+    };
+    mechanism::TABLE
+        .iter()
+        .filter(|row| wanted(row))
+        .filter_map(|row| row.offer(backend).map(|offer| (row, offer)))
+        .collect()
+}
