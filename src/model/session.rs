@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use cryptoki_sys::{
     CK_FLAGS, CK_OBJECT_HANDLE, CK_SESSION_HANDLE, CK_SLOT_ID, CK_STATE, CKA_DECRYPT, CKA_ENCRYPT, CKA_SIGN, CKA_VERIFY,
-    CKF_DECRYPT, CKF_DIGEST, CKF_ENCRYPT, CKF_FIND_OBJECTS, CKF_MESSAGE_ENCRYPT, CKF_SIGN, CKF_VERIFY,
+    CKF_DECRYPT, CKF_DIGEST, CKF_ENCRYPT, CKF_FIND_OBJECTS, CKF_MESSAGE_ENCRYPT, CKF_RW_SESSION, CKF_SERIAL_SESSION, CKF_SIGN, CKF_VERIFY,
     CKR_KEY_FUNCTION_NOT_PERMITTED, CKR_KEY_HANDLE_INVALID, CKR_KEY_TYPE_INCONSISTENT, CKR_SESSION_READ_ONLY,
     CKS_RO_PUBLIC_SESSION, CKS_RO_USER_FUNCTIONS, CKS_RW_PUBLIC_SESSION, CKS_RW_USER_FUNCTIONS,
 };
@@ -81,6 +81,19 @@ impl Session {
             (true, false) => CKS_RW_PUBLIC_SESSION,
             (true, true) => CKS_RW_USER_FUNCTIONS,
         }
+    }
+
+    /// `CK_SESSION_INFO.flags`
+    pub fn flags(&self) -> CK_FLAGS {
+        CKF_SERIAL_SESSION | if self.read_write { CKF_RW_SESSION } else { 0 }
+    }
+
+    /// `C_GenerateRandom`: random bytes of the HSM.
+    pub fn random(&self, buffer: &mut [u8]) -> Result<()> {
+        if buffer.is_empty() {
+            return Ok(());
+        }
+        self.token.backend().random(buffer, self.token.deadline())
     }
 
     /// `C_SessionCancel`: ends the operations that `flags` name (section 5.6.10).

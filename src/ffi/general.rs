@@ -1,0 +1,221 @@
+//! General-purpose functions and interfaces (PKCS#11 3.2 sections 5.4 and 5.5).
+
+use std::ffi::{CStr, OsStr};
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+use std::sync::Once;
+
+use cryptoki_sys::{
+    CK_C_INITIALIZE_ARGS, CK_FLAGS, CK_FUNCTION_LIST, CK_INFO, CK_INTERFACE, CK_RV, CK_ULONG, CK_UTF8CHAR, CK_VERSION,
+    CK_VOID_PTR, CKF_OS_LOCKING_OK, CKR_ARGUMENTS_BAD, CKR_CANT_LOCK, CKR_CRYPTOKI_ALREADY_INITIALIZED,
+    CKR_CRYPTOKI_NOT_INITIALIZED, CKR_GENERAL_ERROR,
+};
+
+use super::arg;
+use super::epoch;
+use super::table::{INTERFACES, LIST_2_40};
+use crate::config::{self, Process};
+use crate::error::{Error, Result};
+use crate::model::slot::Module;
+use crate::observe::log::Log;
+
+/// What a string in `pReserved` begins with if it is for us.
+const PREFIX: &[u8] = b"config=";
+
+/// The longest such string, its NUL included.
+const LONGEST: usize = 64 << 10;
+
+/// `manufacturerID` of the library and of the slots.
+pub(super) const MANUFACTURER: &str = "p11rest";
+
+pub(super) unsafe fn initialize(init_args: CK_VOID_PTR) -> Result<()> {
+    let reserved = match init_args.is_null() {
+        true => None,
+        // SAFETY: the caller owes NULL or a CK_C_INITIALIZE_ARGS, with `pReserved` NULL or a string.
+        false => unsafe { check_arguments(&init_args.cast::<CK_C_INITIALIZE_ARGS>().read_unaligned()) }?,
+    };
+    if epoch::is_running() {
+        return Err(already());
+    }
+    let process = Process::current(is_secure());
+    let config = config::load(reserved.as_deref(), &process).map_err(|problem| {
+        let rv = if problem.is_from_reserved() { CKR_ARGUMENTS_BAD } else { CKR_GENERAL_ERROR };
+        // There is no configuration to say where a log is wanted; the environment may still say it.
+        Log::from_environment(&process).error(format_args!("C_Initialize: {problem}"));
+        Error::new(rv, "the configuration is unusable").because(problem)
+    })?;
+    let log = Log::open(&config.log)
+        .map_err(|error| Error::new(CKR_GENERAL_ERROR, "the log cannot be opened").because(error))?;
+    silence_panics();
+    match epoch::start(Module::new(&config, log))? {
+        Ok(()) => Ok(()),
+        Err(_slower) => Err(already()),
+    }
+}
+
+fn already() -> Error {
+    Error::new(CKR_CRYPTOKI_ALREADY_INITIALIZED, "C_Initialize was called before")
+}
+
+/// The rules of section 5.4.1, and the path in `pReserved` if there is one.
+///
+/// # Safety
+/// `pReserved` must be NULL or a string ended by NUL, or longer than its first seven bytes.
+unsafe fn check_arguments(args: &CK_C_INITIALIZE_ARGS) -> Result<Option<PathBuf>> {
+    let callbacks = [
+        args.CreateMutex.is_some(),
+        args.DestroyMutex.is_some(),
+        args.LockMutex.is_some(),
+        args.UnlockMutex.is_some(),
+    ];
+    let given = callbacks.iter().filter(|given| **given).count();
+    if given != 0 && given != callbacks.len() {
+        return Err(Error::arguments("some mutex callbacks, but not all"));
+    }
+    if given != 0 && args.flags & CKF_OS_LOCKING_OK == 0 {
+        return Err(Error::new(CKR_CANT_LOCK, "only the locks of the operating system are used"));
+    }
+    // SAFETY: the duty of this function.
+    unsafe { reserved_path(args.pReserved.cast()) }
+}
+
+/// The path behind `config=`. Other strings are other libraries' (OpenSSL and NSS pass their own) and are left alone.
+unsafe fn reserved_path(reserved: *const u8) -> Result<Option<PathBuf>> {
+    if reserved.is_null() {
+        return Ok(None);
+    }
+    for (at, expected) in PREFIX.iter().enumerate() {
+        // SAFETY: all bytes before this one were not NUL, so that the string goes on.
+        if unsafe { reserved.add(at).read() } != *expected {
+            return Ok(None);
+        }
+    }
+    // SAFETY: the string began so and ends with a NUL; the length is bounded all the same.
+    let length = (0..LONGEST).find(|at| unsafe { reserved.add(*at).read() } == 0);
+    if length.is_none() {
+        return Err(Error::arguments("the string in pReserved does not end"));
+    }
+    // SAFETY: a NUL was found within the string.
+    let text = unsafe { CStr::from_ptr(reserved.cast()) };
+    let path = text.to_bytes().strip_prefix(PREFIX).unwrap_or_default();
+    if path.is_empty() {
+        return Err(Error::arguments("pReserved names no configuration file"));
+    }
+    Ok(Some(PathBuf::from(OsStr::from_bytes(path))))
+}
+
+/// Whether the program is set-uid or set-gid, so that its environment is not to be trusted.
+fn is_secure() -> bool {
+    // SAFETY: getauxval reads what the kernel left for the process.
+    unsafe { libc::getauxval(libc::AT_SECURE) != 0 }
+}
+
+/// A panic of ours is caught at the edge; the host's terminal is none of its business, the log is. (The hook is that of
+/// this library's own copy of the runtime.)
+fn silence_panics() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        std::panic::set_hook(Box::new(|panic| {
+            if let Some(call) = epoch::enter() {
+                call.module().log().error(format_args!("{panic}"));
+            }
+        }));
+    });
+}
+
+pub(super) unsafe fn finalize(reserved: CK_VOID_PTR) -> Result<()> {
+    if !epoch::is_running() {
+        return Err(Error::new(CKR_CRYPTOKI_NOT_INITIALIZED, "there is nothing to finalise"));
+    }
+    if !reserved.is_null() {
+        return Err(Error::arguments("pReserved must be NULL"));
+    }
+    if epoch::stop(Module::close) {
+        return Ok(());
+    }
+    Err(Error::new(CKR_CRYPTOKI_NOT_INITIALIZED, "another thread was faster"))
+}
+
+pub(super) unsafe fn get_info(_module: &Module, info: *mut CK_INFO) -> Result<()> {
+    let value = CK_INFO {
+        cryptokiVersion: CK_VERSION { major: 3, minor: 2 },
+        manufacturerID: padded(MANUFACTURER),
+        flags: 0,
+        libraryDescription: padded("PKCS#11 in front of REST HSMs"),
+        libraryVersion: library_version(),
+    };
+    // SAFETY: the caller owes a CK_INFO or NULL.
+    unsafe { arg::write(info, value) }
+}
+
+/// The version of the package, in the two numbers that `CK_VERSION` has.
+fn library_version() -> CK_VERSION {
+    let number = |text: &str| text.parse().unwrap_or(u8::MAX);
+    CK_VERSION { major: number(env!("CARGO_PKG_VERSION_MAJOR")), minor: number(env!("CARGO_PKG_VERSION_MINOR")) }
+}
+
+/// Text as the standard pads it: with blanks, without NUL, cut between characters.
+pub(super) fn padded<const N: usize>(text: &str) -> [CK_UTF8CHAR; N] {
+    let mut field = [b' '; N];
+    let fitting = text.char_indices().map(|(at, c)| at + c.len_utf8()).take_while(|end| *end <= N).last();
+    let length = fitting.unwrap_or(0);
+    field[..length].copy_from_slice(&text.as_bytes()[..length]);
+    field
+}
+
+pub(super) unsafe fn get_function_list(list: *mut *mut CK_FUNCTION_LIST) -> Result<()> {
+    // SAFETY: the caller owes a place for a pointer, or NULL.
+    unsafe { arg::write(list, (&raw const LIST_2_40).cast_mut()) }
+}
+
+pub(super) unsafe fn get_interface_list(list: *mut CK_INTERFACE, count: *mut CK_ULONG) -> Result<()> {
+    // SAFETY: the caller owes a list of the length given and a place for the count, or NULL.
+    unsafe { arg::deliver_list(&INTERFACES.0, list, count) }
+}
+
+/// Name, version and flags have to match; what is NULL or 0 matches anything, and the first is the default.
+pub(super) unsafe fn get_interface(
+    name: *mut CK_UTF8CHAR,
+    version: *mut CK_VERSION,
+    interface: *mut *mut CK_INTERFACE,
+    flags: CK_FLAGS,
+) -> Result<()> {
+    arg::check_place(interface)?;
+    // SAFETY: the caller owes a string ended by NUL, or NULL.
+    let name = (!name.is_null()).then(|| unsafe { CStr::from_ptr(name.cast()) });
+    // SAFETY: the caller owes a version, or NULL.
+    let version = (!version.is_null()).then(|| unsafe { version.read_unaligned() });
+    let fits = |candidate: &&CK_INTERFACE| {
+        // SAFETY: our own interfaces have a name ended by NUL and a table that begins with its version.
+        let (its_name, its_version) = unsafe {
+            (CStr::from_ptr(candidate.pInterfaceName.cast()), *candidate.pFunctionList.cast::<CK_VERSION>())
+        };
+        name.is_none_or(|name| name == its_name)
+            && version.is_none_or(|v| (v.major, v.minor) == (its_version.major, its_version.minor))
+            && candidate.flags & flags == flags
+    };
+    let found = INTERFACES.0.iter().find(fits).ok_or_else(|| Error::arguments("there is no such interface"))?;
+    // SAFETY: the place is not NULL and the caller owes that it is valid.
+    unsafe { arg::write(interface, ptr_to(found)) }
+}
+
+fn ptr_to(interface: &'static CK_INTERFACE) -> *mut CK_INTERFACE {
+    std::ptr::from_ref(interface).cast_mut()
+}
+
+/// A function that the module does not have.
+pub(super) fn refuse(rv: CK_RV) -> Result<()> {
+    Err(Error::new(rv, "not in this module"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_is_padded_with_blanks_and_cut_between_characters() {
+        assert_eq!(&padded::<6>("ab"), b"ab    ");
+        assert_eq!(&padded::<4>("abcdef"), b"abcd");
+        assert_eq!(&padded::<4>("abcü"), b"abc ");
+    }
+}

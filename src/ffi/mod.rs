@@ -1,0 +1,69 @@
+//! The C edge: all of the module's `unsafe` code.
+//!
+//! Every exported function goes through [`entry`]: epoch, life-cycle, panic boundary, result, return code. The functions
+//! themselves are one file a chapter of the standard; each reads the caller's memory through [`arg`], calls the model,
+//! and says nothing about codes that the model has not said.
+#![allow(unsafe_code)]
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use cryptoki_sys::{CK_RV, CKR_BUFFER_TOO_SMALL, CKR_CRYPTOKI_NOT_INITIALIZED, CKR_GENERAL_ERROR, CKR_OK};
+
+use crate::error::{Error, Result};
+use crate::model::slot::Module;
+use crate::observe::log::Log;
+use table::Function;
+
+pub mod arg;
+mod cipher;
+pub mod codes;
+mod digest;
+mod epoch;
+mod general;
+mod message;
+mod object;
+mod random;
+pub mod rv_name;
+mod session;
+mod sign;
+mod slot;
+pub mod table;
+
+/// A function that needs an initialised module: nearly all.
+fn entry(function: Function, body: impl FnOnce(&Module) -> Result<()>) -> CK_RV {
+    let Some(call) = epoch::enter() else { return CKR_CRYPTOKI_NOT_INITIALIZED };
+    let module = call.module();
+    conclude(function, Some(module.log()), || body(module))
+}
+
+/// A function that works before `C_Initialize` and after `C_Finalize`.
+fn pure_entry(function: Function, body: impl FnOnce() -> Result<()>) -> CK_RV {
+    conclude(function, None, body)
+}
+
+/// Runs the body; a panic stops here, a failure is logged here and gets a code that the function may return.
+fn conclude(function: Function, log: Option<&Log>, body: impl FnOnce() -> Result<()>) -> CK_RV {
+    let error = match catch_unwind(AssertUnwindSafe(body)) {
+        Ok(Ok(())) => return CKR_OK,
+        Ok(Err(error)) => error,
+        // The hook that C_Initialize set has logged where it happened.
+        Err(_) => Error::new(CKR_GENERAL_ERROR, "a bug of this module: it panicked"),
+    };
+    let rv = codes::settle(function, error.rv());
+    if let Some(log) = log {
+        report(log, function, rv, &error);
+    }
+    rv
+}
+
+/// One line a failure. A buffer that is too small is the ordinary way to ask for a length.
+fn report(log: &Log, function: Function, rv: CK_RV, error: &Error) {
+    let name = function.name();
+    if error.rv() == CKR_BUFFER_TOO_SMALL {
+        log.trace(format_args!("{name}: {}", rv_name::name(rv)));
+    } else if rv == error.rv() {
+        log.error(format_args!("{name}: {}: {error}", rv_name::name(rv)));
+    } else {
+        log.error(format_args!("{name}: {} (from {}): {error}", rv_name::name(rv), rv_name::name(error.rv())));
+    }
+}

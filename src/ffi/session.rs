@@ -1,0 +1,112 @@
+//! Session management and login (PKCS#11 3.2 section 5.6).
+
+use cryptoki_sys::{
+    CK_FLAGS, CK_NOTIFY, CK_SESSION_HANDLE, CK_SESSION_INFO, CK_SESSION_VALIDATION_FLAGS_TYPE, CK_SLOT_ID, CK_ULONG,
+    CK_USER_TYPE, CK_UTF8CHAR, CK_VOID_PTR, CKR_PIN_INCORRECT, CKR_USER_TYPE_INVALID, CKU_CONTEXT_SPECIFIC,
+};
+use secrecy::SecretString;
+
+use super::arg;
+use crate::error::{Error, Result};
+use crate::model::slot::Module;
+
+pub(super) unsafe fn open_session(
+    module: &Module,
+    slot: CK_SLOT_ID,
+    flags: CK_FLAGS,
+    _application: CK_VOID_PTR,
+    _notify: CK_NOTIFY,
+    session: *mut CK_SESSION_HANDLE,
+) -> Result<()> {
+    module.slot(slot)?;
+    arg::check_place(session)?;
+    let handle = module.open_session(slot, flags)?;
+    // SAFETY: the caller owes a place for a handle; NULL was refused.
+    unsafe { arg::write(session, handle) }
+}
+
+pub(super) unsafe fn close_session(module: &Module, session: CK_SESSION_HANDLE) -> Result<()> {
+    module.close_session(session)
+}
+
+pub(super) unsafe fn close_all_sessions(module: &Module, slot: CK_SLOT_ID) -> Result<()> {
+    module.close_all_sessions(slot)
+}
+
+pub(super) unsafe fn get_session_info(
+    module: &Module,
+    session: CK_SESSION_HANDLE,
+    info: *mut CK_SESSION_INFO,
+) -> Result<()> {
+    let session = module.session(session)?;
+    let value = CK_SESSION_INFO {
+        slotID: session.slot(),
+        state: session.state(),
+        flags: session.flags(),
+        ulDeviceError: 0,
+    };
+    // SAFETY: the caller owes a CK_SESSION_INFO or NULL.
+    unsafe { arg::write(info, value) }
+}
+
+pub(super) unsafe fn session_cancel(
+    module: &Module,
+    session: CK_SESSION_HANDLE,
+    flags: CK_FLAGS,
+) -> Result<()> {
+    module.session(session)?.cancel(flags);
+    Ok(())
+}
+
+pub(super) unsafe fn login(
+    module: &Module,
+    session: CK_SESSION_HANDLE,
+    user: CK_USER_TYPE,
+    pin: *mut CK_UTF8CHAR,
+    pin_len: CK_ULONG,
+) -> Result<()> {
+    let session = module.session(session)?;
+    // SAFETY: the caller owes a PIN of the length given, or NULL.
+    let pin = unsafe { arg::bytes(pin, pin_len) }?;
+    if user != CKU_CONTEXT_SPECIFIC {
+        return session.token().login(user, pin);
+    }
+    let text = std::str::from_utf8(pin)
+        .map_err(|_| Error::new(CKR_PIN_INCORRECT, "the password of a key is UTF-8 text"))?;
+    session.authenticate(SecretString::from(text))
+}
+
+/// No vendor has users besides the one of the credentials.
+pub(super) unsafe fn login_user(
+    module: &Module,
+    session: CK_SESSION_HANDLE,
+    user: CK_USER_TYPE,
+    pin: *mut CK_UTF8CHAR,
+    pin_len: CK_ULONG,
+    username: *mut CK_UTF8CHAR,
+    username_len: CK_ULONG,
+) -> Result<()> {
+    module.session(session)?;
+    // SAFETY: the caller owes a name of the length given, or NULL.
+    if !unsafe { arg::bytes(username, username_len) }?.is_empty() {
+        return Err(Error::new(CKR_USER_TYPE_INVALID, "this HSM has no named users"));
+    }
+    // SAFETY: the caller owes a PIN of the length given, or NULL.
+    unsafe { login(module, session, user, pin, pin_len) }
+}
+
+pub(super) unsafe fn logout(module: &Module, session: CK_SESSION_HANDLE) -> Result<()> {
+    module.session(session)?.token().logout()
+}
+
+/// Validated modes are a matter of the HSM that it does not tell.
+pub(super) unsafe fn get_session_validation_flags(
+    module: &Module,
+    session: CK_SESSION_HANDLE,
+    _kind: CK_SESSION_VALIDATION_FLAGS_TYPE,
+    flags: *mut CK_FLAGS,
+) -> Result<()> {
+    module.session(session)?;
+    // SAFETY: the caller owes a place for the flags, or NULL.
+    unsafe { arg::write(flags, 0) }
+}
