@@ -1,7 +1,3 @@
 //! p11rest
-pub mod backend;
 pub mod config;
-pub mod crypto;
-pub mod error;
 pub mod observe;
-pub mod transport;
