@@ -27,8 +27,12 @@ pub(super) fn parse(text: &str, backend: Backend) -> Result<Url, Fault> {
         Some("" | ":") if tls => 443,
         Some("" | ":") => 80,
         Some(port) => {
-            let port = port.strip_prefix(':').and_then(|digits| digits.parse().ok());
-            port.filter(|port| *port != 0).ok_or_else(|| bad("has no valid port"))?
+            // `parse` alone would take a `+` too.
+            let digits = port.strip_prefix(':').filter(|port| port.bytes().all(|byte| byte.is_ascii_digit()));
+            digits
+                .and_then(|digits| digits.parse().ok())
+                .filter(|port| *port != 0)
+                .ok_or_else(|| bad("has no valid port"))?
         }
         None => return Err(bad("has no valid port")),
     };
@@ -131,7 +135,7 @@ mod tests {
             ("https://hsm:65536", "\"https://hsm:65536\" has no valid port"),
             ("https://hsm:+1", "\"https://hsm:+1\" has no valid port"),
             ("https://[::1", "\"https://[::1\" is not a URL"),
-            ("https://[fe80::1%25eth0]", "\"https://[fe80::1%25eth0]\" is not a URL"),
+            ("https://[fe80::1%25eth0]", "\"https://[fe80::1%25eth0]\" has no valid host"),
             ("https://a..b", "\"https://a..b\" has no valid host"),
             ("https://hsm/a%2", "\"https://hsm/a%2\" has a path with unescaped characters"),
             ("https://hsm/ä", "\"https://hsm/ä\" has a path with unescaped characters"),

@@ -57,18 +57,16 @@ pub(super) fn overlay(
     // By number, where the names alone would have slot 10 before slot 2.
     settings.sort_by_key(|setting| setting.target);
     for setting in settings {
-        let applied = match setting.target {
-            Target::Log => setting.put(root, "", &["log"]),
-            Target::Slot(number) | Target::Key(number, _) => {
+        let problem = |fault| source.problem(Some(&variable(setting.name)), None, fault);
+        match setting.target {
+            Target::Log => setting.put_in_log(root).map_err(problem)?,
+            Target::Slot { number, key } => {
                 let slot = slot_of(slots, number, setting.name);
-                if let Err(fault) = setting.put_in_slot(&mut slot.table) {
-                    let problem = source.problem(Some(&variable(setting.name)), None, fault);
-                    slot.problem.get_or_insert(problem);
+                if let Err(fault) = setting.put_in_slot(&mut slot.table, key) {
+                    slot.problem.get_or_insert_with(|| problem(fault));
                 }
-                Ok(())
             }
-        };
-        applied.map_err(|fault| source.problem(Some(&variable(setting.name)), None, fault))?;
+        }
     }
     overlay_short_log(root, variables, source)
 }
@@ -79,13 +77,11 @@ fn overlay_short_log(root: &mut Table, variables: &Variables, source: &Source) -
     };
     let level = item(SHORT_LOG, Form::Text, level)
         .map_err(|fault| source.problem(Some(&variable(SHORT_LOG)), None, fault))?;
-    let log = root.entry("log".into()).or_insert_with(|| Item::empty_table(variable(SHORT_LOG)));
-    if let Value::Table(log) = &mut log.value {
-        let value = Value::Text(Zeroizing::new("stderr".into()));
-        log.entry("target".into()).or_insert(Item { place: variable(SHORT_LOG), value });
-        if !log.get("level").is_some_and(|level| matches!(level.place, Place::Variable(_))) {
-            log.insert("level".into(), level);
-        }
+    let Some(log) = inner_table(root, "log", SHORT_LOG) else { return Ok(()) };
+    let value = Value::Text(Zeroizing::new("stderr".into()));
+    log.entry("target".into()).or_insert(Item { place: variable(SHORT_LOG), value });
+    if !log.get("level").is_some_and(|level| matches!(level.place, Place::Variable(_))) {
+        log.insert("level".into(), level);
     }
     Ok(())
 }
@@ -94,9 +90,11 @@ fn overlay_short_log(root: &mut Table, variables: &Variables, source: &Source) -
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Target {
     Log,
-    Slot(u64),
-    /// The number of the slot, and that of the `[[slot.key]]` in it.
-    Key(u64, u64),
+    /// The slot of this number, or the `[[slot.key]]` of that number in it.
+    Slot {
+        number: u64,
+        key: Option<u64>,
+    },
 }
 
 impl Target {
@@ -105,14 +103,14 @@ impl Target {
         if let Some(tail) = name.strip_prefix(LOG) {
             return Some(Ok((Self::Log, tail)));
         }
-        let target = numbered(name.strip_prefix(SLOT)?).map(|(slot, tail)| {
-            let key = tail.strip_prefix("KEY_").and_then(numbered);
-            key.map_or((Self::Slot(slot), tail), |(key, tail)| (Self::Key(slot, key), tail))
-        });
-        Some(
-            target
-                .ok_or_else(|| Fault::new("has no number of a slot", "write P11REST_SLOT_0_LABEL and so on")),
-        )
+        let Some((number, tail)) = numbered(name.strip_prefix(SLOT)?) else {
+            return Some(Err(Fault::new("has no number of a slot", "write P11REST_SLOT_0_LABEL and so on")));
+        };
+        let (key, tail) = match tail.strip_prefix("KEY_").and_then(numbered) {
+            Some((key, tail)) => (Some(key), tail),
+            None => (None, tail),
+        };
+        Some(Ok((Self::Slot { number, key }, tail)))
     }
 }
 
@@ -141,54 +139,51 @@ struct Setting<'a> {
 }
 
 impl Setting<'_> {
-    fn put_in_slot(&self, slot: &mut Table) -> Result<(), Fault> {
-        let Target::Key(_, number) = self.target else { return self.put(slot, "slot", &[]) };
+    fn put_in_log(&self, root: &mut Table) -> Result<(), Fault> {
+        inner_table(root, "log", self.name).map_or(Ok(()), |log| self.put(log, "log."))
+    }
+
+    fn put_in_slot(&self, slot: &mut Table, key: Option<u64>) -> Result<(), Fault> {
+        let Some(key) = key else { return self.put(slot, "slot.") };
         let empty = || Item { place: variable(self.name), value: Value::List(Vec::new()) };
         let Value::List(keys) = &mut slot.entry("key".into()).or_insert_with(empty).value else {
             // What stands in the file is wrong, and its reader says so.
             return Ok(());
         };
-        let at = usize::try_from(number).unwrap_or(usize::MAX);
-        if at == keys.len() {
+        let at = usize::try_from(key).unwrap_or(usize::MAX);
+        let count = keys.len();
+        if at == count {
             keys.push(Item::empty_table(variable(self.name)));
         }
-        let count = keys.len();
         match keys.get_mut(at).map(|key| &mut key.value) {
-            Some(Value::Table(key)) => self.put(key, "slot.key", &[]),
+            Some(Value::Table(key)) => self.put(key, "slot.key."),
             Some(_) => Ok(()),
             None => Err(Fault::new(format!("leaves a gap: there are {count} keys"), "number keys from 0 on")),
         }
     }
 
-    /// Puts the value into `table`, which has the path `at` in the schema, below the tables `within`.
-    fn put(&self, mut table: &mut Table, at: &str, within: &[&str]) -> Result<(), Fault> {
-        let path: Vec<_> = [at].iter().chain(within).filter(|name| !name.is_empty()).copied().collect();
-        let (tail, form) = self.find(&path.join("."))?;
-        let mut names: Vec<_> = within.iter().copied().chain(tail.split('.')).collect();
-        let last = names.pop().unwrap_or_default();
-        for name in names {
-            let item = table.entry(name.into()).or_insert_with(|| Item::empty_table(variable(self.name)));
-            // What stands in the file is wrong, and its reader says so.
-            let Value::Table(inner) = &mut item.value else { return Ok(()) };
+    /// Puts the value into `table`, the paths of whose keys begin with `prefix` in the schema.
+    fn put(&self, mut table: &mut Table, prefix: &str) -> Result<(), Fault> {
+        let (path, form) = self.find(prefix)?;
+        let (tables, key) = path.rsplit_once('.').unwrap_or(("", path));
+        for name in tables.split('.').filter(|name| !name.is_empty()) {
+            let Some(inner) = inner_table(table, name, self.name) else { return Ok(()) };
             table = inner;
         }
-        table.insert(last.into(), item(self.name, form, self.value)?);
+        table.insert(key.into(), item(self.name, form, self.value)?);
         Ok(())
     }
 
-    /// The key below the table at `path` that this variable is the twin of.
-    fn find(&self, path: &str) -> Result<(&'static str, Form), Fault> {
-        let below = |path: &str| {
-            let keys = FIELDS.iter().filter_map(|field| {
-                let tail = field.path.strip_prefix(path)?.strip_prefix('.')?;
-                Some((twin(tail), tail, field.form))
-            });
-            // The twins of a slot's keys have a number, so they were found before.
-            keys.filter(|(twin, ..)| !twin.starts_with("KEY_")).collect::<Vec<_>>()
-        };
-        let known = below(path);
-        if let Some((_, tail, form)) = known.iter().find(|(twin, ..)| twin == self.tail) {
-            return Ok((tail, *form));
+    /// What follows `prefix` in the path of the key that this variable is the twin of.
+    fn find(&self, prefix: &str) -> Result<(&'static str, Form), Fault> {
+        let below = FIELDS.iter().filter_map(|field| Some((field.path.strip_prefix(prefix)?, field.form)));
+        // The twins of a slot's keys have a number, so they are not looked for here.
+        let known: Vec<_> = below
+            .filter(|(path, _)| !path.starts_with("key."))
+            .map(|(path, form)| (twin(path), path, form))
+            .collect();
+        if let Some((_, path, form)) = known.iter().find(|(twin, ..)| twin == self.tail) {
+            return Ok((path, *form));
         }
         let twins: Vec<_> = known.iter().map(|(twin, ..)| twin.as_str()).collect();
         let start = self.name.strip_suffix(self.tail).unwrap_or_default();
@@ -200,9 +195,26 @@ impl Setting<'_> {
     }
 }
 
+/// The table `name` in `table`, made for the variable if it is not there; `None` if something else is: that is wrong in
+/// the file, and its reader says so.
+fn inner_table<'a>(table: &'a mut Table, name: &str, for_variable: &str) -> Option<&'a mut Table> {
+    let item = table.entry(name.into()).or_insert_with(|| Item::empty_table(variable(for_variable)));
+    match &mut item.value {
+        Value::Table(table) => Some(table),
+        _ => None,
+    }
+}
+
 /// How a path looks in the name of a variable.
 fn twin(path: &str) -> String {
     path.replace('.', "_").to_ascii_uppercase()
+}
+
+/// The variable of the key at `path`, in the first slot and its first key; the version has none.
+#[cfg(test)]
+pub(super) fn first_twin(path: &str) -> Option<String> {
+    let path = path.replace("slot.key.", "slot.key.0.").replace("slot.", "slot.0.");
+    (path != "version").then(|| format!("P11REST_{}", twin(&path)))
 }
 
 fn variable(name: &str) -> Place {
@@ -245,26 +257,14 @@ mod tests {
         Ok((root, slots))
     }
 
-    /// The variable of a key, in the first slot and its first key.
-    fn first(path: &str) -> String {
-        let name = match path.strip_prefix("slot.") {
-            Some(path) => format!(
-                "slot.0.{}",
-                path.replacen("key.", if path.starts_with("key.") { "key.0." } else { "key." }, 1)
-            ),
-            None => path.to_owned(),
-        };
-        format!("P11REST_{}", twin(&name))
-    }
-
     #[test]
     fn every_key_but_the_version_has_a_twin() {
-        for field in FIELDS.iter().filter(|field| field.path != "version") {
+        for field in FIELDS {
+            let Some(variable) = first_twin(field.path) else { continue };
             let value = match field.form {
                 Form::Boolean => "true",
                 _ => "7",
             };
-            let variable = first(field.path);
             let (root, slots) = overlaid(&[(&variable, value)]).unwrap();
             let (mut item, path) = match field.path.strip_prefix("slot.") {
                 Some(path) => (

@@ -26,8 +26,8 @@ const LIMIT: usize = 1024 * 1024;
 pub struct Process {
     secure: bool,
     variables: Variables,
-    /// `/etc/p11rest`.
-    system: PathBuf,
+    /// `/etc/p11rest`, but in tests.
+    pub(super) system: PathBuf,
 }
 
 impl Process {

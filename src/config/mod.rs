@@ -1,6 +1,6 @@
 //! The configuration: TOML and environment in, a [`Config`] that is valid by construction out.
 //!
-//! [`load`] finds the file, lays the environment over it and reads the one tree that results. Each value knows its line
+//! [`load()`] finds the file, lays the environment over it and reads the one tree that results. Each value knows its line
 //! or its variable, so that a [`Problem`] can name it. What is wrong inside one slot makes that slot alone unusable.
 //! `docs/configuration.md` has every key; `schema.rs` has the same list for the code.
 
@@ -19,6 +19,8 @@ mod read;
 mod schema;
 mod secret;
 mod slot;
+#[cfg(test)]
+mod tests;
 
 pub use load::{Process, load};
 pub use problem::Problem;

@@ -293,6 +293,31 @@ mod tests {
         assert_eq!(text.lines().filter(|line| whole(line)).count(), 800);
     }
 
+    /// The harness keeps what tests print from standard error, so this one runs itself as a child.
+    #[test]
+    fn standard_error_gets_lines_and_may_be_closed() {
+        const CHILD: &str = "P11REST_TEST_STDERR";
+        if std::env::var_os(CHILD).is_some() {
+            let config = config::Log { level: Level::Info, target: LogTarget::Stderr };
+            return Log::open(&config).unwrap().info(format_args!("from the child"));
+        }
+        let own = std::env::current_exe().unwrap();
+        let run = |redirection: &str| {
+            let test = "observe::log::tests::standard_error_gets_lines_and_may_be_closed";
+            process::Command::new("/bin/sh")
+                .args(["-c", &format!("\"$0\" --exact {test} {redirection}")])
+                .arg(&own)
+                .env(CHILD, "1")
+                .output()
+                .unwrap()
+        };
+        let output = run("");
+        assert!(output.status.success());
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert!(text.ends_with(" from the child\n") && text.contains("Z INFO "), "{text:?}");
+        assert!(run("2>&-").status.success());
+    }
+
     #[test]
     fn a_pipe_and_a_missing_folder_are_refused() {
         let folder = tempfile::tempdir().unwrap();
