@@ -126,6 +126,7 @@ fn slot_of<'a>(slots: &'a mut Vec<RawSlot>, number: u64, name: &str) -> &'a mut 
         slots.push(RawSlot { number, place: variable(name), table: Table::new(), problem: None });
         slots.len() - 1
     });
+    // Found or just pushed.
     &mut slots[at]
 }
 

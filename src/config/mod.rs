@@ -261,7 +261,7 @@ fn matches(pattern: &str, name: &str) -> bool {
     for piece in pieces {
         // The first place is as good as any later one: what follows has the more room.
         let Some(at) = rest.find(piece) else { return false };
-        rest = &rest[at + piece.len()..];
+        rest = rest.get(at + piece.len()..).unwrap_or_default();
     }
     rest.ends_with(last)
 }

@@ -188,6 +188,7 @@ fn read_until(mut stream: &UnixStream, deadline: Instant) -> io::Result<Zeroizin
     let mut length = 0;
     loop {
         stream.set_read_timeout(Some(remaining(deadline)?))?;
+        // `length` never passes the end: at the end there is no room, and `read` says 0.
         match stream.read(&mut bytes[length..]) {
             Ok(0) if length <= LIMIT => {
                 bytes.truncate(length);
