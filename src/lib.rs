@@ -1,2 +1,35 @@
-//! p11rest
+//! **p11rest**: one PKCS#11 module in front of REST HSMs of several vendors.
+//!
+//! An application that speaks PKCS#11 loads `libp11rest.so`; a TOML file says which HSM stands behind which slot.
+//!
+//! # Layout
+//!
+//! ```text
+//! C caller ─► ffi        pointers → typed views, panic boundary, process epoch, return codes
+//!             model      slot, token, session, object, mechanism, operation: the rules of the standard
+//!             crypto     what needs no secret: digests, public keys, verification, encodings, certificates
+//!             backend    what an HSM must be able to do, and a folder for each vendor's dialect
+//!             transport  lanes (connections), failover, retry, TLS, credentials
+//!             config     TOML and environment → a configuration that is valid by construction; secrets
+//!             observe    the log
+//! ```
+//!
+//! Arrows run downwards only. `crypto` is a leaf. The standard's words are in `model`, a vendor's in its dialect, HTTP's
+//! in `transport` and the dialects.
+//!
+//! # Lock rules
+//!
+//! 1. A registry (sessions, objects, catalog entries) is locked for a look-up or a change, never during a request.
+//! 2. A session is locked during its own operation, the request included. Nothing wider ever is, but for the two
+//!    single-flight gates of a token (listing its keys, logging in), whose waiters want the same answer.
+//! 3. Everything hangs off the epoch (`ffi/epoch.rs`): after a fork the child finds no state, and touches none.
+#![deny(unsafe_code)]
+
+pub mod backend;
+pub mod config;
 pub mod crypto;
+pub mod error;
+pub mod ffi;
+pub mod model;
+pub mod observe;
+pub mod transport;

@@ -1,11 +1,36 @@
 //! The configuration: TOML and environment in, a [`Config`] that is valid by construction out.
+//!
+//! [`load()`] finds the file, lays the environment over it and reads the one tree that results. Each value knows its line
+//! or its variable, so that a [`Problem`] can name it. What is wrong inside one slot makes that slot alone unusable.
+//! `docs/configuration.md` has every key; `schema.rs` has the same list for the code.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+
+mod address;
+mod document;
+mod environment;
+mod load;
+mod problem;
+mod read;
+mod schema;
+mod secret;
+mod slot;
+#[cfg(test)]
+mod tests;
+
+pub use load::{Process, load};
+pub use problem::Problem;
+pub use secret::Secret;
 
 /// The whole configuration. No file means no slots.
 #[derive(Debug, Default)]
 pub struct Config {
+    /// The file that was read; `None` where there is none.
+    pub file: Option<PathBuf>,
     /// The log.
     pub log: Log,
     /// The slots in the order of the file, each with its id. One bad slot does not spoil the others.
@@ -37,6 +62,19 @@ pub enum Level {
     Debug,
     /// One line for each C call.
     Trace,
+}
+
+impl fmt::Display for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Off => "OFF",
+            Self::Error => "ERROR",
+            Self::Warn => "WARN",
+            Self::Info => "INFO",
+            Self::Debug => "DEBUG",
+            Self::Trace => "TRACE",
+        })
+    }
 }
 
 /// The sink of the log.
@@ -89,6 +127,32 @@ pub struct Token {
     pub edwards_point: EdwardsPoint,
 }
 
+impl Token {
+    /// `CK_TOKEN_INFO.serialNumber`: 16 hexadecimal digits, the same in every process, made of the first URL and the
+    /// label.
+    pub fn serial_number(&self) -> [u8; 16] {
+        let mut hash = Sha256::new();
+        if let Some(url) = self.members.first().and_then(|group| group.first()) {
+            hash.update(url.to_string());
+        }
+        // A URL has no NUL, so no other pair of URL and label gives these bytes.
+        hash.update([0]);
+        hash.update(&self.label);
+        let digits = hash.finalize().into_iter().flat_map(|byte| [byte >> 4, byte & 15]);
+        let mut serial = [b'0'; 16];
+        for (place, digit) in serial.iter_mut().zip(digits) {
+            *place = if digit < 10 { b'0' + digit } else { b'A' + digit - 10 };
+        }
+        serial
+    }
+
+    /// Whether a secret is left for `C_Login` to bring (`CKF_LOGIN_REQUIRED`).
+    pub fn login_required(&self) -> bool {
+        let Auth { bearer, api_key: ApiKeys { key_management, key_operation, service } } = &self.auth;
+        [bearer, key_management, key_operation, service].into_iter().flatten().any(Secret::is_pin)
+    }
+}
+
 /// The dialect that a slot speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Backend {
@@ -107,6 +171,15 @@ pub struct Url {
     pub port: u16,
     /// Base path: empty, or begins with `/` and does not end with one.
     pub path: String,
+}
+
+impl fmt::Display for Url {
+    /// With the port, always: `https://hsm:443/base`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = if self.tls { "https" } else { "http" };
+        let (open, close) = if self.host.contains(':') { ("[", "]") } else { ("", "") };
+        write!(f, "{scheme}://{open}{}{close}:{}{}", self.host, self.port, self.path)
+    }
 }
 
 /// The credentials of one slot, each of them optional.
@@ -134,7 +207,7 @@ pub struct ApiKeys {
 pub struct Tls {
     /// PEM file, or directory of PEM files, with the authorities to trust; `None`: those of the platform.
     pub ca: Option<PathBuf>,
-    /// The name that the server's certificate must have, if it is not the host of the URL.
+    /// The name (or address) that the server's certificate must have, if it is not the host of the URL.
     pub server_name: Option<String>,
 }
 
@@ -165,10 +238,32 @@ pub struct Catalog {
     pub capacity: usize,
     /// How many attribute requests are in flight at once.
     pub width: usize,
-    /// Names not to show: exact, or with `*` for any run of characters.
+    /// Names not to show: exact, or with `*` for any run of characters. The built-in ones are among them, unless
+    /// `show_internal` dropped them.
     pub hide: Vec<String>,
     /// Where public attributes are kept between processes, mode 0600; `None`: nowhere.
     pub cache: Option<PathBuf>,
+}
+
+impl Catalog {
+    /// Whether the key of this name is not to be shown.
+    pub fn hides(&self, name: &str) -> bool {
+        self.hide.iter().any(|pattern| matches(pattern, name))
+    }
+}
+
+/// Whether `pattern`, in which `*` stands for any run of characters, is all of `name`.
+fn matches(pattern: &str, name: &str) -> bool {
+    let Some((head, tail)) = pattern.split_once('*') else { return pattern == name };
+    let Some(mut rest) = name.strip_prefix(head) else { return false };
+    let mut pieces = tail.split('*');
+    let last = pieces.next_back().unwrap_or_default();
+    for piece in pieces {
+        // The first place is as good as any later one: what follows has the more room.
+        let Some(at) = rest.find(piece) else { return false };
+        rest = rest.get(at + piece.len()..).unwrap_or_default();
+    }
+    rest.ends_with(last)
 }
 
 /// What the HSM will not tell of one key, from `[[slot.key]]`.

@@ -1,0 +1,137 @@
+//! Every key that a configuration may have. The environment, the check for unknown keys and the test of
+//! `docs/configuration.md` all read this one list; what the values mean is in `load.rs` and `slot.rs`.
+
+/// The form of a value. It says how the text of an environment variable becomes one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// `true` or `false`.
+    Boolean,
+    /// A list of lists of strings; in the environment `;` stands between the inner lists.
+    Groups,
+    /// A decimal integer.
+    Integer,
+    /// A list of strings; in the environment blanks or commas stand between them.
+    List,
+    /// A string.
+    Text,
+}
+
+/// One key: its dotted path, tables of an array without their number, and the form of its value.
+pub(super) struct Field {
+    pub(super) path: &'static str,
+    pub(super) form: Form,
+}
+
+const fn field(path: &'static str, form: Form) -> Field {
+    Field { path, form }
+}
+
+/// Every key.
+pub(super) const FIELDS: &[Field] = &[
+    field("version", Form::Integer),
+    field("log.level", Form::Text),
+    field("log.target", Form::Text),
+    field("slot.id", Form::Integer),
+    field("slot.label", Form::Text),
+    field("slot.backend", Form::Text),
+    field("slot.urls", Form::Groups),
+    field("slot.certificates", Form::List),
+    field("slot.mechanisms", Form::List),
+    field("slot.edwards_point", Form::Text),
+    field("slot.auth.bearer", Form::Text),
+    field("slot.auth.api_key.key_management", Form::Text),
+    field("slot.auth.api_key.key_operation", Form::Text),
+    field("slot.auth.api_key.service", Form::Text),
+    field("slot.tls.ca", Form::Text),
+    field("slot.tls.server_name", Form::Text),
+    field("slot.timeouts.connect", Form::Text),
+    field("slot.timeouts.call", Form::Text),
+    field("slot.pool.max", Form::Integer),
+    field("slot.pool.idle", Form::Text),
+    field("slot.catalog.refresh", Form::Text),
+    field("slot.catalog.capacity", Form::Integer),
+    field("slot.catalog.width", Form::Integer),
+    field("slot.catalog.hide", Form::List),
+    field("slot.catalog.show_internal", Form::Boolean),
+    field("slot.catalog.cache", Form::Text),
+    field("slot.key.label", Form::Text),
+    field("slot.key.id", Form::Text),
+    field("slot.key.public_key", Form::Text),
+    field("slot.key.certificate", Form::Text),
+    field("slot.key.type", Form::Text),
+    field("slot.key.password", Form::Boolean),
+];
+
+/// The names that may stand in the table at `path` (`""`: the whole file), each once, in the order of [`FIELDS`].
+pub(super) fn names_in(path: &str) -> Vec<&'static str> {
+    let mut names = Vec::new();
+    for field in FIELDS {
+        let tail = match path {
+            "" => Some(field.path),
+            _ => field.path.strip_prefix(path).and_then(|tail| tail.strip_prefix('.')),
+        };
+        if let Some(name) = tail.and_then(|tail| tail.split('.').next())
+            && names.last() != Some(&name)
+        {
+            names.push(name);
+        }
+    }
+    names
+}
+
+/// Of `known`, the name that `wrong` was probably meant to be.
+pub(super) fn nearest<'a>(wrong: &str, known: &[&'a str]) -> Option<&'a str> {
+    let limit = 1 + wrong.chars().count() / 3;
+    let scored = known.iter().map(|name| (distance(&wrong.to_lowercase(), &name.to_lowercase()), *name));
+    scored.filter(|(score, _)| *score <= limit).min_by_key(|(score, _)| *score).map(|(_, name)| name)
+}
+
+/// How many characters have to be added, dropped or replaced to make `right` of `wrong` (Levenshtein).
+fn distance(wrong: &str, right: &str) -> usize {
+    let right: Vec<char> = right.chars().collect();
+    let mut row: Vec<usize> = (0..=right.len()).collect();
+    for (above, a) in wrong.chars().enumerate() {
+        let mut diagonal = above;
+        let mut left = above + 1;
+        // `row` is one longer than `right`: its first cell is the border of the table.
+        row[0] = left;
+        for (cell, b) in row[1..].iter_mut().zip(&right) {
+            let up = *cell;
+            left = (diagonal + usize::from(a != *b)).min(left + 1).min(up + 1);
+            diagonal = up;
+            *cell = left;
+        }
+    }
+    row[right.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `kitten` to `sitting` is the textbook's example.
+    #[test]
+    fn distances_are_those_of_levenshtein() {
+        assert_eq!(distance("kitten", "sitting"), 3);
+        assert_eq!(distance("", "abc"), 3);
+        assert_eq!(distance("abc", ""), 3);
+        assert_eq!(distance("flaw", "lawn"), 2);
+        assert_eq!(distance("same", "same"), 0);
+    }
+
+    #[test]
+    fn the_nearest_name_is_near() {
+        let known = names_in("slot");
+        assert_eq!(nearest("url", &known), Some("urls"));
+        assert_eq!(nearest("Label", &known), Some("label"));
+        assert_eq!(nearest("timeout", &known), Some("timeouts"));
+        assert_eq!(nearest("fork", &known), None);
+    }
+
+    #[test]
+    fn tables_know_their_names() {
+        assert_eq!(names_in(""), ["version", "log", "slot"]);
+        assert_eq!(names_in("slot.auth"), ["bearer", "api_key"]);
+        assert_eq!(names_in("slot.key"), ["label", "id", "public_key", "certificate", "type", "password"]);
+    }
+}

@@ -1,0 +1,276 @@
+//! One `[[slot]]`: from its tree to a [`Token`].
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::document::{Item, Place, Value};
+use super::environment::RawSlot;
+use super::problem::{Fault, Problem};
+use super::read::{self, Section, Source, read_all, word};
+use super::{
+    ApiKeys, Auth, Backend, Catalog, EdwardsPoint, Key, KeyType, Pool, Secret, Timeouts, Tls, Token, Url,
+    address,
+};
+
+/// The largest `CK_SLOT_ID` that a `CK_ULONG` of 32 bits holds, less the one that means "no slot".
+const MOST_ID: i64 = 0xffff_fffe;
+
+/// Most bytes of a public key or a certificate in a file.
+const DER_LIMIT: usize = 1024 * 1024;
+
+/// Keys that the services make for themselves, and the doublets of the vendor's own PKCS#11 library (Securosys TSB
+/// reference section 2.1).
+const INTERNAL: [&str; 3] = ["attestation-key", "timestamp-key", "*@?!*"];
+
+/// The `id` of a slot, if it has one.
+pub(super) fn id(slot: &RawSlot, source: &Source) -> Result<Option<u64>, Problem> {
+    let section = Section::unchecked(source, "slot", &slot.place, &slot.table);
+    Ok(section.integer("id", 0, MOST_ID)?.and_then(|id| u64::try_from(id).ok()))
+}
+
+/// The `label` of a slot, if it is a string at all.
+pub(super) fn label(slot: &RawSlot) -> Option<&str> {
+    slot.table.get("label").and_then(|item| read::text(item).ok())
+}
+
+/// That an earlier slot has the same `name`.
+pub(super) fn taken(slot: &RawSlot, source: &Source, name: &str, value: &str) -> Problem {
+    Section::unchecked(source, "slot", &slot.place, &slot.table).problem(
+        name,
+        Fault::new(format!("an earlier slot has the {name} {value}"), format!("write another {name}")),
+    )
+}
+
+/// Reads a slot.
+pub(super) fn token(slot: RawSlot, source: &Source) -> Result<Token, Problem> {
+    if let Some(problem) = slot.problem {
+        return Err(problem);
+    }
+    let section = Section::open(source, "slot", &slot.place, &slot.table)?;
+    let label = section.text("label", |_, text| parse_label(text))?;
+    let label = section.required("label", label, "write label = \"a name of up to 32 bytes\"")?;
+    let backend = section.text("backend", |_, text| word(text, &[("securosys", Backend::Securosys)]))?;
+    let backend = section.required("backend", backend, "write backend = \"securosys\"")?;
+    let pool = pool(&section.section("pool", "slot.pool")?)?;
+    Ok(Token {
+        label,
+        backend,
+        members: members(&section, backend)?,
+        auth: auth(&section.section("auth", "slot.auth")?)?,
+        tls: tls(&section.section("tls", "slot.tls")?)?,
+        timeouts: timeouts(&section.section("timeouts", "slot.timeouts")?)?,
+        catalog: catalog(&section.section("catalog", "slot.catalog")?, pool)?,
+        pool,
+        certificates: section
+            .list("certificates", |place, text| source.path(place, text))?
+            .unwrap_or_default(),
+        keys: keys(&section)?,
+        mechanisms: section.list("mechanisms", |_, text| parse_mechanism(text))?,
+        edwards_point: section
+            .text("edwards_point", |_, text| {
+                word(text, &[("raw", EdwardsPoint::Raw), ("octet-string", EdwardsPoint::OctetString)])
+            })?
+            .unwrap_or_default(),
+    })
+}
+
+fn parse_label(text: &str) -> Result<String, Fault> {
+    let what = match text.len() {
+        0 => "is empty".to_owned(),
+        length if length > 32 => format!("has {length} bytes"),
+        _ if text.chars().any(char::is_control) => "has a control character".to_owned(),
+        // `CK_TOKEN_INFO.label` is padded with blanks: applications cut them off.
+        _ if text.ends_with(' ') => "ends with a blank".to_owned(),
+        _ => return Ok(text.to_owned()),
+    };
+    Err(Fault::new(what, "write 1 to 32 bytes of UTF-8"))
+}
+
+fn parse_mechanism(text: &str) -> Result<String, Fault> {
+    let name = text.strip_prefix("CKM_").unwrap_or_default();
+    let allowed = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
+    if name.is_empty() || !name.bytes().all(allowed) {
+        let what = format!("\"{text}\" is not the name of a mechanism");
+        return Err(Fault::new(what, "write it as the standard does: \"CKM_RSA_PKCS\""));
+    }
+    Ok(text.to_owned())
+}
+
+fn members(section: &Section<'_>, backend: Backend) -> Result<Vec<Vec<Url>>, Problem> {
+    const NAME: &str = "urls";
+    const REMEDY: &str = "write urls = [\"https://host:port\"]";
+    let item = section.required(NAME, section.item(NAME), REMEDY)?;
+    let groups = groups(item).map_err(|(place, fault)| section.problem_at(place, NAME, fault))?;
+    let mut seen = BTreeSet::new();
+    let mut parse = |item: &Item| {
+        let url = address::parse(read::text(item)?, backend)?;
+        if !seen.insert(url.to_string()) {
+            return Err(Fault::new(format!("{url} is there twice"), "take one of them out"));
+        }
+        Ok(url)
+    };
+    let mut members = Vec::with_capacity(groups.len());
+    for group in groups {
+        let urls = group
+            .iter()
+            .map(|item| parse(item).map_err(|fault| section.problem_at(&item.place, NAME, fault)));
+        members.push(urls.collect::<Result<Vec<_>, _>>()?);
+    }
+    Ok(members)
+}
+
+/// The groups of a list of lists; a list of strings is one group, and so is a string.
+fn groups(item: &Item) -> Result<Vec<&[Item]>, (&Place, Fault)> {
+    let elements = read::elements(item);
+    let is_list = |item: &&Item| matches!(item.value, Value::List(_));
+    let empty = |place| (place, Fault::new("has no entry", "write urls = [\"https://host:port\"]"));
+    let lists = elements.iter().filter(is_list).count();
+    if elements.is_empty() {
+        return Err(empty(&item.place));
+    }
+    if lists == 0 {
+        return Ok(vec![elements]);
+    }
+    let Some(alone) = elements.iter().find(|item| !is_list(item)) else {
+        return match elements.iter().find(|group| read::elements(group).is_empty()) {
+            Some(group) => Err(empty(&group.place)),
+            None => Ok(elements.iter().map(read::elements).collect()),
+        };
+    };
+    Err((
+        &alone.place,
+        Fault::new("has lists and strings side by side", "write a list of strings, or a list of such lists"),
+    ))
+}
+
+fn auth(section: &Section<'_>) -> Result<Auth, Problem> {
+    let keys = section.section("api_key", "slot.auth.api_key")?;
+    let secret = |section: &Section<'_>, name| {
+        section.text(name, |place, text| Secret::parse(place, text, section.source()))
+    };
+    Ok(Auth {
+        bearer: secret(section, "bearer")?,
+        api_key: ApiKeys {
+            key_management: secret(&keys, "key_management")?,
+            key_operation: secret(&keys, "key_operation")?,
+            service: secret(&keys, "service")?,
+        },
+    })
+}
+
+fn tls(section: &Section<'_>) -> Result<Tls, Problem> {
+    let server_name = section.text("server_name", |_, text| {
+        let valid = address::is_host_name(text) || text.parse::<std::net::IpAddr>().is_ok();
+        let fault =
+            || Fault::new(format!("\"{text}\" is not a name"), "write the DNS name in the certificate");
+        valid.then(|| text.to_owned()).ok_or_else(fault)
+    })?;
+    Ok(Tls { ca: section.path("ca")?, server_name })
+}
+
+fn timeouts(section: &Section<'_>) -> Result<Timeouts, Problem> {
+    let least = Duration::from_millis(1);
+    Ok(Timeouts {
+        connect: section.duration("connect", least)?.unwrap_or(Duration::from_secs(5)),
+        call: section.duration("call", least)?.unwrap_or(Duration::from_secs(30)),
+    })
+}
+
+fn pool(section: &Section<'_>) -> Result<Pool, Problem> {
+    Ok(Pool {
+        max: section.count("max", 1, 4096)?.unwrap_or(64),
+        idle: section.duration("idle", Duration::ZERO)?.unwrap_or(Duration::from_secs(55)),
+    })
+}
+
+fn catalog(section: &Section<'_>, pool: Pool) -> Result<Catalog, Problem> {
+    let pattern = |_: &Place, text: &str| match text {
+        "" => Err(Fault::new("has an empty name", "write the name of a key, or part of one with *")),
+        _ => Ok(text.to_owned()),
+    };
+    let given = section.list("hide", pattern)?.unwrap_or_default();
+    let shown = section.boolean("show_internal")?.unwrap_or(false);
+    let internal = INTERNAL.iter().filter(|_| !shown).map(|&name| name.to_owned());
+    Ok(Catalog {
+        refresh: section.duration("refresh", Duration::ZERO)?.unwrap_or(Duration::from_secs(60)),
+        capacity: section.count("capacity", 1, 10_000_000)?.unwrap_or(10_000),
+        // More requests than connections would only wait for each other.
+        width: section.count("width", 1, 4096)?.unwrap_or(32).min(pool.max),
+        hide: internal.chain(given).collect(),
+        cache: section.path("cache")?,
+    })
+}
+
+fn keys(section: &Section<'_>) -> Result<Vec<Key>, Problem> {
+    let mut labels = BTreeSet::new();
+    let mut keys = Vec::new();
+    for (place, table) in section.tables("key")? {
+        let section = Section::open(section.source(), "slot.key", place, table)?;
+        let key = key(&section)?;
+        if !labels.insert(key.label.clone()) {
+            let fault =
+                Fault::new(format!("{} is described twice", key.label), "make one [[slot.key]] of them");
+            return Err(section.problem("label", fault));
+        }
+        keys.push(key);
+    }
+    Ok(keys)
+}
+
+fn key(section: &Section<'_>) -> Result<Key, Problem> {
+    let label = section.text("label", |_, text| match text {
+        "" => Err(Fault::new("is empty", "write the name of the key at the HSM")),
+        _ => Ok(text.to_owned()),
+    })?;
+    let key = Key {
+        label: section.required("label", label, "write label = \"the name of the key at the HSM\"")?,
+        id: section.text("id", |_, text| parse_hex(text))?,
+        public_key: der_file(section, "public_key", "PUBLIC KEY")?,
+        certificate: der_file(section, "certificate", "CERTIFICATE")?,
+        key_type: section.text("type", |_, text| {
+            let aes = |bytes| KeyType::Aes { bytes };
+            word(text, &[("aes-128", aes(16)), ("aes-192", aes(24)), ("aes-256", aes(32))])
+        })?,
+        password: section.boolean("password")?.unwrap_or(false),
+    };
+    if key.key_type.is_some() && (key.public_key.is_some() || key.certificate.is_some()) {
+        let what = "is an AES key, which has no public key or certificate";
+        return Err(section.problem("type", Fault::new(what, "take out one of the two")));
+    }
+    Ok(key)
+}
+
+fn parse_hex(text: &str) -> Result<Vec<u8>, Fault> {
+    let fault = || Fault::new(format!("\"{text}\" is not hexadecimal"), "write pairs of digits: \"01ab\"");
+    if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Err(fault());
+    }
+    // All of it is ASCII, so no pair is cut within a character.
+    let pair = |at: usize| text.get(at..at + 2).and_then(|pair| u8::from_str_radix(pair, 16).ok());
+    (0..text.len()).step_by(2).map(|at| pair(at).ok_or_else(fault)).collect()
+}
+
+/// The DER that the file of this key holds, itself or as the first PEM block with this label.
+fn der_file(section: &Section<'_>, name: &str, label: &str) -> Result<Option<Vec<u8>>, Problem> {
+    let Some(path) = section.path(name)? else { return Ok(None) };
+    read_der(path, label).map(Some).map_err(|fault| section.problem(name, fault))
+}
+
+fn read_der(path: PathBuf, label: &str) -> Result<Vec<u8>, Fault> {
+    const PEM_MARK: &[u8] = b"-----BEGIN ";
+    let shown = path.display();
+    let remedy = || format!("name a file with a PEM block \"{label}\", or with DER");
+    let bytes = File::open(&path).and_then(|file| read_all(&file, DER_LIMIT));
+    let bytes = bytes.map_err(|error| Fault::new(format!("{shown} cannot be read: {error}"), remedy()))?;
+    // The model reads the DER; here it only has to be told from text.
+    if bytes.first() == Some(&0x30) && !bytes.windows(PEM_MARK.len()).any(|window| window == PEM_MARK) {
+        return Ok(bytes.to_vec());
+    }
+    match der::pem::decode_vec(&bytes) {
+        Ok((found, der)) if found == label => Ok(der),
+        Ok((found, _)) => Err(Fault::new(format!("{shown} has a PEM block \"{found}\""), remedy())),
+        Err(error) => Err(Fault::new(format!("{shown} is neither PEM nor DER: {error}"), remedy())),
+    }
+}

@@ -1,0 +1,3 @@
+//! What the module tells of itself.
+
+pub mod log;
