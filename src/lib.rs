@@ -1,7 +1,5 @@
 //! p11rest
-pub mod backend;
+#![deny(unsafe_code)]
 pub mod config;
-pub mod crypto;
 pub mod error;
-pub mod observe;
 pub mod transport;
