@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
+use super::chunked::Chunk;
 use super::{Error, ErrorKind, Method, Request, Response};
 
 /// The largest head of an answer in bytes; the trailers and chunk extensions of an answer have the same limit.
@@ -27,11 +28,13 @@ pub(super) struct Fault {
     pub reason: &'static str,
 }
 
-fn malformed(reason: &'static str) -> Fault {
+/// What no server of HTTP/1.1 sends.
+pub(super) fn malformed(reason: &'static str) -> Fault {
     Fault { kind: ErrorKind::Malformed, reason }
 }
 
-fn too_large(reason: &'static str) -> Fault {
+/// What is beyond the limits.
+pub(super) fn too_large(reason: &'static str) -> Fault {
     Fault { kind: ErrorKind::TooLarge, reason }
 }
 
@@ -257,14 +260,10 @@ impl Decoder {
 
     fn feed_chunk(&mut self, data: &[u8], chunk: Chunk) -> Result<usize, Fault> {
         let Some(&byte) = data.first() else { return Ok(0) };
-        if let Place::Data(left) = chunk.place {
+        if let Some(left) = chunk.data() {
             let part = data.get(..left).unwrap_or(data);
             append(&mut self.body, part)?;
-            let place = match left - part.len() {
-                0 => Place::DataEnd(b'\r'),
-                left => Place::Data(left),
-            };
-            self.state = State::Chunked(Chunk { place, overhead: 0, ..chunk });
+            self.state = State::Chunked(chunk.with_data_left(left - part.len()));
             return Ok(part.len());
         }
         self.state = match chunk.step(byte)? {
@@ -377,67 +376,203 @@ fn decimal(digits: &[u8]) -> Option<usize> {
     })
 }
 
-/// Where in a chunked body the next byte is (RFC 9112 7.1). Lines end with CR LF and nothing else.
-#[derive(Clone, Copy, Debug)]
-struct Chunk {
-    place: Place,
-    /// The size of the chunk at hand, from its line.
-    size: usize,
-    /// Bytes that are not data, since the last chunk.
-    overhead: usize,
-}
+#[cfg(test)]
+mod tests {
+    use super::super::{Class, Headers};
+    use super::*;
 
-#[derive(Clone, Copy, Debug)]
-enum Place {
-    /// Before the first digit of a size.
-    SizeStart,
-    Size,
-    Extension,
-    SizeEnd,
-    Data(usize),
-    /// Behind the data: the byte that must follow.
-    DataEnd(u8),
-    LineStart,
-    Line,
-    LineEnd,
-    LastEnd,
-}
-
-impl Chunk {
-    const START: Self = Self { place: Place::SizeStart, size: 0, overhead: 0 };
-
-    /// One byte that is not data; `None` behind the last one.
-    fn step(mut self, byte: u8) -> Result<Option<Self>, Fault> {
-        self.overhead += 1;
-        if self.overhead > HEAD_LIMIT {
-            return Err(too_large("a chunk line or the trailers of the answer are larger than 64 KiB"));
+    /// Feeds `data` in portions of `step` bytes, as a lane does; then the connection ends.
+    fn decode(data: &[u8], step: usize) -> Result<(Answer, usize), Fault> {
+        let mut decoder = Decoder::new();
+        let (mut start, mut end) = (0, 0);
+        while !decoder.is_done() {
+            if end == data.len() {
+                decoder.end()?;
+                break;
+            }
+            end = (end + step).min(data.len());
+            start += decoder.feed(&data[start..end])?;
         }
-        self.place = match (self.place, byte) {
-            (Place::SizeStart | Place::Size, b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F') => self.digit(byte)?,
-            (Place::Size, b'\r') => Place::SizeEnd,
-            (Place::Size, b';' | b' ' | b'\t') => Place::Extension,
-            (Place::Extension, b'\r') => Place::SizeEnd,
-            (Place::Extension, b) if b != b'\n' => Place::Extension,
-            (Place::SizeEnd, b'\n') if self.size == 0 => Place::LineStart,
-            (Place::SizeEnd, b'\n') => Place::Data(std::mem::take(&mut self.size)),
-            (Place::DataEnd(b'\r'), b'\r') => Place::DataEnd(b'\n'),
-            (Place::DataEnd(b'\n'), b'\n') => Place::SizeStart,
-            (Place::LineStart, b'\r') => Place::LastEnd,
-            (Place::Line, b'\r') => Place::LineEnd,
-            (Place::LineStart | Place::Line, b) if b != b'\n' => Place::Line,
-            (Place::LineEnd, b'\n') => Place::LineStart,
-            (Place::LastEnd, b'\n') => return Ok(None),
-            _ => return Err(malformed("the chunks of the answer are not those of HTTP/1.1")),
-        };
-        Ok(Some(self))
+        Ok((decoder.finish(), start))
     }
 
-    fn digit(&mut self, byte: u8) -> Result<Place, Fault> {
-        let digit = char::from(byte).to_digit(16).unwrap_or_default() as usize;
-        self.size = self.size.saturating_mul(16).saturating_add(digit);
-        if self.size > BODY_LIMIT {
-            return Err(too_large("the body of the answer is larger than 8 MiB"));
+    fn steps(data: &[u8]) -> impl Iterator<Item = usize> {
+        [1, 2, 3, 5, 7, 16, data.len()].into_iter()
+    }
+
+    #[test]
+    fn answers_are_read_however_they_are_split() {
+        let chunks = "A\r\n0123456789\r\n0b;name=\"v\"\r\nabcdefghijk\r\n000\r\nX: y\r\nZ: \r\n\r\n";
+        let chunked = format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\n\r\n{chunks}");
+        let cases: [(&str, u16, &str, bool); 8] = [
+            (&chunked, 200, "0123456789abcdefghijk", true),
+            ("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", 200, "hello", true),
+            ("HTTP/1.1 200 OK\nContent-Length: 5\n\nhello", 200, "hello", true),
+            ("HTTP/1.1 200\r\nContent-Length: 2, 2\r\nContent-Length: 2\r\n\r\nok", 200, "ok", true),
+            (
+                "HTTP/1.1 500 No\r\nContent-Length: 0\r\nConnection: Keep-Alive , CLOSE\r\n\r\n",
+                500,
+                "",
+                false,
+            ),
+            ("HTTP/1.1 200 OK\r\n\r\nthe rest", 200, "the rest", false),
+            ("HTTP/1.1 204 No Content\r\n\r\n", 204, "", true),
+            (
+                "HTTP/1.1 102 Wait\r\n\r\nHTTP/1.1 102 Wait\r\nA: b\r\n\r\nHTTP/1.1 204 Yes\r\n\r\n",
+                204,
+                "",
+                true,
+            ),
+        ];
+        for (data, status, body, reusable) in cases {
+            for step in steps(data.as_bytes()) {
+                let (answer, taken) = decode(data.as_bytes(), step).unwrap();
+                assert_eq!(answer.response.status, status);
+                assert_eq!(answer.response.body.as_slice(), body.as_bytes());
+                assert_eq!(answer.reusable, reusable);
+                assert_eq!(taken, data.len());
+            }
         }
-        Ok(Place::Size)
+    }
+
+    #[test]
+    fn what_follows_an_answer_is_not_taken() {
+        for data in ["HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok!", "HTTP/1.1 204 No\r\n\r\n!"] {
+            let (_, taken) = decode(data.as_bytes(), data.len()).unwrap();
+            assert_eq!(taken, data.len() - 1);
+        }
+    }
+
+    #[test]
+    fn answers_that_can_be_read_in_two_ways_are_refused() {
+        let heads = [
+            "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nxx",
+            "HTTP/1.1 200 OK\r\nContent-Length: 1, 2\r\n\r\nxx",
+            "HTTP/1.1 200 OK\r\nContent-Length: +1\r\n\r\nx",
+            "HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\nx",
+            "HTTP/1.1 200 OK\r\nContent-Length:\r\n\r\nx",
+            "HTTP/1.1 200 OK\r\nContent-Length : 1\r\n\r\nx",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+            "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nA: b\r\n c\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nno header\r\n\r\n",
+            "HTTP/1.1 101 Switching Protocols\r\n\r\n",
+            "HTTP/1.1 099 What\r\n\r\n",
+            "HTTP/1.1 600 What\r\n\r\n",
+            "HTTP/1.1 20 OK\r\n\r\n",
+            "\r\nHTTP/1.1 200 OK\r\n\r\n",
+            "http/1.1 200 OK\r\n\r\n",
+        ];
+        let interim = "HTTP/1.1 100 Continue\r\n\r\n".repeat(9) + "HTTP/1.1 204 No\r\n\r\n";
+        for data in heads.into_iter().chain([interim.as_str()]) {
+            for step in steps(data.as_bytes()) {
+                let fault = decode(data.as_bytes(), step).unwrap_err();
+                assert_eq!(fault.kind, ErrorKind::Malformed, "{data:?} by {step}");
+            }
+        }
+    }
+
+    #[test]
+    fn chunks_are_read_strictly() {
+        let bodies = [
+            "\r\n",
+            "x\r\n",
+            ";\r\n",
+            " 1\r\nx\r\n",
+            "-1\r\n",
+            "1\nx\r\n0\r\n\r\n",
+            "1\rx\r\n",
+            "1;a\nb\r\nx\r\n",
+            "1\r\nxx\r\n",
+            "1\r\nx\n0\r\n\r\n",
+            "1\r\nx0\r\n\r\n",
+            "0\r\nA: b\n\r\n",
+            "0\r\n\rx",
+        ];
+        for body in bodies {
+            let data = format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{body}");
+            for step in steps(data.as_bytes()) {
+                let fault = decode(data.as_bytes(), step).unwrap_err();
+                assert_eq!(fault.kind, ErrorKind::Malformed, "{body:?} by {step}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_end_in_the_middle_is_an_end_in_the_middle() {
+        let whole = [
+            "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nA: b\r\n\r\n",
+        ];
+        for data in whole {
+            for length in 0..data.len() {
+                let fault = decode(&data.as_bytes()[..length], 4).unwrap_err();
+                assert_eq!(fault.kind, ErrorKind::Broken);
+            }
+        }
+    }
+
+    #[test]
+    fn limits_are_sharp() {
+        let head = |length: usize| {
+            let start = "HTTP/1.1 204 No\r\nA: ";
+            format!("{start}{}\r\n\r\n", "a".repeat(length - start.len() - 4))
+        };
+        assert_eq!(decode(head(HEAD_LIMIT).as_bytes(), 1000).unwrap().0.response.status, 204);
+        assert_eq!(decode(head(HEAD_LIMIT + 1).as_bytes(), 1000).unwrap_err().kind, ErrorKind::TooLarge);
+        let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+        let bodies = [
+            "ffffffffffffffffffffff\r\n".to_owned(),
+            "800001\r\n".to_owned(),
+            format!("1;{}", "a".repeat(HEAD_LIMIT)),
+            format!("0\r\n{}", "A: b\r\n".repeat(HEAD_LIMIT / 6 + 1)),
+            "0".repeat(HEAD_LIMIT + 1),
+        ];
+        for body in bodies {
+            let data = format!("{chunked}{body}");
+            assert_eq!(decode(data.as_bytes(), 1000).unwrap_err().kind, ErrorKind::TooLarge);
+        }
+        let lengths = ["8388609", "99999999999999999999999999"];
+        for length in lengths {
+            let data = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n");
+            assert_eq!(decode(data.as_bytes(), 1000).unwrap_err().kind, ErrorKind::TooLarge);
+        }
+    }
+
+    #[test]
+    fn retry_after_is_read_in_seconds_only() {
+        let cases =
+            [("120", Some(120)), ("0", Some(0)), ("Fri, 31 Dec 1999 23:59:59 GMT", None), ("-1", None)];
+        for (value, seconds) in cases {
+            let data = format!("HTTP/1.1 503 Busy\r\nretry-after:  {value} \r\nContent-Length: 0\r\n\r\n");
+            let (answer, _) = decode(data.as_bytes(), 9).unwrap();
+            assert_eq!(answer.response.retry_after, seconds.map(Duration::from_secs));
+        }
+    }
+
+    #[test]
+    fn requests_are_written_in_one_piece() {
+        let mut headers = Headers::default();
+        headers.add("A", "b").unwrap();
+        for (body, lines) in [
+            (None, ""),
+            (Some(&b""[..]), "Content-Length: 0\r\n"),
+            (Some(&[b'x'; 1234]), "Content-Length: 1234\r\n"),
+        ] {
+            let request = Request {
+                method: Method::Get,
+                path: "/p?q",
+                headers: &headers,
+                body,
+                class: Class::Repeatable,
+            };
+            let mut out = Vec::new();
+            write_request(&mut out, "/base", b"Host: h\r\n", &request);
+            let body = String::from_utf8(body.unwrap_or_default().to_vec()).unwrap();
+            let expected = format!("GET /base/p?q HTTP/1.1\r\nHost: h\r\nA: b\r\n{lines}\r\n{body}");
+            assert_eq!(String::from_utf8(out.clone()).unwrap(), expected);
+        }
     }
 }

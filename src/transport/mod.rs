@@ -8,6 +8,7 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 pub mod auth;
+mod chunked;
 mod cluster;
 mod http1;
 mod lane;
@@ -17,6 +18,8 @@ mod resolve;
 mod retry;
 mod socket;
 mod stream;
+#[cfg(test)]
+mod tests;
 mod tls;
 
 pub use cluster::Cluster;

@@ -62,7 +62,7 @@ impl Attempts {
         self.start.wrapping_add(self.made as usize)
     }
 
-    /// Whether the connection must be a new one.
+    /// Whether the connection must be a new one: after one that broke.
     pub fn fresh(&self) -> bool {
         self.fresh
     }
@@ -70,6 +70,7 @@ impl Attempts {
     /// Judges the outcome of an attempt.
     pub fn judge(&mut self, outcome: Result<Response, Lost>, deadline: Deadline, jitter: &Jitter) -> Verdict {
         self.made += 1;
+        self.fresh = false;
         let pause = match &outcome {
             _ if self.class != Class::Repeatable || self.made >= ATTEMPT_LIMIT => None,
             Ok(response) if matches!(response.status, 429 | 502 | 503 | 504) => {
@@ -131,5 +132,87 @@ impl Jitter {
         x ^= x << 17;
         self.0.store(x, Ordering::Relaxed);
         x
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(status: u16, retry_after: Option<u64>) -> Result<Response, Lost> {
+        let retry_after = retry_after.map(Duration::from_secs);
+        Ok(Response { status, retry_after, body: Default::default() })
+    }
+
+    fn failure(kind: ErrorKind, sent: bool, stale: bool) -> Result<Response, Lost> {
+        Err(Lost { error: Error { kind, sent, context: String::new() }, stale })
+    }
+
+    /// The pause before a second attempt, in milliseconds; `None`: there is none.
+    fn second(class: Class, outcome: Result<Response, Lost>) -> Option<u128> {
+        let deadline = Deadline::after(Duration::from_secs(10));
+        match Attempts::new(class, 0).judge(outcome, deadline, &Jitter::new()) {
+            Verdict::Final(_) => None,
+            Verdict::Again(pause) => Some(pause.as_millis()),
+        }
+    }
+
+    #[test]
+    fn only_harmless_calls_are_repeated_and_only_after_what_may_pass() {
+        let outcomes = || {
+            [
+                (answer(200, None), None),
+                (answer(302, None), None),
+                (answer(400, None), None),
+                (answer(401, None), None),
+                (answer(500, None), None),
+                (answer(429, None), Some(2..=5)),
+                (answer(502, None), Some(2..=5)),
+                (answer(503, None), Some(2..=5)),
+                (answer(504, None), Some(2..=5)),
+                (answer(503, Some(0)), Some(2..=5)),
+                (answer(503, Some(3)), Some(3000..=3000)),
+                (answer(503, Some(11)), None),
+                (failure(ErrorKind::Broken, true, false), Some(2..=5)),
+                (failure(ErrorKind::Broken, true, true), Some(0..=0)),
+                (failure(ErrorKind::Connect, false, false), None),
+                (failure(ErrorKind::Malformed, true, false), None),
+                (failure(ErrorKind::Timeout, true, false), None),
+                (failure(ErrorKind::Tls, true, false), None),
+                (failure(ErrorKind::TooLarge, true, false), None),
+            ]
+        };
+        for (outcome, pauses) in outcomes() {
+            let pause = second(Class::Repeatable, outcome);
+            match (pause, pauses) {
+                (None, None) => {}
+                (Some(pause), Some(pauses)) => {
+                    assert!(pauses.contains(&pause), "{pause} is not in {pauses:?}")
+                }
+                (pause, pauses) => panic!("{pause:?} instead of {pauses:?}"),
+            }
+        }
+        for class in [Class::OnceOnly, Class::NeverTwice] {
+            assert!(outcomes().into_iter().all(|(outcome, _)| second(class, outcome).is_none()));
+        }
+    }
+
+    #[test]
+    fn a_connection_is_fresh_after_one_that_broke_and_only_then() {
+        let deadline = Deadline::after(Duration::from_secs(10));
+        let (mut attempts, jitter) = (Attempts::new(Class::Repeatable, 7), Jitter::new());
+        let outcomes = [(failure(ErrorKind::Broken, true, true), true), (answer(503, None), false)];
+        for (made, (outcome, fresh)) in outcomes.into_iter().enumerate() {
+            assert!(matches!(attempts.judge(outcome, deadline, &jitter), Verdict::Again(_)));
+            assert_eq!((attempts.fresh(), attempts.start()), (fresh, 8 + made));
+        }
+    }
+
+    #[test]
+    fn jitter_spreads_over_the_upper_half() {
+        let jitter = Jitter::new();
+        let pauses: Vec<_> = (0..1000).map(|_| jitter.spread(Duration::from_secs(1)).as_millis()).collect();
+        assert!(pauses.iter().all(|pause| (500..=1000).contains(pause)));
+        assert!(pauses.iter().any(|pause| *pause < 600) && pauses.iter().any(|pause| *pause > 900));
     }
 }

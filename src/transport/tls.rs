@@ -38,7 +38,8 @@ pub(super) fn explain(error: &rustls::Error, name: &ServerName<'_>) -> String {
     };
     let name = name.to_str();
     match certificate {
-        CertificateError::UnknownIssuer => {
+        // A bad signature is what an authority with the same name but another key leaves.
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => {
             "no trusted authority has issued the server's certificate; `ca` names those to trust".to_owned()
         }
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {

@@ -117,3 +117,87 @@ impl fmt::Debug for Credential {
         write!(f, "Credential({kind}, redacted)")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::super::Headers;
+    use super::*;
+
+    fn counting() -> (Credential, Arc<AtomicUsize>) {
+        let asked = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&asked);
+        let credential = Credential::fixed(move || match counter.fetch_add(1, Ordering::Relaxed) {
+            0 | 1 => Ok("one".into()),
+            2 => Ok("two".into()),
+            _ => Err("the file is gone".to_owned()),
+        });
+        (credential, asked)
+    }
+
+    fn shown(credential: &Credential) -> Option<String> {
+        credential.with(|secret| secret.map(str::to_owned)).unwrap()
+    }
+
+    #[test]
+    fn a_fixed_secret_is_read_when_needed_and_kept() {
+        let (credential, asked) = counting();
+        assert!(credential.is_filled() && !credential.is_pin());
+        assert_eq!(asked.load(Ordering::Relaxed), 0);
+        assert_eq!(shown(&credential).as_deref(), Some("one"));
+        assert_eq!(shown(&credential).as_deref(), Some("one"));
+        assert_eq!(asked.load(Ordering::Relaxed), 1);
+    }
+
+    #[test]
+    fn refresh_tells_whether_trying_again_makes_sense() {
+        let (credential, _) = counting();
+        shown(&credential);
+        assert!(!credential.refresh().unwrap());
+        assert!(credential.refresh().unwrap());
+        assert_eq!(shown(&credential).as_deref(), Some("two"));
+        assert!(
+            matches!(credential.refresh(), Err(AuthError::Unreadable(reason)) if reason == "the file is gone")
+        );
+        assert_eq!(shown(&credential).as_deref(), Some("two"));
+        credential.clear();
+        assert!(matches!(credential.with(|_| ()), Err(AuthError::Unreadable(_))));
+    }
+
+    #[test]
+    fn a_pin_is_there_between_fill_and_clear() {
+        let credential = Credential::pin();
+        assert!(credential.is_pin() && !credential.is_filled());
+        assert_eq!(shown(&credential), None);
+        credential.fill("1234".into());
+        assert!(credential.is_filled());
+        assert_eq!(shown(&credential).as_deref(), Some("1234"));
+        assert!(!credential.refresh().unwrap());
+        credential.clear();
+        assert!(!credential.is_filled());
+        assert_eq!(shown(&credential), None);
+    }
+
+    #[test]
+    fn credentials_become_headers_or_say_why_not() {
+        let mut headers = Headers::default();
+        let key = ApiKey { header: "X-API-KEY", credential: Credential::pin() };
+        assert!(matches!(key.apply(&mut headers), Err(AuthError::Missing)));
+        key.credential.fill("k\r\nX-Admin: 1".into());
+        assert!(matches!(key.apply(&mut headers), Err(AuthError::Unfit(_))));
+        assert_eq!(headers.as_bytes(), b"");
+        key.credential.fill("k".into());
+        key.apply(&mut headers).unwrap();
+        let bearer = Bearer { credential: counting().0 };
+        bearer.apply(&mut headers).unwrap();
+        assert_eq!(headers.as_bytes(), b"X-API-KEY: k\r\nAuthorization: Bearer one\r\n");
+    }
+
+    #[test]
+    fn debug_shows_no_secret() {
+        let bearer = Bearer { credential: Credential::pin() };
+        bearer.credential.fill("s3cret".into());
+        assert!(!format!("{bearer:?}").contains("s3cret"));
+    }
+}
