@@ -7,6 +7,23 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
+pub mod auth;
+mod chunked;
+mod cluster;
+mod http1;
+mod lane;
+mod member;
+mod pool;
+mod resolve;
+mod retry;
+mod socket;
+mod stream;
+#[cfg(test)]
+mod tests;
+mod tls;
+
+pub use cluster::Cluster;
+
 /// The HTTP methods that the dialects use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Method {
@@ -41,9 +58,7 @@ impl Deadline {
 
     /// What is left; `None` when it has passed.
     pub fn remaining(self) -> Option<Duration> {
-        self.0
-            .checked_duration_since(Instant::now())
-            .filter(|left| !left.is_zero())
+        self.0.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())
     }
 }
 
@@ -159,20 +174,12 @@ pub struct Error {
 impl Error {
     /// A failure before the first byte of the request left.
     pub fn unsent(kind: ErrorKind, context: impl Into<String>) -> Self {
-        Self {
-            kind,
-            sent: false,
-            context: context.into(),
-        }
+        Self { kind, sent: false, context: context.into() }
     }
 
     /// A failure after the request, or a part of it, left.
     pub fn sent(kind: ErrorKind, context: impl Into<String>) -> Self {
-        Self {
-            kind,
-            sent: true,
-            context: context.into(),
-        }
+        Self { kind, sent: true, context: context.into() }
     }
 }
 

@@ -1,0 +1,51 @@
+//! The transport against real sockets: a server that does exactly what a test tells it to.
+
+mod answers;
+mod members;
+mod plain;
+mod secured;
+mod server;
+
+use std::time::{Duration, Instant};
+
+use server::{Act, Server};
+
+use super::{Class, Cluster, Deadline, Error, ErrorKind, Headers, Method, Request, Response};
+use crate::config;
+
+const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+
+const TIMEOUTS: config::Timeouts =
+    config::Timeouts { connect: Duration::from_secs(2), call: Duration::from_secs(10) };
+
+const POOL: config::Pool = config::Pool { max: 8, idle: Duration::from_secs(30) };
+
+fn soon() -> Deadline {
+    Deadline::after(TIMEOUTS.call)
+}
+
+fn cluster_of(groups: &[Vec<config::Url>], pool: config::Pool) -> Cluster {
+    Cluster::new(groups, &config::Tls::default(), TIMEOUTS, pool, &[]).unwrap()
+}
+
+fn cluster(server: &Server) -> Cluster {
+    cluster_of(&[vec![server.url()]], POOL)
+}
+
+/// A POST with a body.
+fn post(cluster: &Cluster, class: Class, deadline: Deadline) -> Result<Response, Error> {
+    let headers = Headers::default();
+    let body = Some(&b"{}"[..]);
+    cluster.call(&Request { method: Method::Post, path: "/do", headers: &headers, body, class }, deadline)
+}
+
+fn body(result: Result<Response, Error>) -> String {
+    let response = result.unwrap();
+    assert_eq!(response.status, 200);
+    String::from_utf8(response.body.to_vec()).unwrap()
+}
+
+/// Long enough for a segment to cross the loopback.
+fn settle() {
+    std::thread::sleep(Duration::from_millis(30));
+}
