@@ -1,0 +1,147 @@
+//! The module as callers in C see it: each program of `tests/c` is compiled against the 3.2 header and
+//! `include/p11rest.h`, loads the module with `dlopen` and checks it.
+//!
+//! The module is the release build, or the file that `P11REST_MODULE` names. Its configuration has one slot at an
+//! address where nobody listens: none of the programs may need the network.
+
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+#[test]
+fn tables() {
+    run("tables");
+}
+
+#[test]
+fn initialize() {
+    run("initialize");
+}
+
+#[test]
+fn hostile() {
+    run("hostile");
+}
+
+#[test]
+fn fork() {
+    run("fork");
+}
+
+#[test]
+fn lifecycle() {
+    run("lifecycle");
+}
+
+/// Other headers define `CKA_VENDOR_DEFINED` in other words; the vendor header needs nothing else, and stands twice.
+#[test]
+fn the_vendor_header_needs_no_particular_header() {
+    let directory = scratch("vendor_header");
+    let source = directory.join("vendor_header.c");
+    let text = r#"
+        #define CKA_VENDOR_DEFINED ((unsigned long)(1UL << 31))
+        #include "p11rest.h"
+        #include "p11rest.h"
+        _Static_assert(CKA_P11REST_KEY_NAME == 0xD0313152UL, "key name");
+        _Static_assert(CKA_P11REST_BACKEND == 0xD0313153UL, "back end");
+        _Static_assert(CKA_P11REST_APPROVAL == 0xD0313154UL, "approval");
+        int main(void) { return sizeof P11REST_RESERVED_PREFIX == sizeof "config=" ? 0 : 1; }
+    "#;
+    fs::write(&source, text).expect("the scratch directory can be written");
+    let program = compile(&source, &directory, &[]);
+    let output = Command::new(program).output().expect("the program starts");
+    assert!(output.status.success(), "{}", report(&output));
+}
+
+/// Compiles `tests/c/{name}.c` and runs it on the module.
+fn run(name: &str) {
+    let directory = scratch(name);
+    let source = root().join("tests/c").join(name).with_extension("c");
+    let program = compile(&source, &directory, &[standard_header()]);
+    let output = Command::new(program)
+        .arg(module())
+        .env("P11REST_CONFIG", configuration(&directory))
+        .output()
+        .expect("the program starts");
+    assert!(output.status.success(), "{name}: {}", report(&output));
+}
+
+/// Compiles without a warning.
+fn compile(source: &Path, directory: &Path, include: &[PathBuf]) -> PathBuf {
+    let program = directory.join("program");
+    let mut cc = Command::new(env::var_os("CC").unwrap_or_else(|| "cc".into()));
+    cc.args(["-std=c11", "-Wall", "-Wextra", "-Werror", "-g"]);
+    for directory in [root().join("include"), root().join("tests/c")].iter().chain(include) {
+        cc.arg("-I").arg(directory);
+    }
+    let output =
+        cc.arg("-o").arg(&program).arg(source).arg("-ldl").output().expect("a C compiler is installed");
+    assert!(output.status.success(), "{}: {}", source.display(), report(&output));
+    program
+}
+
+/// The directory of `pkcs11.h` inside the package cryptoki-sys that this build uses.
+fn standard_header() -> PathBuf {
+    let output = Command::new(env!("CARGO"))
+        .args(["metadata", "--format-version", "1", "--manifest-path"])
+        .arg(root().join("Cargo.toml"))
+        .output()
+        .expect("cargo starts");
+    assert!(output.status.success(), "cargo metadata: {}", report(&output));
+    let metadata: serde_json::Value =
+        serde_json::from_slice(&output.stdout).expect("cargo metadata prints JSON");
+    let package = metadata["packages"]
+        .as_array()
+        .and_then(|packages| packages.iter().find(|package| package["name"] == "cryptoki-sys"))
+        .expect("cryptoki-sys is a dependency");
+    let manifest = package["manifest_path"].as_str().expect("a package has a manifest");
+    let directory = Path::new(manifest).with_file_name("vendor");
+    assert!(directory.join("pkcs11.h").is_file(), "no pkcs11.h in {}", directory.display());
+    directory
+}
+
+fn module() -> PathBuf {
+    let module = env::var_os("P11REST_MODULE")
+        .map_or_else(|| root().join("target/release/libp11rest.so"), PathBuf::from);
+    assert!(
+        module.is_file(),
+        "no module at {}: build it with `cargo build --release -p p11rest`, or name another in P11REST_MODULE",
+        module.display()
+    );
+    // dlopen searches the system for a name without a slash.
+    module.canonicalize().expect("a file has a path")
+}
+
+fn configuration(directory: &Path) -> PathBuf {
+    let path = directory.join("p11rest.toml");
+    let text = r#"version = 1
+
+[[slot]]
+label = "unreachable"
+backend = "securosys"
+urls = [["http://127.0.0.1:1"]]
+"#;
+    fs::write(&path, text).expect("the scratch directory can be written");
+    path
+}
+
+/// A directory of this test alone.
+fn scratch(name: &str) -> PathBuf {
+    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("c_programs").join(name);
+    fs::create_dir_all(&directory).expect("the target directory can be written");
+    directory
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn report(output: &Output) -> String {
+    format!(
+        "{}\n{}{}",
+        output.status,
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    )
+}
