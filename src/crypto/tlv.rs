@@ -188,7 +188,7 @@ mod tests {
         }
         // Longer than what is there, and a tag of two bytes.
         assert!(Reader::new(&[0x04, 2, 0], "test").any().is_err());
-        assert!(Reader::new(&[0x1f, 0x1f, 1, 0], "test").any().is_err());
+        assert!(Reader::new(&[0x1f, 1, 0], "test").any().is_err());
     }
 
     #[test]
