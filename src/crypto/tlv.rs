@@ -181,14 +181,14 @@ mod tests {
             assert_eq!(Reader::only(&der, tag::OCTET_STRING, "test").map(<[u8]>::len), Ok(length));
         }
         assert_eq!(element(tag::OCTET_STRING, &[0; 128])[..3], [0x04, 0x81, 0x80]);
-        for bad in [
-            &[0x04, 0x80, 0, 0][..],
-            &[0x04, 0x81, 0x01, 0],
-            &[0x04, 0x82, 0x00, 0x80],
-            &[0x04, 0x85, 1, 0, 0, 0, 0],
-        ] {
-            assert!(Reader::new(bad, "test").any().is_err(), "{bad:02x?}");
+        // Indefinite, not minimal, not minimal, longer than four digits.
+        for head in [&[0x80][..], &[0x81, 0x7f], &[0x82, 0x00, 0x80], &[0x85, 0, 0, 0, 0, 0x80]] {
+            let bad = [&[tag::OCTET_STRING], head, &[0; 200]].concat();
+            assert!(Reader::new(&bad, "test").any().is_err(), "{head:02x?}");
         }
+        // Longer than what is there, and a tag of two bytes.
+        assert!(Reader::new(&[0x04, 2, 0], "test").any().is_err());
+        assert!(Reader::new(&[0x1f, 1, 0], "test").any().is_err());
     }
 
     #[test]

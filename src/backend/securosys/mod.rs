@@ -1,0 +1,400 @@
+//! The dialect of Securosys TSB, the REST API in front of Primus HSMs and CloudHSM.
+//!
+//! One partition, one set of credentials. The service lists labels only and tells attributes one key at a time; it signs
+//! digests, chooses IVs itself and answers in JSON. Section numbers in this folder are those of the Securosys TSB
+//! reference.
+//!
+//! # Layout
+//! * `mod.rs`: the calls of [`Backend`]; `login.rs`: that of `C_Login`
+//! * `service.rs`: one exchange, and what follows a refused credential; `credentials.rs`, `roles.rs`: what it carries
+//! * `wire.rs`: the JSON; `attributes.rs`: what it says of a key
+//! * `names.rs`: the service's names of algorithms; `errors.rs`: the one table from refusals to `CKR_*`
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use cryptoki_sys::{
+    CK_RV, CKR_DATA_LEN_RANGE, CKR_DEVICE_ERROR, CKR_ENCRYPTED_DATA_LEN_RANGE, CKR_MECHANISM_INVALID,
+    CKR_MECHANISM_PARAM_INVALID,
+};
+use secrecy::{ExposeSecret, SecretString};
+use zeroize::Zeroizing;
+
+use self::credentials::Credentials;
+use self::errors::{Purpose, Refusal, unreadable};
+use self::roles::{Endpoint, Role, Roles};
+use self::service::{Call, Service, read};
+use self::wire::{
+    Body, CertificateAnswer, DecryptAnswer, EncryptAnswer, RandomAnswer, SignAnswer, SignedAttributes, Text,
+    VersionAnswer,
+};
+use crate::backend::Backend;
+use crate::backend::types::{
+    DecryptRequest, DecryptScheme, EncryptRequest, EncryptScheme, Encrypted, Firmware, KeyInfo, KeyName,
+    Outcome, SignInput, SignRequest, SignScheme,
+};
+use crate::config;
+use crate::crypto::certificate::Certificate;
+use crate::crypto::encode;
+use crate::error::{Error, Result};
+use crate::observe::log::Log;
+use crate::transport::{Class, Cluster, Deadline, Response};
+
+mod attributes;
+mod credentials;
+mod errors;
+mod login;
+mod names;
+mod roles;
+mod service;
+mod wire;
+
+#[cfg(test)]
+mod tests;
+
+/// What every request carries.
+const HEADERS: [(&str, &str); 2] = [("Accept", "application/json"), ("Content-Type", "application/json")];
+
+/// What the HSM takes in one request, in bytes (section 3.1).
+const PAYLOAD_LIMIT: usize = 64 * 1024;
+
+/// Random bytes a request: the service has a limit and does not say which (section 3.8).
+const RANDOM_CHUNK: usize = 1024;
+
+/// How long the version, which nobody waits for, may keep its caller.
+const VERSION_PATIENCE: Duration = Duration::from_secs(2);
+
+/// One partition behind a Securosys TSB.
+pub struct Securosys {
+    service: Service,
+    firmware: OnceLock<Firmware>,
+    asked_version: AtomicBool,
+}
+
+impl Securosys {
+    /// The back end that `token` describes. Reads the files that it names, makes no request.
+    ///
+    /// # Errors
+    /// `CKR_DEVICE_ERROR` where the authorities to trust cannot be read.
+    pub fn open(token: &config::Token, log: &Log) -> Result<Self> {
+        let members: Vec<Vec<_>> =
+            token.members.iter().map(|group| group.iter().map(without_version).collect()).collect();
+        let cluster =
+            Cluster::new(&members, &token.tls, token.timeouts, token.pool, &HEADERS).map_err(|error| {
+                Error::new(CKR_DEVICE_ERROR, format!("slot {:?} cannot be opened", token.label))
+                    .because(error)
+            })?;
+        Ok(Self {
+            service: Service {
+                cluster,
+                credentials: Credentials::new(&token.auth),
+                roles: Roles::default(),
+                width: token.catalog.width,
+                log: log.clone(),
+            },
+            firmware: OnceLock::new(),
+            asked_version: AtomicBool::new(false),
+        })
+    }
+
+    /// Asks for the version, once and only if a key allows it. It is worth no failure and little time.
+    fn ask_version(&self, deadline: Deadline) {
+        if !self.service.credentials.may_use(Role::Service)
+            || self.asked_version.swap(true, Ordering::Relaxed)
+        {
+            return;
+        }
+        let patience = deadline.remaining().map_or(Duration::ZERO, |left| left.min(VERSION_PATIENCE));
+        let call = Call::get(Endpoint::Version, Endpoint::Version.path(), Purpose::Version);
+        match self.service.call(&call, Deadline::after(patience)) {
+            Ok(response) => self.remember_version(&response),
+            Err(error) => self.service.log.debug(format_args!("{error}")),
+        }
+    }
+
+    fn remember_version(&self, response: &Response) {
+        self.asked_version.store(true, Ordering::Relaxed);
+        let answer = read::<VersionAnswer<'_>>(Purpose::Version, response);
+        let version = answer.ok().and_then(|answer| answer.version).and_then(|text| firmware(text.as_str()));
+        if let Some(version) = version {
+            self.firmware.get_or_init(|| version);
+        }
+    }
+}
+
+impl Backend for Securosys {
+    fn manufacturer(&self) -> &'static str {
+        "Securosys SA"
+    }
+
+    fn model(&self) -> &'static str {
+        "Securosys TSB"
+    }
+
+    fn firmware(&self) -> Option<Firmware> {
+        self.firmware.get().copied()
+    }
+
+    fn login_required(&self) -> bool {
+        self.service.credentials.wants_pin()
+    }
+
+    fn may_list(&self) -> bool {
+        self.service.credentials.may_use(Role::KeyManagement)
+    }
+
+    fn login(&self, pin: &[u8], deadline: Deadline) -> Result<()> {
+        self.log_in(pin, deadline)?;
+        self.ask_version(deadline);
+        Ok(())
+    }
+
+    fn logout(&self) {
+        self.service.credentials.clear();
+    }
+
+    fn list(&self, deadline: Deadline) -> Result<Vec<KeyName>> {
+        let call = Call::get(Endpoint::Keys, Endpoint::Keys.path(), Purpose::List);
+        let response = self.service.call(&call, deadline)?;
+        let labels: Vec<Text<'_>> = read(Purpose::List, &response)?;
+        let names = labels.iter().map(|label| label.as_str().into()).collect();
+        self.ask_version(deadline);
+        Ok(names)
+    }
+
+    fn describe(&self, names: &[KeyName], deadline: Deadline) -> Vec<Result<Option<KeyInfo>>> {
+        let bodies: Vec<_> =
+            names.iter().map(|name| Body::plain().text("label", name.as_str()).finish()).collect();
+        let calls: Vec<_> = bodies
+            .iter()
+            .map(|body| Call::post(Endpoint::Attributes, body, Class::Repeatable, Purpose::Attributes))
+            .collect();
+        let answers = self.service.exchange_many(&calls, deadline);
+        answers.into_iter().map(|answer| described(&answer?)).collect()
+    }
+
+    fn certificates(&self, names: &[KeyName], deadline: Deadline) -> Vec<Result<Option<Vec<u8>>>> {
+        let paths: Vec<_> = names.iter().map(|name| Endpoint::Certificate.path_to(name.as_str())).collect();
+        let calls: Vec<_> =
+            paths.iter().map(|path| Call::get(Endpoint::Certificate, path, Purpose::Certificate)).collect();
+        let answers = self.service.exchange_many(&calls, deadline);
+        answers.into_iter().map(|answer| certificate(&answer?, &self.service.log)).collect()
+    }
+
+    fn sign_input(&self, scheme: SignScheme) -> Option<SignInput> {
+        names::signing(scheme).map(|signing| signing.input)
+    }
+
+    fn sign(&self, request: &SignRequest<'_>, deadline: Deadline) -> Result<Outcome<Vec<u8>>> {
+        let purpose = Purpose::Sign { approval: request.approval };
+        let signing = names::signing(request.scheme).ok_or_else(|| {
+            Error::new(CKR_MECHANISM_INVALID, format!("{purpose}: the service has no such scheme"))
+        })?;
+        let payload = match request.scheme {
+            // What is longer than the order does not count (FIPS 186-5 section 6.4.1); the service may refuse it.
+            SignScheme::Ecdsa { width } => request.payload.get(..width).unwrap_or(request.payload),
+            _ => request.payload,
+        };
+        within_limit(payload, CKR_DATA_LEN_RANGE, purpose)?;
+        let password = non_empty(request.password);
+        let body = Body::wrapped("signRequest", payload.len())
+            .binary("payload", payload)
+            .text("signKeyName", request.key.as_str())
+            .password(password)
+            .text("signatureAlgorithm", signing.algorithm)
+            .finish();
+        let response =
+            self.service.call(&Call::post(Endpoint::Sign, &body, class(password), purpose), deadline)?;
+        let signature =
+            read::<SignAnswer<'_>>(purpose, &response)?.signature().and_then(|text| text.binary());
+        let signature = signature
+            .filter(|signature| !signature.is_empty())
+            .ok_or_else(|| unreadable(purpose, &response, "no signature"))?;
+        let signature = match request.scheme {
+            SignScheme::Ecdsa { width } => encode::ecdsa_der_to_raw(&signature, width)
+                .map_err(|error| unreadable(purpose, &response, "not an ECDSA signature").because(error))?,
+            SignScheme::EdDsa | SignScheme::RsaPkcs1(_) | SignScheme::RsaPss(_) => signature,
+        };
+        Ok(Outcome::Done(signature))
+    }
+
+    fn can_decrypt(&self, scheme: &DecryptScheme<'_>) -> bool {
+        names::decrypting(scheme).is_some()
+    }
+
+    fn decrypt(
+        &self,
+        request: &DecryptRequest<'_>,
+        deadline: Deadline,
+    ) -> Result<Outcome<Zeroizing<Vec<u8>>>> {
+        let purpose = Purpose::Decrypt { approval: request.approval };
+        let cipher = names::decrypting(&request.scheme).ok_or_else(|| {
+            Error::new(CKR_MECHANISM_INVALID, format!("{purpose}: the service has no such scheme"))
+        })?;
+        within_limit(request.ciphertext, CKR_ENCRYPTED_DATA_LEN_RANGE, purpose)?;
+        let password = non_empty(request.password);
+        let mut body = Body::wrapped("decryptRequest", request.ciphertext.len())
+            .binary("encryptedPayload", request.ciphertext)
+            .text("decryptKeyName", request.key.as_str())
+            .password(password)
+            .text("cipherAlgorithm", cipher);
+        match request.scheme {
+            DecryptScheme::AesCbc { iv } | DecryptScheme::AesCtr { counter: iv } => {
+                body = body.binary("initializationVector", iv);
+            }
+            DecryptScheme::AesGcm { iv, aad, tag_bits } => {
+                body = with_gcm(body.binary("initializationVector", iv), aad, tag_bits, purpose)?;
+            }
+            DecryptScheme::AesEcb | DecryptScheme::RsaOaep(_) | DecryptScheme::RsaPkcs1 => {}
+        }
+        let body = body.finish();
+        let response =
+            self.service.call(&Call::post(Endpoint::Decrypt, &body, class(password), purpose), deadline)?;
+        let plaintext = read::<DecryptAnswer<'_>>(purpose, &response)?.payload.and_then(|text| text.binary());
+        let plaintext = plaintext.ok_or_else(|| unreadable(purpose, &response, "no plaintext"))?;
+        Ok(Outcome::Done(Zeroizing::new(plaintext)))
+    }
+
+    fn can_encrypt(&self, _scheme: &EncryptScheme<'_>) -> bool {
+        true
+    }
+
+    fn encrypt(&self, request: &EncryptRequest<'_>, deadline: Deadline) -> Result<Encrypted> {
+        let purpose = Purpose::Encrypt;
+        within_limit(request.plaintext, CKR_DATA_LEN_RANGE, purpose)?;
+        let password = non_empty(request.password);
+        let mut body = Body::wrapped("encryptRequest", request.plaintext.len())
+            .binary("payload", request.plaintext)
+            .text("encryptKeyName", request.key.as_str())
+            .password(password)
+            .text("cipherAlgorithm", names::encrypting(&request.scheme));
+        if let EncryptScheme::AesGcm { aad, tag_bits } = request.scheme {
+            body = with_gcm(body, aad, tag_bits, purpose)?;
+        }
+        let body = body.finish();
+        let response =
+            self.service.call(&Call::post(Endpoint::Encrypt, &body, class(password), purpose), deadline)?;
+        let encrypted = encrypted(&read(purpose, &response)?, &request.scheme);
+        encrypted
+            .filter(|encrypted| encrypted.ciphertext.len() == request.plaintext.len())
+            .ok_or_else(|| unreadable(purpose, &response, "not the ciphertext that was asked for"))
+    }
+
+    fn payload_limit(&self) -> usize {
+        PAYLOAD_LIMIT
+    }
+
+    fn random(&self, buffer: &mut [u8], deadline: Deadline) -> Result<()> {
+        for chunk in buffer.chunks_mut(RANDOM_CHUNK) {
+            let path = Endpoint::Random.path_to(&chunk.len().to_string());
+            let response =
+                self.service.call(&Call::get(Endpoint::Random, &path, Purpose::Random), deadline)?;
+            let random =
+                read::<RandomAnswer<'_>>(Purpose::Random, &response)?.random.and_then(|text| text.binary());
+            let random =
+                random.map(Zeroizing::new).filter(|random| random.len() == chunk.len()).ok_or_else(|| {
+                    unreadable(Purpose::Random, &response, "not as many random bytes as asked for")
+                })?;
+            chunk.copy_from_slice(&random);
+        }
+        Ok(())
+    }
+
+    fn close(&self) {
+        self.service.cluster.close();
+    }
+}
+
+/// Users write the base with and without the version of the API (section 0).
+fn without_version(url: &config::Url) -> config::Url {
+    let path = url.path.strip_suffix("/v1").unwrap_or(&url.path).to_owned();
+    config::Url { path, ..url.clone() }
+}
+
+fn described(answer: &Response) -> Result<Option<KeyInfo>> {
+    let purpose = Purpose::Attributes;
+    if answer.is_success() {
+        let info = attributes::described(&read::<SignedAttributes<'_>>(purpose, answer)?);
+        return info.map(Some).ok_or_else(|| unreadable(purpose, answer, "a public key that is not Base64"));
+    }
+    let refusal = Refusal::read(answer);
+    match () {
+        () if refusal.is_unknown_key() => Ok(None),
+        () if refusal.is_wrong_password() => Ok(Some(attributes::locked())),
+        () => Err(refusal.error(purpose)),
+    }
+}
+
+/// That there is none has no code of its own (section 14.4): whatever the service itself finds wrong with the key or the
+/// certificate means so, and says nothing of the key.
+fn certificate(answer: &Response, log: &Log) -> Result<Option<Vec<u8>>> {
+    let purpose = Purpose::Certificate;
+    if !answer.is_success() {
+        let refusal = Refusal::read(answer);
+        if refusal.is_credential() || !matches!(refusal.status(), 400 | 404) {
+            return Err(refusal.error(purpose));
+        }
+        log.debug(format_args!("{purpose}: none: {refusal}"));
+        return Ok(None);
+    }
+    let CertificateAnswer { raw_certificate, certificate } = read(purpose, answer)?;
+    let Some(text) = raw_certificate.or(certificate) else { return Ok(None) };
+    // Base64 of DER, or PEM.
+    let bytes = text.binary().unwrap_or_else(|| text.as_str().into());
+    let certificates = Certificate::parse_all(&bytes)
+        .map_err(|error| unreadable(purpose, answer, "not a certificate").because(error))?;
+    Ok(certificates.first().map(|certificate| certificate.der().to_vec()))
+}
+
+/// The parts of what `scheme` gives; `None` where one is missing.
+fn encrypted(answer: &EncryptAnswer<'_>, scheme: &EncryptScheme<'_>) -> Option<Encrypted> {
+    let whole = || answer.encrypted_payload.as_ref()?.binary();
+    let EncryptScheme::AesGcm { tag_bits, .. } = scheme else {
+        return Some(Encrypted { ciphertext: whole()?, iv: Vec::new(), tag: Vec::new() });
+    };
+    let alone = &answer.encrypted_payload_without_message_authentication_code;
+    let (ciphertext, tag) = match (alone, &answer.message_authentication_code) {
+        (Some(ciphertext), Some(tag)) => (ciphertext.binary()?, tag.binary()?),
+        // Older servers do not take them apart.
+        _ => {
+            let mut whole = whole()?;
+            let tag = whole.split_off(whole.len().checked_sub(tag_bits / 8)?);
+            (whole, tag)
+        }
+    };
+    let iv = answer.initialization_vector.as_ref()?.binary()?;
+    (tag.len() == tag_bits / 8 && !iv.is_empty()).then_some(Encrypted { ciphertext, iv, tag })
+}
+
+fn with_gcm(body: Body, aad: &[u8], tag_bits: usize, purpose: Purpose) -> Result<Body> {
+    if !names::is_tag_length(tag_bits) {
+        let context = format!("{purpose}: the service makes no GCM tag of {tag_bits} bits");
+        return Err(Error::new(CKR_MECHANISM_PARAM_INVALID, context));
+    }
+    let body = body.number("tagLength", tag_bits);
+    Ok(if aad.is_empty() { body } else { body.binary("additionalAuthenticationData", aad) })
+}
+
+fn within_limit(payload: &[u8], rv: CK_RV, purpose: Purpose) -> Result<()> {
+    if payload.len() <= PAYLOAD_LIMIT {
+        return Ok(());
+    }
+    Err(Error::new(rv, format!("{purpose}: {} bytes, and the service takes {PAYLOAD_LIMIT}", payload.len())))
+}
+
+/// An empty password is none: the service refuses the empty array (section 0).
+fn non_empty(password: Option<&SecretString>) -> Option<&SecretString> {
+    password.filter(|password| !password.expose_secret().is_empty())
+}
+
+/// Uses of the served keys burn no state; wrong passwords may.
+fn class(password: Option<&SecretString>) -> Class {
+    if password.is_some() { Class::NeverTwice } else { Class::Repeatable }
+}
+
+/// The first two numbers of a version such as `2.5.1` or `1.17.1.20231211T114600`.
+fn firmware(version: &str) -> Option<Firmware> {
+    let mut numbers = version.split('.');
+    Some(Firmware { major: numbers.next()?.parse().ok()?, minor: numbers.next()?.parse().ok()? })
+}
