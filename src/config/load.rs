@@ -76,6 +76,19 @@ pub fn load(reserved: Option<&Path>, process: &Process) -> Result<Config, Proble
     Ok(Config { log, slots: number(slots, &source), file: source.file })
 }
 
+/// The log that the environment alone asks for: where a problem of the configuration itself is told.
+pub fn log_of_environment(process: &Process) -> Log {
+    let mut root = Table::new();
+    let source = Source { secure: process.secure, ..Source::default() };
+    let read = |root: &Table| {
+        let top = Place::Line(1);
+        log(&Section::open(&source, "", &top, root)?.section("log", "log")?)
+    };
+    environment::overlay(&mut root, &mut Vec::new(), &process.variables, &source)
+        .and_then(|()| read(&root))
+        .unwrap_or_default()
+}
+
 fn find(reserved: Option<&Path>, process: &Process) -> Option<PathBuf> {
     let named = reserved.or_else(|| process.variable("P11REST_CONFIG").map(Path::new));
     if let Some(named) = named {

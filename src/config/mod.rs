@@ -22,7 +22,7 @@ mod slot;
 #[cfg(test)]
 mod tests;
 
-pub use load::{Process, load};
+pub use load::{Process, load, log_of_environment};
 pub use problem::Problem;
 pub use secret::Secret;
 
@@ -158,6 +158,15 @@ impl Token {
 pub enum Backend {
     /// Securosys TSB.
     Securosys,
+}
+
+impl Backend {
+    /// The name in the configuration.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Securosys => "securosys",
+        }
+    }
 }
 
 /// Scheme, host, port and base path of one member.

@@ -235,8 +235,9 @@ pub unsafe fn fill<'a>(
         let place = unsafe { attributes.add(at) };
         // SAFETY: the same.
         let mut attribute = unsafe { place.read_unaligned() };
+        let told = tell(attribute.type_);
         // SAFETY: the value has room for the attribute's length, by the caller's duty.
-        if let Err(error) = unsafe { fill_one(&mut attribute, tell(attribute.type_)) } {
+        if let Err(error) = unsafe { fill_one(&mut attribute, told) } {
             first.get_or_insert(error);
         }
         // SAFETY: within the array, by the caller's duty.

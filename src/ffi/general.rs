@@ -41,7 +41,8 @@ pub(super) unsafe fn initialize(init_args: CK_VOID_PTR) -> Result<()> {
     let config = config::load(reserved.as_deref(), &process).map_err(|problem| {
         let rv = if problem.is_from_reserved() { CKR_ARGUMENTS_BAD } else { CKR_GENERAL_ERROR };
         // There is no configuration to say where a log is wanted; the environment may still say it.
-        Log::from_environment(&process).error(format_args!("C_Initialize: {problem}"));
+        let log = Log::open(&config::log_of_environment(&process)).unwrap_or_else(|_| Log::off());
+        log.error(format_args!("C_Initialize: {problem}"));
         Error::new(rv, "the configuration is unusable").because(problem)
     })?;
     let log = Log::open(&config.log)

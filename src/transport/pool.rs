@@ -148,6 +148,7 @@ impl Seat<'_> {
 
 impl Drop for Seat<'_> {
     fn drop(&mut self) {
+        self.lane = None; // closed before its place is free
         self.pool.state.lock().open -= 1; // counted when the seat was given
         self.pool.freed.notify_one();
     }

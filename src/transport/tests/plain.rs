@@ -273,3 +273,9 @@ fn close_lets_calls_in_flight_finish_and_refuses_new_ones() {
     settle();
     assert_eq!(server.ended(), server.connections());
 }
+
+#[test]
+fn a_deadline_beyond_all_clocks_is_none() {
+    let server = Server::saying(OK);
+    assert_eq!(body(post(&cluster(&server), Class::OnceOnly, Deadline::after(Duration::MAX))), "ok");
+}
