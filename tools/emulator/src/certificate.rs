@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 use der::asn1::{Ia5String, OctetString};
 use der::{Decode, Encode};
 use rand_core::{OsRng, RngCore};
+use rsa::RsaPrivateKey;
 use spki::{SignatureBitStringEncoding, SubjectPublicKeyInfoOwned};
 use x509_cert::Certificate;
 use x509_cert::builder::{Builder, CertificateBuilder, Profile};
@@ -101,7 +102,7 @@ impl Template {
         match key {
             Material::Rsa(key) => {
                 let signer =
-                    rsa::pkcs1v15::SigningKey::<sha2::Sha256>::new(key.as_ref().to_owned());
+                    rsa::pkcs1v15::SigningKey::<sha2::Sha256>::new(RsaPrivateKey::clone(key));
                 self.sign_with::<_, rsa::pkcs1v15::Signature>(&signer)
             }
             Material::P256(key) => self.sign_with::<_, p256::ecdsa::DerSignature>(key),

@@ -9,7 +9,7 @@
 //! server    HTTP/1.1, TLS, statistics, faults, canned answers     (no vendor's words)
 //! vendor    what a vendor's API is to the server
 //! securosys the REST API of the Securosys Transaction Security Broker
-//! keys      the keys and their files;  material, certificate: what they are made of
+//! keys      the keys and their files;  material, rsa_key, certificate: what they are made of
 //! ```
 //!
 //! It protects nothing: its secrets lie in files, it serves whoever can reach the loopback
@@ -22,12 +22,14 @@ mod faults;
 mod files;
 mod keys;
 mod material;
+mod rsa_key;
 mod securosys;
 mod server;
 mod stats;
 mod tls;
 mod vendor;
 
+use std::fmt;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -56,7 +58,7 @@ const READY_FILE: &str = "ready";
 const SHUTDOWN: Duration = Duration::from_secs(2);
 
 /// How to run an emulator.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Options {
     /// Where keys, secrets and the configuration are kept; made if missing, mode 0700.
     pub dir: PathBuf,
@@ -72,6 +74,21 @@ pub struct Options {
     pub bearer: Option<String>,
     /// Readings of the vendor's documentation where it leaves a choice.
     pub switches: Switches,
+}
+
+/// The token is a secret.
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options")
+            .field("dir", &self.dir)
+            .field("port", &self.port)
+            .field("tls", &self.tls)
+            .field("latency", &self.latency)
+            .field("canned", &self.canned)
+            .field("bearer", &self.bearer.as_ref().map(|_| "[redacted]"))
+            .field("switches", &self.switches)
+            .finish()
+    }
 }
 
 impl Default for Options {

@@ -1,18 +1,16 @@
 //! Private and secret keys: generation, storage form, public half.
 
-use aws_lc_rs::encoding::AsDer;
-use aws_lc_rs::rsa::{KeyPair, KeySize};
+use aws_lc_rs::rsa::KeySize;
 use der::Document;
 use der::pem::LineEnding;
 use ed25519_dalek::pkcs8::{DecodePrivateKey, EncodePrivateKey};
 use rand_core::{OsRng, RngCore};
-use rsa::RsaPrivateKey;
-use rsa::traits::PublicKeyParts;
 use serde::{Deserialize, Serialize};
 use spki::EncodePublicKey;
 use zeroize::Zeroizing;
 
 use crate::error::Error;
+use crate::rsa_key::RsaKey;
 
 /// What kind of key to make, or what kind a key is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,6 +63,16 @@ pub(crate) enum AesSize {
 }
 
 impl RsaSize {
+    /// The length of the modulus.
+    pub(crate) fn bits(self) -> u32 {
+        match self {
+            RsaSize::Bits2048 => 2048,
+            RsaSize::Bits3072 => 3072,
+            RsaSize::Bits4096 => 4096,
+            RsaSize::Bits8192 => 8192,
+        }
+    }
+
     fn generator(self) -> KeySize {
         match self {
             RsaSize::Bits2048 => KeySize::Rsa2048,
@@ -76,6 +84,15 @@ impl RsaSize {
 }
 
 impl AesSize {
+    /// The length of the key.
+    pub(crate) fn bits(self) -> u32 {
+        match self {
+            AesSize::Bits128 => 128,
+            AesSize::Bits192 => 192,
+            AesSize::Bits256 => 256,
+        }
+    }
+
     fn bytes(self) -> usize {
         match self {
             AesSize::Bits128 => 16,
@@ -87,7 +104,7 @@ impl AesSize {
 
 /// The key itself. Every variant wipes its secret when dropped.
 pub(crate) enum Material {
-    Rsa(Box<RsaPrivateKey>),
+    Rsa(Box<RsaKey>),
     P256(p256::ecdsa::SigningKey),
     P384(p384::ecdsa::SigningKey),
     P521(Box<p521::SecretKey>),
@@ -105,7 +122,9 @@ impl Material {
     /// Makes a fresh key.
     pub(crate) fn generate(kind: Kind) -> Result<Material, Error> {
         Ok(match kind {
-            Kind::Rsa(size) => Material::Rsa(Box::new(generate_rsa(size)?)),
+            Kind::Rsa(size) => Material::Rsa(Box::new(
+                RsaKey::generate(size.generator()).map_err(Error::crypto)?,
+            )),
             Kind::Ec(Curve::P256) => Material::P256(p256::ecdsa::SigningKey::random(&mut OsRng)),
             Kind::Ec(Curve::P384) => Material::P384(p384::ecdsa::SigningKey::random(&mut OsRng)),
             Kind::Ec(Curve::P521) => Material::P521(Box::new(p521::SecretKey::random(&mut OsRng))),
@@ -169,22 +188,12 @@ impl Material {
             .map(Some)
             .map_err(Error::crypto)
     }
-
-    /// The size of an RSA modulus in bytes.
-    pub(crate) fn rsa_size(&self) -> Option<usize> {
-        match self {
-            Material::Rsa(key) => Some(key.size()),
-            _ => None,
-        }
-    }
 }
 
 fn parse_key(kind: Kind, contents: Zeroizing<Vec<u8>>) -> Result<Material, String> {
     let wrong = |error: ed25519_dalek::pkcs8::Error| error.to_string();
     Ok(match kind {
-        Kind::Rsa(_) => Material::Rsa(Box::new(
-            RsaPrivateKey::from_pkcs8_der(&contents).map_err(wrong)?,
-        )),
+        Kind::Rsa(_) => Material::Rsa(Box::new(RsaKey::from_pkcs8(&contents)?)),
         Kind::Ec(Curve::P256) => {
             Material::P256(p256::ecdsa::SigningKey::from_pkcs8_der(&contents).map_err(wrong)?)
         }
@@ -216,12 +225,6 @@ fn encode_pem(label: &str, contents: &[u8]) -> Result<Zeroizing<String>, Error> 
     der::pem::encode_string(label, LineEnding::LF, contents)
         .map(Zeroizing::new)
         .map_err(Error::crypto)
-}
-
-fn generate_rsa(size: RsaSize) -> Result<RsaPrivateKey, Error> {
-    let pair = KeyPair::generate(size.generator()).map_err(Error::crypto)?;
-    let pkcs8 = pair.as_der().map_err(Error::crypto)?;
-    RsaPrivateKey::from_pkcs8_der(pkcs8.as_ref()).map_err(Error::crypto)
 }
 
 fn random_secret(bytes: usize) -> Zeroizing<Vec<u8>> {

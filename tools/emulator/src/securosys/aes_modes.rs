@@ -195,13 +195,13 @@ mod tests {
     fn gcm_of_the_specification() {
         let aes = Aes::new(&hex("feffe9928665731c6d6a8f9467308308")).unwrap();
         let plain = hex(concat!(
-            "d9313225f88406e5a55909c5aff5269a86a7a9531534f7da2e4c303d8a318a721c3c0c95956809532fcf0e2449",
-            "a6b525b16aedf5aa0de657ba637b39"
+            "d9313225f88406e5a55909c5aff5269a86a7a9531534f7da2e4c303d8a318a721c3c0c959568095",
+            "32fcf0e2449a6b525b16aedf5aa0de657ba637b39"
         ));
         let aad = hex("feedfacedeadbeeffeedfacedeadbeefabaddad2");
         let long_iv = hex(concat!(
-            "9313225df88406e555909c5aff5269aa6a7a9538534f7da1e4c303d2a318a728c3c0c95156809539fcf0e2429a",
-            "6b525416aedbf5a0de6a57a637b39b"
+            "9313225df88406e555909c5aff5269aa6a7a9538534f7da1e4c303d2a318a728c3c0c951568095",
+            "39fcf0e2429a6b525416aedbf5a0de6a57a637b39b"
         ));
         let cases = [
             (

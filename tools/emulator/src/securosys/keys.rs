@@ -1,17 +1,19 @@
 //! Keys: list, attributes, creation, deletion (Securosys TSB reference §2).
 
-use rand_core::OsRng;
-use rsa::Pkcs1v15Sign;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::Securosys;
+use super::algorithm::Scheme;
+use super::hash::RsaHash;
 use super::operations::usage_refusal;
 use super::refusal::{
     ADDRESS, ALGORITHM, Answer, IN_HSM, KEY_ATTRIBUTES, KEY_EXISTS, KEY_NAME, KEY_SIZE,
     NOT_LICENSED, Refusal, VALIDATION,
 };
 use super::seed::ATTESTATION_KEY;
+use super::sign;
+use super::switches::Version;
 use super::time;
 use super::wire::{CreateAttributes, CreateKey, KeyReference, base64};
 use crate::keys::{Attributes, Key, unix_time};
@@ -115,7 +117,7 @@ impl Securosys {
     /// What is answered for attributes: JSON and XML, the latter signed by the attestation key.
     fn signed_attributes(&self, key: &Key) -> Answer<Value> {
         let attested = time::iso(unix_time());
-        let json = attributes_json(key, &attested);
+        let json = self.attributes_json(key, &attested);
         let xml = attributes_xml(key, &attested);
         let signature = self.attestation(xml.as_bytes())?;
         Ok(json!({
@@ -126,18 +128,62 @@ impl Securosys {
         }))
     }
 
+    fn attributes_json(&self, key: &Key, attested: &str) -> Value {
+        let (algorithm, algorithm_oid, curve_oid) = names(key.metadata.kind);
+        let flags = &key.metadata.attributes;
+        let mut json = json!({
+            "label": key.metadata.label,
+            "id": key.metadata.id,
+            "uuid": null,
+            "algorithm": algorithm,
+            "algorithmOid": algorithm_oid,
+            "curveOid": curve_oid,
+            "derivedAttributes": null,
+            "keySize": self.key_size(key.metadata.kind),
+            "createTime": time::iso(key.metadata.created),
+            "attestTime": attested,
+            "publicKey": key.public_key.as_ref().map(base64),
+            "addressTruncated": null,
+            "attributes": {
+                "decrypt": flags.decrypt,
+                "sign": flags.sign,
+                "ekaSign": null,
+                "unwrap": flags.unwrap,
+                "derive": flags.derive,
+                "sensitive": flags.sensitive,
+                "alwaysSensitive": flags.sensitive,
+                "extractable": flags.extractable,
+                "neverExtractable": !flags.extractable,
+                "modifiable": flags.modifiable,
+                "copyable": flags.copyable,
+                "destroyable": flags.destroyable,
+            },
+            "policy": null,
+        });
+        if self.switches.version == Version::V2_2 {
+            json["keyUsageCount"] = json!(0);
+        }
+        json
+    }
+
+    /// In bits, of the kinds of key that the answers tell it of.
+    fn key_size(&self, kind: Kind) -> Option<u32> {
+        match kind {
+            Kind::Rsa(size) => Some(size.bits()),
+            Kind::Aes(size) if self.switches.symmetric_key_size => Some(size.bits()),
+            _ => None,
+        }
+    }
+
     fn attestation(&self, xml: &[u8]) -> Answer<Vec<u8>> {
         let failed = || Refusal::new(IN_HSM, "Error signing key attributes");
         let key = self.keys.get(ATTESTATION_KEY).ok_or_else(failed)?;
-        let Material::Rsa(key) = &key.material else {
-            return Err(failed());
-        };
-        key.sign_with_rng(
-            &mut OsRng,
-            Pkcs1v15Sign::new::<Sha256>(),
-            &Sha256::digest(xml),
-        )
-        .map_err(|_| failed())
+        let scheme = sign::quick_scheme(Scheme::RsaPkcs1(RsaHash::Sha256)).ok_or_else(failed)?;
+        match &key.material {
+            Material::Rsa(key) => key.sign_quickly(&scheme, &Sha256::digest(xml)),
+            _ => None,
+        }
+        .ok_or_else(failed)
     }
 }
 
@@ -334,41 +380,6 @@ fn names(kind: Kind) -> (&'static str, Option<&'static str>, Option<&'static str
     }
 }
 
-fn attributes_json(key: &Key, attested: &str) -> Value {
-    let (algorithm, algorithm_oid, curve_oid) = names(key.metadata.kind);
-    let flags = &key.metadata.attributes;
-    json!({
-        "label": key.metadata.label,
-        "id": key.metadata.id,
-        "uuid": null,
-        "algorithm": algorithm,
-        "algorithmOid": algorithm_oid,
-        "curveOid": curve_oid,
-        "derivedAttributes": null,
-        // Of RSA keys alone: for symmetric keys it is documented as absent.
-        "keySize": key.material.rsa_size().map(|bytes| 8 * bytes),
-        "createTime": time::iso(key.metadata.created),
-        "attestTime": attested,
-        "publicKey": key.public_key.as_ref().map(base64),
-        "addressTruncated": null,
-        "attributes": {
-            "decrypt": flags.decrypt,
-            "sign": flags.sign,
-            "ekaSign": null,
-            "unwrap": flags.unwrap,
-            "derive": flags.derive,
-            "sensitive": flags.sensitive,
-            "alwaysSensitive": flags.sensitive,
-            "extractable": flags.extractable,
-            "neverExtractable": !flags.extractable,
-            "modifiable": flags.modifiable,
-            "copyable": flags.copyable,
-            "destroyable": flags.destroyable,
-        },
-        "policy": null,
-    })
-}
-
 fn attributes_xml(key: &Key, attested: &str) -> String {
     let (algorithm, algorithm_oid, curve_oid) = names(key.metadata.kind);
     let root = if key.public_key.is_some() {
@@ -388,10 +399,7 @@ fn attributes_xml(key: &Key, attested: &str) -> String {
     field("algorithm", Some(algorithm.to_owned()));
     field("algorithm_oid", algorithm_oid.map(str::to_owned));
     field("curve_oid", curve_oid.map(str::to_owned));
-    field(
-        "key_size",
-        key.material.rsa_size().map(|bytes| (8 * bytes).to_string()),
-    );
+    field("key_size", rsa_bits(key.metadata.kind));
     field("public_key", key.public_key.as_ref().map(base64));
     let flags = &key.metadata.attributes;
     let flags = [
@@ -415,6 +423,13 @@ fn attributes_xml(key: &Key, attested: &str) -> String {
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<{root} creation=\"generated\">\n{fields}  \
          <attributes>\n{flags}  </attributes>\n</{root}>\n\n"
     )
+}
+
+fn rsa_bits(kind: Kind) -> Option<String> {
+    match kind {
+        Kind::Rsa(size) => Some(size.bits().to_string()),
+        _ => None,
+    }
 }
 
 fn xml_text(text: &str) -> String {

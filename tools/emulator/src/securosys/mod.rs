@@ -88,7 +88,8 @@ impl Securosys {
         let path = |name: &str| directory.join(name).to_string_lossy().into_owned();
         let file = |name: &str| toml_string(&format!("file:{}", path(name)));
         let mut config = format!(
-            "version = 1\n\n[[slot]]\nlabel = \"securosys\"\nbackend = \"securosys\"\nurls = [{}]\n",
+            "version = 1\n\n[[slot]]\nlabel = \"securosys\"\nbackend = \"securosys\"\n\
+             urls = [{}]\n",
             toml_string(url),
         );
         if self.switches.api_keys || self.credentials.bearer.is_some() {

@@ -1,4 +1,4 @@
-//! Refusals: the error codes of the API with their HTTP status (Securosys TSB reference §1.5, §7).
+//! Refusals: the API's error codes with their HTTP status (Securosys TSB reference §1.5, §7).
 
 use std::fmt::Display;
 

@@ -9,6 +9,7 @@ use super::algorithm::{Scheme, SignatureType};
 use super::hash::{Hash, RsaHash};
 use super::refusal::{ALGORITHM, Answer, IN_HSM, KEY_TYPE, PAYLOAD, Refusal};
 use crate::material::Material;
+use crate::rsa_key::QuickScheme;
 
 /// ECDSA takes a digest: none is longer than 64 bytes.
 const MAX_DIGEST_BYTES: usize = 64;
@@ -61,15 +62,19 @@ pub(super) fn sign(
     payload: &[u8],
 ) -> Answer<Vec<u8>> {
     match (key, scheme) {
+        (Material::Rsa(key), _) if let Some(quick) = quick_scheme(scheme) => {
+            let (_, digest) = rsa_digest(scheme, payload)?;
+            key.sign_quickly(&quick, &digest).ok_or_else(signing_failed)
+        }
         (Material::Rsa(key), Scheme::RsaPss(_) | Scheme::RsaPssDigest(_)) => {
             let (hash, digest) = rsa_digest(scheme, payload)?;
             key.sign_with_rng(&mut OsRng, pss(hash), &digest)
-                .map_err(signing_failed)
+                .map_err(|_| signing_failed())
         }
         (Material::Rsa(key), _) => {
             let (padding, input) = pkcs1(key, scheme, payload)?;
             key.sign_with_rng(&mut OsRng, padding, &input)
-                .map_err(signing_failed)
+                .map_err(|_| signing_failed())
         }
         (Material::Ed25519(key), Scheme::EdDsa) => Ok(key.sign(payload).to_vec()),
         (_, Scheme::Schnorr) => Err(Refusal::not_implemented("Schnorr signatures")),
@@ -110,6 +115,23 @@ pub(super) fn verify(
         (_, Scheme::Schnorr) => Err(Refusal::not_implemented("Schnorr signatures")),
         (key, scheme) => ecdsa_verify(key, &ecdsa_digest(scheme, payload)?, signature),
     }
+}
+
+/// The scheme as AWS-LC knows it: SHA-2 from 256 bits on.
+pub(super) fn quick_scheme(scheme: Scheme) -> Option<QuickScheme> {
+    use aws_lc_rs::digest::{SHA256, SHA384, SHA512};
+    use aws_lc_rs::signature as lc;
+    use {RsaHash::*, Scheme::*};
+    let (encoding, hash): (&'static dyn lc::RsaEncoding, _) = match scheme {
+        RsaPkcs1(Sha256) | RsaPkcs1Digest(Sha256) => (&lc::RSA_PKCS1_SHA256, &SHA256),
+        RsaPkcs1(Sha384) | RsaPkcs1Digest(Sha384) => (&lc::RSA_PKCS1_SHA384, &SHA384),
+        RsaPkcs1(Sha512) | RsaPkcs1Digest(Sha512) => (&lc::RSA_PKCS1_SHA512, &SHA512),
+        RsaPss(Sha256) | RsaPssDigest(Sha256) => (&lc::RSA_PSS_SHA256, &SHA256),
+        RsaPss(Sha384) | RsaPssDigest(Sha384) => (&lc::RSA_PSS_SHA384, &SHA384),
+        RsaPss(Sha512) | RsaPssDigest(Sha512) => (&lc::RSA_PSS_SHA512, &SHA512),
+        _ => return None,
+    };
+    Some(QuickScheme { encoding, hash })
 }
 
 /// The digest that an RSA scheme signs, and its hash; a ready digest must have its length.
@@ -218,7 +240,7 @@ fn ecdsa_sign(key: &Material, digest: &[u8], deterministic: bool) -> Answer<Ecds
             } else {
                 $key.sign_prehash_with_rng(&mut OsRng, &digest)
             };
-            Ok(encodings!(signature.map_err(signing_failed)?, 0))
+            Ok(encodings!(signature.map_err(|_| signing_failed())?, 0))
         }};
     }
     match key {
@@ -230,12 +252,12 @@ fn ecdsa_sign(key: &Material, digest: &[u8], deterministic: bool) -> Answer<Ecds
         Material::P521(key) => {
             let signature: Result<p521::ecdsa::Signature, _> =
                 p521_key(key)?.sign_prehash_with_rng(&mut OsRng, &widened::<66>(digest));
-            Ok(encodings!(signature.map_err(signing_failed)?, 0))
+            Ok(encodings!(signature.map_err(|_| signing_failed())?, 0))
         }
         Material::Secp256k1(key) => {
             let (signature, recovery) = key
                 .sign_prehash_recoverable(&widened::<32>(digest))
-                .map_err(signing_failed)?;
+                .map_err(|_| signing_failed())?;
             Ok(encodings!(signature, u8::from(recovery.is_y_odd())))
         }
         _ => Err(Refusal::new(
@@ -273,7 +295,7 @@ fn ecdsa_verify(key: &Material, digest: &[u8], signature: &[u8]) -> Answer<bool>
 }
 
 fn p521_key(key: &p521::SecretKey) -> Answer<p521::ecdsa::SigningKey> {
-    p521::ecdsa::SigningKey::from_bytes(&key.to_bytes()).map_err(signing_failed)
+    p521::ecdsa::SigningKey::from_bytes(&key.to_bytes()).map_err(|_| signing_failed())
 }
 
 /// A digest shorter than the order is a smaller number (FIPS 186-5 §6.4.1): zeros on the left.
@@ -283,6 +305,6 @@ fn widened<const BYTES: usize>(digest: &[u8]) -> Vec<u8> {
     wide
 }
 
-fn signing_failed(_: impl std::error::Error) -> Refusal {
+fn signing_failed() -> Refusal {
     Refusal::new(IN_HSM, "Error signing payload")
 }

@@ -18,6 +18,8 @@ pub struct Switches {
     pub malformed_code: MalformedCode,
     /// What is answered for the certificate of a key that has none.
     pub missing_certificate: MissingCertificate,
+    /// Whether `keySize` is set for symmetric keys; it is documented for RSA alone.
+    pub symmetric_key_size: bool,
     /// The form of `certificate` in answers.
     pub certificate_form: CertificateForm,
     /// What is answered when a key may not sign or decrypt.
@@ -46,6 +48,7 @@ impl Default for Switches {
             access_token_status: 401,
             malformed_code: MalformedCode::Validation600,
             missing_certificate: MissingCertificate::NoSuchKey,
+            symmetric_key_size: false,
             certificate_form: CertificateForm::Pem,
             usage_refusal: UsageRefusal::InHsm701,
             undestroyable_refusal: UsageRefusal::Attributes606,

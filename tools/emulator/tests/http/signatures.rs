@@ -28,7 +28,9 @@ impl Judge {
 
     fn create(&self, label: &str, curve: &str) {
         let attributes = json!({ "sign": true, "decrypt": false, "unwrap": false });
-        let body = json!({ "label": label, "algorithm": "EC", "curveOid": curve, "attributes": attributes });
+        let body = json!({
+            "label": label, "algorithm": "EC", "curveOid": curve, "attributes": attributes,
+        });
         assert_eq!(self.fixture.manager().post("/v1/key", &body).status, 201);
     }
 

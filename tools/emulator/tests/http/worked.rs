@@ -1,5 +1,6 @@
 //! The worked exchanges of the reference (§1.5, §2, §12).
 
+use p11rest_emulator::Version;
 use serde_json::json;
 
 use crate::client::{Fixture, base64, bytes, openssl};
@@ -60,7 +61,8 @@ fn w3_key_password() {
         );
     }
     let mut request = json!({ "signRequest": {
-        "payload": base64([7; 32]), "signKeyName": "locked", "signatureAlgorithm": "NONE_WITH_ECDSA",
+        "payload": base64([7; 32]), "signKeyName": "locked",
+        "signatureAlgorithm": "NONE_WITH_ECDSA",
     }});
     let mut operator = fixture.operator();
     assert_eq!(
@@ -339,6 +341,23 @@ fn attributes_of_each_kind() {
             .unwrap();
         }
     }
+}
+
+#[test]
+fn attributes_of_older_servers() {
+    let fixture = Fixture::with_switches(|switches| {
+        switches.version = Version::V2_2;
+        switches.symmetric_key_size = true;
+    });
+    let json = fixture.manager().attributes("aes-256")["json"].clone();
+    assert_eq!(
+        (&json["keySize"], &json["keyUsageCount"]),
+        (&json!(256), &json!(0))
+    );
+    assert_eq!(
+        fixture.manager().attributes("ec-p256")["json"]["keySize"],
+        json!(null)
+    );
 }
 
 #[test]
