@@ -1,1 +1,218 @@
-//! An emulator of REST HSMs on loopback.
+//! An emulator of REST HSMs on loopback: real keys, real cryptography, strict checks.
+//!
+//! It stands in for the HSM where there is none: on a developer's machine, in tests, in
+//! benchmarks. What it answers follows the vendor's documentation; where that is silent or
+//! contradicts itself, [`Switches`] choose, so that a client can be tried against every reading.
+//!
+//! ```text
+//! lib       Emulator: start, stop, the files that clients wait for
+//! server    HTTP/1.1, TLS, statistics, faults, canned answers     (no vendor's words)
+//! vendor    what a vendor's API is to the server
+//! securosys the REST API of the Securosys Transaction Security Broker
+//! keys      the keys and their files;  material, rsa_key, certificate: what they are made of
+//! ```
+//!
+//! It protects nothing: its secrets lie in files, it serves whoever can reach the loopback
+//! interface, and it must not be used for keys of any worth.
+
+mod canned;
+mod certificate;
+mod error;
+mod faults;
+mod files;
+mod keys;
+mod material;
+mod rsa_key;
+mod securosys;
+mod server;
+mod stats;
+mod tls;
+mod vendor;
+
+use std::fmt;
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio_rustls::TlsAcceptor;
+
+pub use error::Error;
+pub use securosys::{
+    CertificateForm, CertificatesRole, LoneAsynchronous, MalformedCode, MissingCertificate,
+    RandomRole, Switches, UsageRefusal, Version,
+};
+
+use canned::Canned;
+use files::{Directory, remove_if_present, write_atomically};
+use securosys::Securosys;
+use server::Shared;
+
+/// The configuration for the module, in the emulator's directory.
+const CONFIG_FILE: &str = "p11rest.toml";
+/// Holds the URL for as long as the emulator answers.
+const READY_FILE: &str = "ready";
+/// How long abandoned requests may hold up the end of the emulator.
+const SHUTDOWN: Duration = Duration::from_secs(2);
+
+/// How to run an emulator.
+#[derive(Clone)]
+pub struct Options {
+    /// Where keys, secrets and the configuration are kept; made if missing, mode 0700.
+    pub dir: PathBuf,
+    /// The TCP port on 127.0.0.1; 0 = any that is free.
+    pub port: u16,
+    /// HTTPS with a certificate for localhost from a CA in `dir` (`ca.pem`).
+    pub tls: bool,
+    /// Slept before each answer of the vendor's API.
+    pub latency: Duration,
+    /// Answer a repeated identical request from memory, without cryptography: for benchmarks.
+    pub canned: bool,
+    /// The JSON Web Token that requests must carry; `None`: none is asked for.
+    pub bearer: Option<String>,
+    /// Readings of the vendor's documentation where it leaves a choice.
+    pub switches: Switches,
+}
+
+/// The token is a secret.
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options")
+            .field("dir", &self.dir)
+            .field("port", &self.port)
+            .field("tls", &self.tls)
+            .field("latency", &self.latency)
+            .field("canned", &self.canned)
+            .field("bearer", &self.bearer.as_ref().map(|_| "[redacted]"))
+            .field("switches", &self.switches)
+            .finish()
+    }
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options {
+            dir: PathBuf::from("p11rest-emulator"),
+            port: 0,
+            tls: false,
+            latency: Duration::ZERO,
+            canned: false,
+            bearer: None,
+            switches: Switches::default(),
+        }
+    }
+}
+
+/// A running emulator; it ends when dropped.
+#[derive(Debug)]
+pub struct Emulator {
+    url: String,
+    stop: watch::Sender<bool>,
+    thread: Option<JoinHandle<()>>,
+    directory: Directory,
+}
+
+impl Emulator {
+    /// Starts an emulator and returns when it answers.
+    ///
+    /// Writes `p11rest.toml` (ready for `P11REST_CONFIG`) and then `ready`, which holds the URL,
+    /// into the directory.
+    ///
+    /// # Errors
+    /// [`Error`] if the directory is in use or damaged, or the port is taken.
+    pub fn start(options: Options) -> Result<Emulator, Error> {
+        let directory = Directory::open(&options.dir)?;
+        remove_if_present(&directory.join(READY_FILE))?;
+        let vendor = Securosys::open(&directory, options.switches, options.bearer)?;
+        let tls = match options.tls {
+            true => Some(TlsAcceptor::from(tls::server_config(&directory)?)),
+            false => None,
+        };
+        let listener = bind(options.port)?;
+        let url = url_of(&listener, options.tls)?;
+        let config = vendor.module_config(&directory, &url, options.tls);
+        let shared = Arc::new(Shared {
+            vendor: Box::new(vendor),
+            stats: stats::Stats::default(),
+            faults: faults::Faults::default(),
+            canned: options.canned.then(Canned::default),
+            latency: options.latency,
+        });
+        let (stop, stopped) = watch::channel(false);
+        let thread = spawn(listener, tls, shared, stopped)?;
+        let emulator = Emulator {
+            url,
+            stop,
+            thread: Some(thread),
+            directory,
+        };
+        write_atomically(&emulator.directory.join(CONFIG_FILE), config.as_bytes())?;
+        let ready = format!("{}\n", emulator.url);
+        write_atomically(&emulator.directory.join(READY_FILE), ready.as_bytes())?;
+        Ok(emulator)
+    }
+
+    /// The base URL, without a trailing slash: `http://127.0.0.1:PORT` or `https://…`.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Ends the emulator: requests in progress get a second to finish.
+    pub fn stop(self) {
+        drop(self);
+    }
+}
+
+impl Drop for Emulator {
+    fn drop(&mut self) {
+        // Nothing can be done about a file that will not go away; the next start replaces it.
+        let _ = remove_if_present(&self.directory.join(READY_FILE));
+        let _ = self.stop.send(true);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn bind(port: u16) -> Result<TcpListener, Error> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))
+        .map_err(|error| Error::server(format!("127.0.0.1:{port}: {error}")))?;
+    listener.set_nonblocking(true).map_err(Error::server)?;
+    Ok(listener)
+}
+
+fn url_of(listener: &TcpListener, tls: bool) -> Result<String, Error> {
+    let address = listener.local_addr().map_err(Error::server)?;
+    let scheme = if tls { "https" } else { "http" };
+    Ok(format!("{scheme}://{address}"))
+}
+
+/// Runs the server on a thread of its own; from here on the listener answers.
+fn spawn(
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+    shared: Arc<Shared>,
+    stop: watch::Receiver<bool>,
+) -> Result<JoinHandle<()>, Error> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_io()
+        .enable_time()
+        .thread_name("emulator")
+        .build()
+        .map_err(Error::server)?;
+    let listener = {
+        let _context = runtime.enter();
+        tokio::net::TcpListener::from_std(listener).map_err(Error::server)?
+    };
+    std::thread::Builder::new()
+        .name("emulator".to_owned())
+        .spawn(move || {
+            // Spawned, so that the accept loop runs on a worker that also runs the connections.
+            let server = runtime.spawn(server::serve(listener, tls, shared, stop));
+            let _ = runtime.block_on(server);
+            runtime.shutdown_timeout(SHUTDOWN);
+        })
+        .map_err(Error::server)
+}

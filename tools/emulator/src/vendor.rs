@@ -1,0 +1,75 @@
+//! What a vendor's API is to the server: routes, and an answer to each request.
+
+use bytes::Bytes;
+use hyper::{HeaderMap, Method};
+
+/// A request, read whole.
+pub(crate) struct Request {
+    pub(crate) method: Method,
+    /// The path as sent, percent-encoded, without the query.
+    pub(crate) path: String,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+impl Request {
+    /// A header's value, if it is there and readable text.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+}
+
+/// The type of JSON bodies.
+pub(crate) const JSON: &str = "application/json";
+
+/// An answer, whole.
+#[derive(Debug, Clone)]
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) content_type: Option<String>,
+    /// Further headers.
+    pub(crate) headers: Vec<(&'static str, String)>,
+    pub(crate) body: Bytes,
+}
+
+impl Reply {
+    /// An answer without a body.
+    pub(crate) fn empty(status: u16) -> Reply {
+        Reply {
+            status,
+            content_type: None,
+            headers: Vec::new(),
+            body: Bytes::new(),
+        }
+    }
+
+    /// An answer in JSON.
+    pub(crate) fn json(status: u16, body: &serde_json::Value) -> Reply {
+        Reply {
+            status,
+            content_type: Some(JSON.to_owned()),
+            headers: Vec::new(),
+            body: Bytes::from(body.to_string()),
+        }
+    }
+}
+
+/// What the server knows of a request before the vendor's code sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Route {
+    /// The path with placeholders, for the statistics.
+    pub(crate) pattern: &'static str,
+    /// Whether the request may change what others are answered.
+    pub(crate) writes: bool,
+    /// Whether the answer takes long enough to keep a thread from its connections.
+    pub(crate) slow: bool,
+}
+
+/// One vendor's REST API.
+pub(crate) trait Vendor: Send + Sync {
+    /// The route of a request; every request has one, if only that of unknown paths.
+    fn route(&self, method: &Method, path: &str) -> Route;
+
+    /// The answer, which may be a refusal.
+    fn answer(&self, request: &Request) -> Reply;
+}
