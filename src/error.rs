@@ -25,12 +25,7 @@ impl Error {
     /// A failure that the standard names `rv`, with a sentence for the log. The sentence never holds a secret or
     /// data of the caller.
     pub fn new(rv: CK_RV, context: impl Into<Cow<'static, str>>) -> Self {
-        Self {
-            rv,
-            context: context.into(),
-            needed: None,
-            source: None,
-        }
+        Self { rv, context: context.into(), needed: None, source: None }
     }
 
     /// `CKR_ARGUMENTS_BAD`: a pointer, length or value of the caller that no valid call has.
@@ -45,10 +40,7 @@ impl Error {
 
     /// `CKR_BUFFER_TOO_SMALL`, with the length in bytes that the caller has to bring (PKCS#11 3.2 section 5.2).
     pub fn buffer_too_small(needed: usize) -> Self {
-        Self {
-            needed: Some(needed),
-            ..Self::new(CKR_BUFFER_TOO_SMALL, "the caller's buffer is too small")
-        }
+        Self { needed: Some(needed), ..Self::new(CKR_BUFFER_TOO_SMALL, "the caller's buffer is too small") }
     }
 
     /// Adds what lies beneath, for the log.
@@ -83,8 +75,6 @@ impl fmt::Display for Error {
 
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.source
-            .as_deref()
-            .map(|source| source as &(dyn StdError + 'static))
+        self.source.as_deref().map(|source| source as &(dyn StdError + 'static))
     }
 }

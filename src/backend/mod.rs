@@ -16,8 +16,8 @@ pub mod securosys;
 pub mod types;
 
 pub use types::{
-    DecryptRequest, DecryptScheme, EncryptRequest, EncryptScheme, Encrypted, Firmware, KeyInfo, KeyKind, KeyName,
-    Outcome, Protection, SignInput, SignRequest, SignScheme, TaskId, Usage,
+    DecryptRequest, DecryptScheme, EncryptRequest, EncryptScheme, Encrypted, Firmware, KeyInfo, KeyKind,
+    KeyName, Outcome, Protection, SignInput, SignRequest, SignScheme, TaskId, Usage,
 };
 
 /// One HSM service with one set of credentials: what stands behind a token.

@@ -176,11 +176,7 @@ pub enum DecryptScheme<'a> {
     /// The 16-byte counter block.
     AesCtr { counter: &'a [u8] },
     /// The ciphertext ends with the tag.
-    AesGcm {
-        iv: &'a [u8],
-        aad: &'a [u8],
-        tag_bits: usize,
-    },
+    AesGcm { iv: &'a [u8], aad: &'a [u8], tag_bits: usize },
 }
 
 /// A ciphertext to be opened.

@@ -51,7 +51,9 @@ pub(super) fn token(slot: RawSlot, source: &Source) -> Result<Token, Problem> {
     let section = Section::open(source, "slot", &slot.place, &slot.table)?;
     let label = section.text("label", |_, text| parse_label(text))?;
     let label = section.required("label", label, "write label = \"a name of up to 32 bytes\"")?;
-    let backend = section.text("backend", |_, text| word(text, &[Backend::Securosys].map(|backend| (backend.name(), backend))))?;
+    let backend = section.text("backend", |_, text| {
+        word(text, &[Backend::Securosys].map(|backend| (backend.name(), backend)))
+    })?;
     let backend = section.required("backend", backend, "write backend = \"securosys\"")?;
     let pool = pool(&section.section("pool", "slot.pool")?)?;
     Ok(Token {

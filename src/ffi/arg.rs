@@ -6,10 +6,10 @@
 use std::ptr;
 
 use cryptoki_sys::{
-    CK_AES_CTR_PARAMS, CK_ATTRIBUTE, CK_ATTRIBUTE_TYPE, CK_BYTE, CK_EDDSA_PARAMS, CK_GCM_MESSAGE_PARAMS, CK_GCM_PARAMS,
-    CK_MECHANISM, CK_RSA_PKCS_OAEP_PARAMS, CK_RSA_PKCS_PSS_PARAMS, CK_ULONG, CK_UNAVAILABLE_INFORMATION, CKG_GENERATE,
-    CKG_GENERATE_RANDOM, CKR_ATTRIBUTE_VALUE_INVALID, CKR_BUFFER_TOO_SMALL, CKR_MECHANISM_PARAM_INVALID,
-    CKZ_DATA_SPECIFIED,
+    CK_AES_CTR_PARAMS, CK_ATTRIBUTE, CK_ATTRIBUTE_TYPE, CK_BYTE, CK_EDDSA_PARAMS, CK_GCM_MESSAGE_PARAMS,
+    CK_GCM_PARAMS, CK_MECHANISM, CK_RSA_PKCS_OAEP_PARAMS, CK_RSA_PKCS_PSS_PARAMS, CK_ULONG,
+    CK_UNAVAILABLE_INFORMATION, CKG_GENERATE, CKG_GENERATE_RANDOM, CKR_ATTRIBUTE_VALUE_INVALID,
+    CKR_BUFFER_TOO_SMALL, CKR_MECHANISM_PARAM_INVALID, CKZ_DATA_SPECIFIED,
 };
 
 use crate::error::{Error, Result};
@@ -340,23 +340,24 @@ unsafe fn parameter(kind: ParameterKind, given: &CK_MECHANISM) -> Result<Paramet
 
 unsafe fn gcm(given: &CK_MECHANISM) -> Result<Parameter> {
     // SAFETY (for both arms): valid by the duty of `mechanism`.
-    let params: CK_GCM_PARAMS = if given.ulParameterLen as usize == OLD_GCM_PARAMS && !given.pParameter.is_null() {
-        let old: [CK_ULONG; OLD_GCM_PARAMS / size_of::<CK_ULONG>()] =
+    let params: CK_GCM_PARAMS =
+        if given.ulParameterLen as usize == OLD_GCM_PARAMS && !given.pParameter.is_null() {
+            let old: [CK_ULONG; OLD_GCM_PARAMS / size_of::<CK_ULONG>()] =
             // SAFETY: see above; the old structure is five words, with pointers as wide as CK_ULONG.
             unsafe { given.pParameter.cast::<[CK_ULONG; 5]>().read_unaligned() };
-        let [iv, iv_len, aad, aad_len, tag_bits] = old;
-        CK_GCM_PARAMS {
-            pIv: ptr::with_exposed_provenance_mut(iv as usize),
-            ulIvLen: iv_len,
-            ulIvBits: 0,
-            pAAD: ptr::with_exposed_provenance_mut(aad as usize),
-            ulAADLen: aad_len,
-            ulTagBits: tag_bits,
-        }
-    } else {
-        // SAFETY: see above.
-        unsafe { structure(given) }?
-    };
+            let [iv, iv_len, aad, aad_len, tag_bits] = old;
+            CK_GCM_PARAMS {
+                pIv: ptr::with_exposed_provenance_mut(iv as usize),
+                ulIvLen: iv_len,
+                ulIvBits: 0,
+                pAAD: ptr::with_exposed_provenance_mut(aad as usize),
+                ulAADLen: aad_len,
+                ulTagBits: tag_bits,
+            }
+        } else {
+            // SAFETY: see above.
+            unsafe { structure(given) }?
+        };
     // SAFETY: the pointers in the parameter are valid by the duty of `mechanism`.
     let (iv, aad) = unsafe { (owned(params.pIv, params.ulIvLen)?, owned(params.pAAD, params.ulAADLen)?) };
     Ok(Parameter::Gcm { iv, aad, tag_bits: params.ulTagBits })

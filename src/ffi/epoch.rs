@@ -128,7 +128,9 @@ fn map_page() -> Result<&'static Page> {
     };
     if mapped == libc::MAP_FAILED {
         let source = std::io::Error::last_os_error();
-        return Err(Error::new(cryptoki_sys::CKR_HOST_MEMORY, "no page for the process epoch").because(source));
+        return Err(
+            Error::new(cryptoki_sys::CKR_HOST_MEMORY, "no page for the process epoch").because(source)
+        );
     }
     // SAFETY: the range is the mapping made above.
     let wiped = unsafe { libc::madvise(mapped, length, libc::MADV_WIPEONFORK) } == 0;

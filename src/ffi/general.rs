@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use std::sync::Once;
 
 use cryptoki_sys::{
-    CK_C_INITIALIZE_ARGS, CK_FLAGS, CK_FUNCTION_LIST, CK_INFO, CK_INTERFACE, CK_RV, CK_ULONG, CK_UTF8CHAR, CK_VERSION,
-    CK_VOID_PTR, CKF_OS_LOCKING_OK, CKR_ARGUMENTS_BAD, CKR_CANT_LOCK, CKR_CRYPTOKI_ALREADY_INITIALIZED,
-    CKR_CRYPTOKI_NOT_INITIALIZED, CKR_GENERAL_ERROR,
+    CK_C_INITIALIZE_ARGS, CK_FLAGS, CK_FUNCTION_LIST, CK_INFO, CK_INTERFACE, CK_RV, CK_ULONG, CK_UTF8CHAR,
+    CK_VERSION, CK_VOID_PTR, CKF_OS_LOCKING_OK, CKR_ARGUMENTS_BAD, CKR_CANT_LOCK,
+    CKR_CRYPTOKI_ALREADY_INITIALIZED, CKR_CRYPTOKI_NOT_INITIALIZED, CKR_GENERAL_ERROR,
 };
 
 use super::arg;
@@ -152,7 +152,10 @@ pub(super) unsafe fn get_info(_module: &Module, info: *mut CK_INFO) -> Result<()
 /// The version of the package, in the two numbers that `CK_VERSION` has.
 fn library_version() -> CK_VERSION {
     let number = |text: &str| text.parse().unwrap_or(u8::MAX);
-    CK_VERSION { major: number(env!("CARGO_PKG_VERSION_MAJOR")), minor: number(env!("CARGO_PKG_VERSION_MINOR")) }
+    CK_VERSION {
+        major: number(env!("CARGO_PKG_VERSION_MAJOR")),
+        minor: number(env!("CARGO_PKG_VERSION_MINOR")),
+    }
 }
 
 /// Text as the standard pads it: with blanks, without NUL, cut between characters.
@@ -195,7 +198,8 @@ pub(super) unsafe fn get_interface(
             && version.is_none_or(|v| (v.major, v.minor) == (its_version.major, its_version.minor))
             && candidate.flags & flags == flags
     };
-    let found = INTERFACES.0.iter().find(fits).ok_or_else(|| Error::arguments("there is no such interface"))?;
+    let found =
+        INTERFACES.0.iter().find(fits).ok_or_else(|| Error::arguments("there is no such interface"))?;
     // SAFETY: the place is not NULL and the caller owes that it is valid.
     unsafe { arg::write(interface, ptr_to(found)) }
 }

@@ -7,8 +7,12 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use cryptoki_sys::{CK_RV, CKR_BUFFER_TOO_SMALL, CKR_CRYPTOKI_NOT_INITIALIZED, CKR_GENERAL_ERROR, CKR_OK};
+use cryptoki_sys::{
+    CK_RV, CKR_ATTRIBUTE_SENSITIVE, CKR_ATTRIBUTE_TYPE_INVALID, CKR_BUFFER_TOO_SMALL,
+    CKR_CRYPTOKI_NOT_INITIALIZED, CKR_GENERAL_ERROR, CKR_NO_EVENT, CKR_OK,
+};
 
+use crate::config::Level;
 use crate::error::{Error, Result};
 use crate::model::slot::Module;
 use crate::observe::log::Log;
@@ -56,14 +60,17 @@ fn conclude(function: Function, log: Option<&Log>, body: impl FnOnce() -> Result
     rv
 }
 
-/// One line a failure. A buffer that is too small is the ordinary way to ask for a length.
+/// Codes that answer a question rather than tell of a failure.
+const ANSWERS: [CK_RV; 4] =
+    [CKR_ATTRIBUTE_SENSITIVE, CKR_ATTRIBUTE_TYPE_INVALID, CKR_BUFFER_TOO_SMALL, CKR_NO_EVENT];
+
+/// One line a failure.
 fn report(log: &Log, function: Function, rv: CK_RV, error: &Error) {
-    let name = function.name();
-    if error.rv() == CKR_BUFFER_TOO_SMALL {
-        log.trace(format_args!("{name}: {}", rv_name::name(rv)));
-    } else if rv == error.rv() {
-        log.error(format_args!("{name}: {}: {error}", rv_name::name(rv)));
+    let level = if ANSWERS.contains(&rv) { Level::Debug } else { Level::Error };
+    let (name, told) = (function.name(), rv_name::name(rv));
+    if rv == error.rv() {
+        log.write(level, format_args!("{name}: {told}: {error}"));
     } else {
-        log.error(format_args!("{name}: {} (from {}): {error}", rv_name::name(rv), rv_name::name(error.rv())));
+        log.write(level, format_args!("{name}: {told} (from {}): {error}", rv_name::name(error.rv())));
     }
 }

@@ -2,9 +2,9 @@
 
 use cryptoki_sys::{
     CK_BBOOL, CK_EFFECTIVELY_INFINITE, CK_FALSE, CK_FLAGS, CK_MECHANISM_INFO, CK_MECHANISM_TYPE, CK_SLOT_ID,
-    CK_SLOT_INFO, CK_TOKEN_INFO, CK_ULONG, CK_UNAVAILABLE_INFORMATION, CK_VERSION, CK_VOID_PTR, CKF_DONT_BLOCK,
-    CKF_HW_SLOT, CKF_LOGIN_REQUIRED, CKF_RNG, CKF_TOKEN_INITIALIZED, CKF_TOKEN_PRESENT, CKF_USER_PIN_INITIALIZED,
-    CKR_FUNCTION_NOT_SUPPORTED, CKR_NO_EVENT,
+    CK_SLOT_INFO, CK_TOKEN_INFO, CK_ULONG, CK_UNAVAILABLE_INFORMATION, CK_VERSION, CK_VOID_PTR,
+    CKF_DONT_BLOCK, CKF_HW_SLOT, CKF_LOGIN_REQUIRED, CKF_RNG, CKF_TOKEN_INITIALIZED, CKF_TOKEN_PRESENT,
+    CKF_USER_PIN_INITIALIZED, CKR_FUNCTION_NOT_SUPPORTED, CKR_NO_EVENT,
 };
 
 use super::arg;
@@ -52,7 +52,11 @@ fn firmware(token: &Token) -> CK_VERSION {
     CK_VERSION { major, minor }
 }
 
-pub(super) unsafe fn get_token_info(module: &Module, slot: CK_SLOT_ID, info: *mut CK_TOKEN_INFO) -> Result<()> {
+pub(super) unsafe fn get_token_info(
+    module: &Module,
+    slot: CK_SLOT_ID,
+    info: *mut CK_TOKEN_INFO,
+) -> Result<()> {
     let token = module.slot(slot)?.token()?;
     let (sessions, read_write_sessions) = token.session_counts();
     let login = if token.backend().login_required() { CKF_LOGIN_REQUIRED } else { 0 };

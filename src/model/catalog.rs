@@ -378,11 +378,13 @@ impl Catalog {
                 Ok(None) => self.store_certificate(entry, keys, None),
                 Ok(Some(Ok(certificate))) => self.store_certificate(entry, keys, Some(&certificate)),
                 Ok(Some(Err(error))) => {
-                    self.log.warn(format_args!("the certificate of key {:?} is no X.509: {error}", entry.name));
+                    self.log
+                        .warn(format_args!("the certificate of key {:?} is no X.509: {error}", entry.name));
                     self.store_certificate(entry, keys, None);
                 }
                 Err(error) => {
-                    self.log.warn(format_args!("the certificate of {:?} cannot be read: {error}", entry.name));
+                    self.log
+                        .warn(format_args!("the certificate of {:?} cannot be read: {error}", entry.name));
                 }
             }
         }
@@ -394,8 +396,9 @@ impl Catalog {
         keys: &KeyObjects,
         certificate: Option<&crate::crypto::certificate::Certificate>,
     ) {
-        let object = certificate
-            .map(|certificate| Arc::new(self.maker().certificate(entry.name.as_str(), &keys.id, certificate)));
+        let object = certificate.map(|certificate| {
+            Arc::new(self.maker().certificate(entry.name.as_str(), &keys.id, certificate))
+        });
         entry.loaded.write().certificate = Some(object);
     }
 
@@ -444,8 +447,12 @@ impl Catalog {
         }
         self.load(&order, wanted, deadline)?;
         let generation = self.generation.load(Ordering::Acquire);
-        let mut index =
-            Index { generation, certificates: wanted.certificates, objects: Vec::new(), by_id: HashMap::new() };
+        let mut index = Index {
+            generation,
+            certificates: wanted.certificates,
+            objects: Vec::new(),
+            by_id: HashMap::new(),
+        };
         for (handle, object) in order.iter().flat_map(|entry| self.objects_of(entry)) {
             index.by_id.entry(object.attributes.id().to_vec()).or_default().push(index.objects.len());
             index.objects.push((handle, object));

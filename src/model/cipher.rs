@@ -11,9 +11,7 @@ use super::mechanism::{Chosen, CipherKind, Parameter, parameter_hash};
 use super::object::HsmKey;
 use super::operation::{Excess, Input, Intake, Output, Room, given, not_initialized};
 use super::sign::{KeyInUse, done, mgf1};
-use crate::backend::{
-    Backend, DecryptRequest, DecryptScheme, EncryptRequest, EncryptScheme, Encrypted,
-};
+use crate::backend::{Backend, DecryptRequest, DecryptScheme, EncryptRequest, EncryptScheme, Encrypted};
 use crate::crypto::digest::Hash;
 use crate::crypto::public_key::{PublicKey, PublicKeyKind};
 use crate::crypto::{self, encrypt};
@@ -39,7 +37,8 @@ fn oaep_hash(parameter: &Parameter) -> Result<Hash> {
     if label.is_empty() && mgf1(named) == Some(*mgf) {
         return Ok(named);
     }
-    let text = format!("OAEP with hash {hash:#x}, MGF {mgf} and a label of {} bytes is not served", label.len());
+    let text =
+        format!("OAEP with hash {hash:#x}, MGF {mgf} and a label of {} bytes is not served", label.len());
     Err(Error::new(CKR_MECHANISM_PARAM_INVALID, text))
 }
 
@@ -124,7 +123,9 @@ impl Encrypting {
     fn seal(&mut self, backend: &dyn Backend, deadline: Deadline) -> Result<Output> {
         let data = self.intake.finish();
         let sealed = match &self.target {
-            EncryptTarget::RsaPkcs1(public) => encrypt::rsa_pkcs1(public, &data).map_err(encryption_failed)?,
+            EncryptTarget::RsaPkcs1(public) => {
+                encrypt::rsa_pkcs1(public, &data).map_err(encryption_failed)?
+            }
             EncryptTarget::RsaOaep(public, hash) => {
                 encrypt::rsa_oaep(public, *hash, &data).map_err(encryption_failed)?
             }
@@ -315,13 +316,7 @@ impl Decrypting {
     }
 
     /// The length is known only when the HSM has opened it, so that a buffer is judged afterwards.
-    fn open(
-        &mut self,
-        data: &[u8],
-        room: Room,
-        backend: &dyn Backend,
-        deadline: Deadline,
-    ) -> Result<Output> {
+    fn open(&mut self, data: &[u8], room: Room, backend: &dyn Backend, deadline: Deadline) -> Result<Output> {
         let bound = self.mode.bound(data.len())?;
         if !matches!(room, Room::Bytes(_)) {
             return room.fit(bound, || Ok(Output::bytes([])));
@@ -340,12 +335,7 @@ impl Decrypting {
         Ok(Output::Bytes(plain))
     }
 
-    fn ask(
-        &self,
-        data: &[u8],
-        backend: &dyn Backend,
-        deadline: Deadline,
-    ) -> Result<Zeroizing<Vec<u8>>> {
+    fn ask(&self, data: &[u8], backend: &dyn Backend, deadline: Deadline) -> Result<Zeroizing<Vec<u8>>> {
         if data.is_empty() {
             return Ok(Zeroizing::default());
         }
@@ -433,7 +423,8 @@ impl MessageEncrypting {
             };
             let Encrypted { ciphertext, iv, tag } = backend.encrypt(&request, deadline)?;
             if iv.len() != message.iv_len {
-                let text = format!("the HSM made an IV of {} bytes, the caller wants {}", iv.len(), message.iv_len);
+                let text =
+                    format!("the HSM made an IV of {} bytes, the caller wants {}", iv.len(), message.iv_len);
                 return Err(Error::new(CKR_MECHANISM_PARAM_INVALID, text));
             }
             sealed = Some((iv, exact(tag, tag_bits / 8)?));

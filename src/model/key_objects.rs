@@ -98,7 +98,10 @@ fn completed(info: &KeyInfo, configured: Option<&config::Key>, remark: &mut Opti
     if matches!(info.kind, KeyKind::Locked) {
         info = KeyInfo { kind: KeyKind::Locked, ..assumed() };
     }
-    let (KeyKind::Locked | KeyKind::Other(_), Some(configured)) = (&info.kind, configured) else { return info };
+    let Some(configured) = configured else { return info };
+    if !matches!(info.kind, KeyKind::Locked | KeyKind::Other(_) | KeyKind::Aes(None)) {
+        return info;
+    }
     let certified = configured.certificate.as_deref().and_then(|der| {
         let certificate = crate::crypto::certificate::Certificate::from_der(der).ok()?;
         certificate.public_key().ok()

@@ -4,14 +4,15 @@
 //! that `C_GetMechanismInfo` is true.
 
 use cryptoki_sys::{
-    CK_FLAGS, CK_KEY_TYPE, CK_MECHANISM_TYPE, CK_ULONG, CKF_DECRYPT, CKF_DIGEST, CKF_EC_F_P, CKF_EC_NAMEDCURVE,
-    CKF_EC_UNCOMPRESS, CKF_ENCRYPT, CKF_HW, CKF_MESSAGE_ENCRYPT, CKF_SIGN, CKF_VERIFY, CKK_AES, CKK_EC, CKK_EC_EDWARDS,
-    CKK_RSA, CKM_AES_CBC, CKM_AES_CBC_PAD, CKM_AES_CTR, CKM_AES_ECB, CKM_AES_GCM, CKM_ECDSA, CKM_ECDSA_SHA1,
-    CKM_ECDSA_SHA224, CKM_ECDSA_SHA256, CKM_ECDSA_SHA384, CKM_ECDSA_SHA512, CKM_EDDSA, CKM_RSA_PKCS, CKM_RSA_PKCS_OAEP,
-    CKM_RSA_PKCS_PSS, CKM_SHA1_RSA_PKCS, CKM_SHA1_RSA_PKCS_PSS, CKM_SHA3_224, CKM_SHA3_256, CKM_SHA3_384, CKM_SHA3_512,
-    CKM_SHA_1, CKM_SHA224, CKM_SHA224_RSA_PKCS, CKM_SHA224_RSA_PKCS_PSS, CKM_SHA256, CKM_SHA256_RSA_PKCS,
-    CKM_SHA256_RSA_PKCS_PSS, CKM_SHA384, CKM_SHA384_RSA_PKCS, CKM_SHA384_RSA_PKCS_PSS, CKM_SHA512, CKM_SHA512_RSA_PKCS,
-    CKM_SHA512_RSA_PKCS_PSS, CKR_MECHANISM_INVALID, CKR_MECHANISM_PARAM_INVALID,
+    CK_FLAGS, CK_KEY_TYPE, CK_MECHANISM_TYPE, CK_ULONG, CKF_DECRYPT, CKF_DIGEST, CKF_EC_F_P,
+    CKF_EC_NAMEDCURVE, CKF_EC_UNCOMPRESS, CKF_ENCRYPT, CKF_HW, CKF_MESSAGE_ENCRYPT, CKF_SIGN, CKF_VERIFY,
+    CKK_AES, CKK_EC, CKK_EC_EDWARDS, CKK_RSA, CKM_AES_CBC, CKM_AES_CBC_PAD, CKM_AES_CTR, CKM_AES_ECB,
+    CKM_AES_GCM, CKM_ECDSA, CKM_ECDSA_SHA1, CKM_ECDSA_SHA224, CKM_ECDSA_SHA256, CKM_ECDSA_SHA384,
+    CKM_ECDSA_SHA512, CKM_EDDSA, CKM_RSA_PKCS, CKM_RSA_PKCS_OAEP, CKM_RSA_PKCS_PSS, CKM_SHA_1,
+    CKM_SHA1_RSA_PKCS, CKM_SHA1_RSA_PKCS_PSS, CKM_SHA3_224, CKM_SHA3_256, CKM_SHA3_384, CKM_SHA3_512,
+    CKM_SHA224, CKM_SHA224_RSA_PKCS, CKM_SHA224_RSA_PKCS_PSS, CKM_SHA256, CKM_SHA256_RSA_PKCS,
+    CKM_SHA256_RSA_PKCS_PSS, CKM_SHA384, CKM_SHA384_RSA_PKCS, CKM_SHA384_RSA_PKCS_PSS, CKM_SHA512,
+    CKM_SHA512_RSA_PKCS, CKM_SHA512_RSA_PKCS_PSS, CKR_MECHANISM_INVALID, CKR_MECHANISM_PARAM_INVALID,
 };
 
 use crate::backend::{Backend, DecryptScheme, EncryptScheme, SignInput, SignScheme};
@@ -107,7 +108,12 @@ pub struct Chosen {
     pub parameter: Parameter,
 }
 
-const fn row(kind: CK_MECHANISM_TYPE, name: &'static str, parameter: ParameterKind, action: Action) -> Mechanism {
+const fn row(
+    kind: CK_MECHANISM_TYPE,
+    name: &'static str,
+    parameter: ParameterKind,
+    action: Action,
+) -> Mechanism {
     Mechanism { kind, name, parameter, action }
 }
 
@@ -186,7 +192,9 @@ impl Mechanism {
     pub fn key_type(&self) -> Option<CK_KEY_TYPE> {
         match self.action {
             Digest(_) => None,
-            Sign(RsaPkcs1(_) | RsaPss(_)) | Both(..) | Cipher(CipherKind::RsaPkcs1 | RsaOaep) => Some(CKK_RSA),
+            Sign(RsaPkcs1(_) | RsaPss(_)) | Both(..) | Cipher(CipherKind::RsaPkcs1 | RsaOaep) => {
+                Some(CKK_RSA)
+            }
             Sign(Ecdsa(_)) => Some(CKK_EC),
             Sign(EdDsa) => Some(CKK_EC_EDWARDS),
             Cipher(_) => Some(CKK_AES),

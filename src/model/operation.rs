@@ -1,6 +1,8 @@
 //! What all operations have in common: the rules for their state and for output buffers (PKCS#11 3.2 section 5.2).
 
-use cryptoki_sys::{CKR_BUFFER_TOO_SMALL, CKR_DATA_LEN_RANGE, CKR_OPERATION_ACTIVE, CKR_OPERATION_NOT_INITIALIZED};
+use cryptoki_sys::{
+    CKR_BUFFER_TOO_SMALL, CKR_DATA_LEN_RANGE, CKR_OPERATION_ACTIVE, CKR_OPERATION_NOT_INITIALIZED,
+};
 use zeroize::Zeroizing;
 
 use crate::crypto::digest::Hasher;
@@ -148,7 +150,10 @@ impl Intake {
                 let left = limit.saturating_sub(bytes.len());
                 let taken = match excess {
                     Excess::Refuse if part.len() > left => {
-                        return Err(Error::new(CKR_DATA_LEN_RANGE, format!("more than {limit} bytes of data")));
+                        return Err(Error::new(
+                            CKR_DATA_LEN_RANGE,
+                            format!("more than {limit} bytes of data"),
+                        ));
                     }
                     _ => &part[..part.len().min(left)],
                 };

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use cryptoki_sys::{
-    CK_FLAGS, CK_OBJECT_HANDLE, CK_SESSION_HANDLE, CK_SLOT_ID, CK_STATE, CKA_DECRYPT, CKA_ENCRYPT, CKA_SIGN, CKA_VERIFY,
-    CKF_DECRYPT, CKF_DIGEST, CKF_ENCRYPT, CKF_FIND_OBJECTS, CKF_MESSAGE_ENCRYPT, CKF_RW_SESSION, CKF_SERIAL_SESSION, CKF_SIGN, CKF_VERIFY,
-    CKR_KEY_FUNCTION_NOT_PERMITTED, CKR_KEY_HANDLE_INVALID, CKR_KEY_TYPE_INCONSISTENT, CKR_SESSION_READ_ONLY,
-    CKS_RO_PUBLIC_SESSION, CKS_RO_USER_FUNCTIONS, CKS_RW_PUBLIC_SESSION, CKS_RW_USER_FUNCTIONS,
+    CK_FLAGS, CK_OBJECT_HANDLE, CK_SESSION_HANDLE, CK_SLOT_ID, CK_STATE, CKA_DECRYPT, CKA_ENCRYPT, CKA_SIGN,
+    CKA_VERIFY, CKF_DECRYPT, CKF_DIGEST, CKF_ENCRYPT, CKF_FIND_OBJECTS, CKF_MESSAGE_ENCRYPT, CKF_RW_SESSION,
+    CKF_SERIAL_SESSION, CKF_SIGN, CKF_VERIFY, CKR_KEY_FUNCTION_NOT_PERMITTED, CKR_KEY_HANDLE_INVALID,
+    CKR_KEY_TYPE_INCONSISTENT, CKR_SESSION_READ_ONLY, CKS_RO_PUBLIC_SESSION, CKS_RO_USER_FUNCTIONS,
+    CKS_RW_PUBLIC_SESSION, CKS_RW_USER_FUNCTIONS,
 };
 use cryptoki_sys::{CKA_KEY_TYPE, CKA_TOKEN};
 use parking_lot::Mutex;
@@ -117,7 +118,8 @@ impl Session {
         let operations = &mut *self.operations.lock();
         let signing = operations.sign.as_mut().map(|operation| &mut operation.key);
         let decrypting = operations.decrypt.as_mut().map(|operation| &mut operation.key);
-        let mut waiting = signing.into_iter().chain(decrypting).filter(|key: &&mut KeyInUse| key.wants_password());
+        let mut waiting =
+            signing.into_iter().chain(decrypting).filter(|key: &&mut KeyInUse| key.wants_password());
         waiting.next().ok_or_else(not_initialized)?.authenticate(password);
         Ok(())
     }
@@ -293,9 +295,7 @@ impl Session {
         if place.as_ref().is_some_and(|verify| verify.has_signature() != signature.is_none()) {
             return Err(not_initialized());
         }
-        let result = ending(place, |verify| {
-            run(verify, signature.flatten()).map(|()| Output::bytes([]))
-        });
+        let result = ending(place, |verify| run(verify, signature.flatten()).map(|()| Output::bytes([])));
         result.map(|_| ())
     }
 

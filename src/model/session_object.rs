@@ -1,13 +1,13 @@
 //! Objects that callers make and that live no longer than a session: public keys, certificates and data.
 
 use cryptoki_sys::{
-    CK_OBJECT_CLASS, CK_SESSION_HANDLE, CKA_APPLICATION, CKA_CERTIFICATE_TYPE, CKA_CLASS, CKA_COPYABLE,
-    CKA_DESTROYABLE, CKA_EC_PARAMS, CKA_EC_POINT, CKA_ENCRYPT, CKA_ID, CKA_KEY_GEN_MECHANISM, CKA_KEY_TYPE, CKA_LABEL,
-    CKA_LOCAL, CKA_MODIFIABLE, CKA_MODULUS, CKA_MODULUS_BITS, CKA_OBJECT_ID, CKA_PRIVATE, CKA_PUBLIC_EXPONENT,
-    CKA_PUBLIC_KEY_INFO, CKA_TOKEN, CKA_TRUSTED, CKA_UNIQUE_ID, CKA_VALUE, CKA_VERIFY, CKA_VERIFY_RECOVER, CKA_WRAP,
-    CKC_X_509, CKK_EC, CKK_EC_EDWARDS, CKK_RSA, CKO_CERTIFICATE, CKO_DATA, CKO_PUBLIC_KEY,
-    CKR_ATTRIBUTE_READ_ONLY, CKR_ATTRIBUTE_TYPE_INVALID, CKR_ATTRIBUTE_VALUE_INVALID, CKR_TEMPLATE_INCOMPLETE,
-    CKR_TEMPLATE_INCONSISTENT, CK_UNAVAILABLE_INFORMATION,
+    CK_OBJECT_CLASS, CK_SESSION_HANDLE, CK_UNAVAILABLE_INFORMATION, CKA_APPLICATION, CKA_CERTIFICATE_TYPE,
+    CKA_CLASS, CKA_COPYABLE, CKA_DESTROYABLE, CKA_EC_PARAMS, CKA_EC_POINT, CKA_ENCRYPT, CKA_ID,
+    CKA_KEY_GEN_MECHANISM, CKA_KEY_TYPE, CKA_LABEL, CKA_LOCAL, CKA_MODIFIABLE, CKA_MODULUS, CKA_MODULUS_BITS,
+    CKA_OBJECT_ID, CKA_PRIVATE, CKA_PUBLIC_EXPONENT, CKA_PUBLIC_KEY_INFO, CKA_TOKEN, CKA_TRUSTED,
+    CKA_UNIQUE_ID, CKA_VALUE, CKA_VERIFY, CKA_VERIFY_RECOVER, CKA_WRAP, CKC_X_509, CKK_EC, CKK_EC_EDWARDS,
+    CKK_RSA, CKO_CERTIFICATE, CKO_DATA, CKO_PUBLIC_KEY, CKR_ATTRIBUTE_READ_ONLY, CKR_ATTRIBUTE_TYPE_INVALID,
+    CKR_ATTRIBUTE_VALUE_INVALID, CKR_TEMPLATE_INCOMPLETE, CKR_TEMPLATE_INCONSISTENT,
 };
 
 use super::attribute::Builder;
@@ -51,7 +51,9 @@ pub fn create(template: &Template, unique_id: String, edwards_point: EdwardsPoin
         CKO_PUBLIC_KEY => public_key(&mut builder, template, edwards_point)?,
         CKO_CERTIFICATE => certificate(&mut builder, template)?,
         CKO_DATA => data(&mut builder),
-        _ => return Err(Error::new(CKR_ATTRIBUTE_VALUE_INVALID, "objects of this class are the HSM's alone")),
+        _ => {
+            return Err(Error::new(CKR_ATTRIBUTE_VALUE_INVALID, "objects of this class are the HSM's alone"));
+        }
     };
     builder
         .bool(CKA_TOKEN, false)
@@ -145,8 +147,9 @@ fn certificate(builder: &mut Builder, template: &Template) -> Result<Material> {
         return Err(Error::new(CKR_ATTRIBUTE_VALUE_INVALID, "only X.509 certificates are served"));
     }
     let der = template.get(CKA_VALUE).ok_or_else(|| incomplete("CKA_VALUE"))?;
-    let certificate = Certificate::from_der(der)
-        .map_err(|error| Error::new(CKR_ATTRIBUTE_VALUE_INVALID, "CKA_VALUE is no certificate").because(error))?;
+    let certificate = Certificate::from_der(der).map_err(|error| {
+        Error::new(CKR_ATTRIBUTE_VALUE_INVALID, "CKA_VALUE is no certificate").because(error)
+    })?;
     certificate_parts(builder, template.id().unwrap_or_default(), &certificate);
     builder.default_bool(CKA_TRUSTED, false);
     Ok(Material::Passive)

@@ -1,10 +1,10 @@
 //! Signing at the HSM and verifying here: what the mechanisms have in common and where they differ.
 
 use cryptoki_sys::{
-    CK_MECHANISM_TYPE, CK_ULONG, CKG_MGF1_SHA1, CKG_MGF1_SHA224, CKG_MGF1_SHA256, CKG_MGF1_SHA384, CKG_MGF1_SHA512,
-    CKR_DATA_LEN_RANGE, CKR_DEVICE_ERROR, CKR_FUNCTION_FAILED, CKR_FUNCTION_REJECTED, CKR_KEY_TYPE_INCONSISTENT,
-    CKR_MECHANISM_INVALID, CKR_MECHANISM_PARAM_INVALID, CKR_OPERATION_NOT_INITIALIZED, CKR_SIGNATURE_INVALID,
-    CKR_SIGNATURE_LEN_RANGE, CKR_USER_NOT_LOGGED_IN,
+    CK_MECHANISM_TYPE, CK_ULONG, CKG_MGF1_SHA1, CKG_MGF1_SHA224, CKG_MGF1_SHA256, CKG_MGF1_SHA384,
+    CKG_MGF1_SHA512, CKR_DATA_LEN_RANGE, CKR_DEVICE_ERROR, CKR_FUNCTION_FAILED, CKR_FUNCTION_REJECTED,
+    CKR_KEY_TYPE_INCONSISTENT, CKR_MECHANISM_INVALID, CKR_MECHANISM_PARAM_INVALID,
+    CKR_OPERATION_NOT_INITIALIZED, CKR_SIGNATURE_INVALID, CKR_SIGNATURE_LEN_RANGE, CKR_USER_NOT_LOGGED_IN,
 };
 use secrecy::SecretString;
 use zeroize::Zeroizing;
@@ -271,8 +271,9 @@ impl Signing {
         }
         match (scheme, &self.key.key.public) {
             (SignScheme::RsaPkcs1(None), Some(public)) => {
-                verify::verify(public, verify::Scheme::RsaPkcs1(None), payload, signature)
-                    .map_err(|error| Error::new(CKR_DEVICE_ERROR, "the HSM signed something else").because(error))
+                verify::verify(public, verify::Scheme::RsaPkcs1(None), payload, signature).map_err(|error| {
+                    Error::new(CKR_DEVICE_ERROR, "the HSM signed something else").because(error)
+                })
             }
             _ => Ok(()),
         }
@@ -305,7 +306,10 @@ impl Verifying {
     /// `C_Verify`, `C_VerifySignature`
     pub fn verify(&mut self, data: Input<'_>, signature: Input<'_>) -> Result<()> {
         if self.intake.has_begun() {
-            return Err(Error::new(CKR_OPERATION_NOT_INITIALIZED, "the data came in parts: only the final call is left"));
+            return Err(Error::new(
+                CKR_OPERATION_NOT_INITIALIZED,
+                "the data came in parts: only the final call is left",
+            ));
         }
         self.intake.update(given(data)?)?;
         self.finish(signature)

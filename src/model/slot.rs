@@ -52,13 +52,20 @@ impl Module {
         let objects = Arc::new(Counter::default());
         let slots = config.slots.iter().map(|slot| {
             let token = match &slot.token {
-                Ok(settings) => Token::open(settings, Arc::clone(&objects), &log).map_err(|error| error.to_string()),
+                Ok(settings) => {
+                    Token::open(settings, Arc::clone(&objects), &log).map_err(|error| error.to_string())
+                }
                 Err(problem) => Err(problem.to_string()),
             };
             let token = token.map_err(|why| log.error(format_args!("slot {} has no token: {why}", slot.id)));
             Slot { id: slot.id, token: token.ok().map(Arc::new) }
         });
-        Self { slots: slots.collect(), log, sessions: Registry::default(), session_counter: Counter::default() }
+        Self {
+            slots: slots.collect(),
+            log,
+            sessions: Registry::default(),
+            session_counter: Counter::default(),
+        }
     }
 
     /// The log.

@@ -18,10 +18,9 @@ impl Template {
     /// # Errors
     /// `CKR_TEMPLATE_INCONSISTENT` when a type comes twice with different values (section 4.1.1).
     pub fn new(attributes: Vec<(CK_ATTRIBUTE_TYPE, Vec<u8>)>) -> Result<Self> {
-        let clash = attributes
-            .iter()
-            .enumerate()
-            .any(|(at, (kind, value))| attributes[..at].iter().any(|(seen, other)| seen == kind && other != value));
+        let clash = attributes.iter().enumerate().any(|(at, (kind, value))| {
+            attributes[..at].iter().any(|(seen, other)| seen == kind && other != value)
+        });
         if clash {
             return Err(Error::new(CKR_TEMPLATE_INCONSISTENT, "the template gives an attribute two values"));
         }
@@ -44,9 +43,9 @@ impl Template {
     /// `CKR_ATTRIBUTE_VALUE_INVALID` when the length is another.
     pub fn ulong(&self, kind: CK_ATTRIBUTE_TYPE) -> Result<Option<CK_ULONG>> {
         let Some(value) = self.get(kind) else { return Ok(None) };
-        let value = value
-            .try_into()
-            .map_err(|_| Error::new(CKR_ATTRIBUTE_VALUE_INVALID, "a CK_ULONG attribute has another length"))?;
+        let value = value.try_into().map_err(|_| {
+            Error::new(CKR_ATTRIBUTE_VALUE_INVALID, "a CK_ULONG attribute has another length")
+        })?;
         Ok(Some(CK_ULONG::from_ne_bytes(value)))
     }
 
@@ -59,7 +58,9 @@ impl Template {
             None => Ok(None),
             Some([0]) => Ok(Some(false)),
             Some([1]) => Ok(Some(true)),
-            Some(_) => Err(Error::new(CKR_ATTRIBUTE_VALUE_INVALID, "a CK_BBOOL attribute is neither 0 nor 1")),
+            Some(_) => {
+                Err(Error::new(CKR_ATTRIBUTE_VALUE_INVALID, "a CK_BBOOL attribute is neither 0 nor 1"))
+            }
         }
     }
 

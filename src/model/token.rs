@@ -52,8 +52,7 @@ impl Token {
             edwards_point: settings.edwards_point,
             offers: Arc::clone(&offers),
         };
-        let catalog =
-            Catalog::new(Arc::clone(&backend), settings, traits, Arc::clone(&counter), log.clone());
+        let catalog = Catalog::new(Arc::clone(&backend), settings, traits, Arc::clone(&counter), log.clone());
         Ok(Self {
             label: settings.label.clone(),
             serial: settings.serial_number(),
@@ -217,9 +216,8 @@ impl Token {
             }
         }
         if on_token != Some(true) {
-            let fits = |held: &SessionObject| {
-                visible(&held.object) && template.matches(&held.object.attributes)
-            };
+            let fits =
+                |held: &SessionObject| visible(&held.object) && template.matches(&held.object.attributes);
             handles.extend(self.session_objects.select(fits).iter().map(|(handle, _)| *handle));
         }
         Ok(handles)
@@ -323,10 +321,8 @@ impl Token {
             return Err(Error::new(CKR_ACTION_PROHIBITED, "the object is not to be changed"));
         };
         let changed = session_object::changed(&object, template)?;
-        self.session_objects.insert(
-            handle,
-            Arc::new(SessionObject { owner: held.owner, object: Arc::new(changed) }),
-        );
+        self.session_objects
+            .insert(handle, Arc::new(SessionObject { owner: held.owner, object: Arc::new(changed) }));
         Ok(())
     }
 }

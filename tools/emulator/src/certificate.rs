@@ -33,13 +33,7 @@ pub(crate) fn self_signed(common_name: &str, key: &Material) -> Result<Vec<u8>, 
         enable_key_agreement: false,
         enable_key_encipherment: matches!(key, Material::Rsa(_)),
     };
-    let template = Template {
-        profile,
-        subject,
-        spki,
-        lifetime: 10 * YEAR,
-        server: false,
-    };
+    let template = Template { profile, subject, spki, lifetime: 10 * YEAR, server: false };
     template.sign(key)
 }
 
@@ -101,15 +95,12 @@ impl Template {
     fn sign(self, key: &Material) -> Result<Vec<u8>, Error> {
         match key {
             Material::Rsa(key) => {
-                let signer =
-                    rsa::pkcs1v15::SigningKey::<sha2::Sha256>::new(RsaPrivateKey::clone(key));
+                let signer = rsa::pkcs1v15::SigningKey::<sha2::Sha256>::new(RsaPrivateKey::clone(key));
                 self.sign_with::<_, rsa::pkcs1v15::Signature>(&signer)
             }
             Material::P256(key) => self.sign_with::<_, p256::ecdsa::DerSignature>(key),
             Material::P384(key) => self.sign_with::<_, p384::ecdsa::DerSignature>(key),
-            _ => Err(Error::crypto(
-                "keys of this kind cannot sign certificates here",
-            )),
+            _ => Err(Error::crypto("keys of this kind cannot sign certificates here")),
         }
     }
 
@@ -122,10 +113,8 @@ impl Template {
         Signature: SignatureBitStringEncoding,
     {
         let now = SystemTime::now();
-        let validity = Validity {
-            not_before: time(now - CLOCK_SKEW)?,
-            not_after: time(now + self.lifetime)?,
-        };
+        let validity =
+            Validity { not_before: time(now - CLOCK_SKEW)?, not_after: time(now + self.lifetime)? };
         let mut builder = CertificateBuilder::new(
             self.profile,
             random_serial()?,
@@ -136,9 +125,7 @@ impl Template {
         )
         .map_err(Error::crypto)?;
         if self.server {
-            builder
-                .add_extension(&loopback_names()?)
-                .map_err(Error::crypto)?;
+            builder.add_extension(&loopback_names()?).map_err(Error::crypto)?;
             let usage = ExtendedKeyUsage(vec![der::oid::db::rfc5280::ID_KP_SERVER_AUTH]);
             builder.add_extension(&usage).map_err(Error::crypto)?;
         }
@@ -148,11 +135,7 @@ impl Template {
 }
 
 fn loopback_names() -> Result<SubjectAltName, Error> {
-    let address = |octets: &[u8]| {
-        OctetString::new(octets)
-            .map(GeneralName::IpAddress)
-            .map_err(Error::crypto)
-    };
+    let address = |octets: &[u8]| OctetString::new(octets).map(GeneralName::IpAddress).map_err(Error::crypto);
     Ok(SubjectAltName(vec![
         GeneralName::DnsName(Ia5String::new("localhost").map_err(Error::crypto)?),
         address(&std::net::Ipv4Addr::LOCALHOST.octets())?,
@@ -165,9 +148,7 @@ fn common_name_of(common_name: &str) -> Result<Name, Error> {
 }
 
 fn public_key_info(key: &Material) -> Result<SubjectPublicKeyInfoOwned, Error> {
-    let der = key
-        .public_key()?
-        .ok_or_else(|| Error::crypto("a secret key has no public key"))?;
+    let der = key.public_key()?.ok_or_else(|| Error::crypto("a secret key has no public key"))?;
     SubjectPublicKeyInfoOwned::from_der(&der).map_err(Error::crypto)
 }
 
@@ -180,9 +161,7 @@ fn random_serial() -> Result<SerialNumber, Error> {
 }
 
 fn time(time: SystemTime) -> Result<Time, Error> {
-    let elapsed = time
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .map_err(Error::crypto)?;
+    let elapsed = time.duration_since(SystemTime::UNIX_EPOCH).map_err(Error::crypto)?;
     // Certificates know no fractions of a second.
     let time = SystemTime::UNIX_EPOCH + Duration::from_secs(elapsed.as_secs());
     Time::try_from(time).map_err(Error::crypto)

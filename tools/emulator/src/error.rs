@@ -32,17 +32,11 @@ pub enum Error {
 impl Error {
     /// For `map_err` on file operations.
     pub(crate) fn file(path: &Path) -> impl FnOnce(io::Error) -> Error + '_ {
-        move |source| Error::File {
-            path: path.to_owned(),
-            source,
-        }
+        move |source| Error::File { path: path.to_owned(), source }
     }
 
     pub(crate) fn damaged(path: &Path, reason: impl fmt::Display) -> Error {
-        Error::Damaged {
-            path: path.to_owned(),
-            reason: reason.to_string(),
-        }
+        Error::Damaged { path: path.to_owned(), reason: reason.to_string() }
     }
 
     pub(crate) fn crypto(reason: impl fmt::Display) -> Error {
@@ -59,18 +53,10 @@ impl fmt::Display for Error {
         match self {
             Error::File { path, source } => write!(f, "{}: {source}", path.display()),
             Error::InUse(path) => {
-                write!(
-                    f,
-                    "{}: another emulator is running on this directory",
-                    path.display()
-                )
+                write!(f, "{}: another emulator is running on this directory", path.display())
             }
             Error::Damaged { path, reason } => {
-                write!(
-                    f,
-                    "{}: {reason}; move the file away to start afresh",
-                    path.display()
-                )
+                write!(f, "{}: {reason}; move the file away to start afresh", path.display())
             }
             Error::Crypto(reason) => write!(f, "cannot make a key or certificate: {reason}"),
             Error::Server(reason) => write!(f, "cannot start the server: {reason}"),

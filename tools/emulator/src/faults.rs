@@ -98,10 +98,7 @@ impl Faults {
         if !self.any.load(Ordering::Acquire) {
             return None;
         }
-        self.list
-            .lock()
-            .iter_mut()
-            .find_map(|fault| fault.due(method, path, pattern))
+        self.list.lock().iter_mut().find_map(|fault| fault.due(method, path, pattern))
     }
 
     /// `GET` lists, `POST` adds, `DELETE` clears.
@@ -130,21 +127,14 @@ impl Faults {
 
 impl Fault {
     fn is_valid(&self) -> bool {
-        self.status
-            .is_none_or(|status| (200..=599).contains(&status))
+        self.status.is_none_or(|status| (200..=599).contains(&status))
             && self.every != Some(0)
             && self.count != Some(0)
     }
 
     fn due(&mut self, method: &Method, path: &str, pattern: &str) -> Option<Strike> {
-        let path_fits = self
-            .path
-            .as_deref()
-            .is_none_or(|wanted| wanted == path || wanted == pattern);
-        let method_fits = self
-            .method
-            .as_deref()
-            .is_none_or(|wanted| wanted == method.as_str());
+        let path_fits = self.path.as_deref().is_none_or(|wanted| wanted == path || wanted == pattern);
+        let method_fits = self.method.as_deref().is_none_or(|wanted| wanted == method.as_str());
         if !(path_fits && method_fits) || self.count.is_some_and(|count| self.applied >= count) {
             return None;
         }
@@ -202,11 +192,7 @@ mod tests {
 
     fn strikes(faults: &Faults, requests: usize) -> usize {
         (0..requests)
-            .filter(|_| {
-                faults
-                    .strike(&Method::POST, "/v1/key/a", "/v1/key/{label}")
-                    .is_some()
-            })
+            .filter(|_| faults.strike(&Method::POST, "/v1/key/a", "/v1/key/{label}").is_some())
             .count()
     }
 
@@ -219,10 +205,7 @@ mod tests {
         assert_eq!(strikes(&faults, 1), 1);
         assert_eq!(strikes(&faults, 30), 0);
         assert_eq!(faults.administer(&Method::DELETE, b"").status, 204);
-        assert_eq!(
-            faults.administer(&Method::GET, b"").body,
-            r#"{"faults":[]}"#
-        );
+        assert_eq!(faults.administer(&Method::GET, b"").body, r#"{"faults":[]}"#);
     }
 
     #[test]
@@ -236,17 +219,8 @@ mod tests {
     #[test]
     fn nonsense_is_refused() {
         let faults = Faults::default();
-        for body in [
-            r#"{"stauts":503}"#,
-            r#"{"every":0}"#,
-            r#"{"status":99}"#,
-            "503",
-        ] {
-            assert_eq!(
-                faults.administer(&Method::POST, body.as_bytes()).status,
-                400,
-                "{body}"
-            );
+        for body in [r#"{"stauts":503}"#, r#"{"every":0}"#, r#"{"status":99}"#, "503"] {
+            assert_eq!(faults.administer(&Method::POST, body.as_bytes()).status, 400, "{body}");
         }
     }
 }

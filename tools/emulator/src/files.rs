@@ -35,10 +35,7 @@ impl Directory {
         match lock.try_lock() {
             Ok(()) => Ok(Directory { path, _lock: lock }),
             Err(TryLockError::WouldBlock) => Err(Error::InUse(path)),
-            Err(TryLockError::Error(source)) => Err(Error::File {
-                path: lock_path,
-                source,
-            }),
+            Err(TryLockError::Error(source)) => Err(Error::File { path: lock_path, source }),
         }
     }
 
@@ -65,11 +62,7 @@ impl Directory {
 
 /// Makes a directory, and those above it, that nobody else may enter.
 pub(crate) fn create_private_dir(path: &Path) -> Result<(), Error> {
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(path)
-        .map_err(Error::file(path))
+    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(Error::file(path))
 }
 
 /// Puts `contents` in place of the file, mode 0600.
@@ -93,20 +86,16 @@ pub(crate) fn read_optional(path: &Path) -> Result<Option<String>, Error> {
     match fs::read_to_string(path) {
         Ok(text) => Ok(Some(text)),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(Error::File {
-            path: path.to_owned(),
-            source,
-        }),
+        Err(source) => Err(Error::File { path: path.to_owned(), source }),
     }
 }
 
 /// Removes a file that may already be gone.
 pub(crate) fn remove_if_present(path: &Path) -> Result<(), Error> {
     match fs::remove_file(path) {
-        Err(error) if error.kind() != ErrorKind::NotFound => Err(Error::File {
-            path: path.to_owned(),
-            source: error,
-        }),
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(Error::File { path: path.to_owned(), source: error })
+        }
         _ => Ok(()),
     }
 }

@@ -67,10 +67,7 @@ pub(crate) struct PasswordHash {
 impl PasswordHash {
     pub(crate) fn new(password: &str) -> PasswordHash {
         let salt = OsRng.next_u64();
-        PasswordHash {
-            salt,
-            sha256: PasswordHash::digest(salt, password),
-        }
+        PasswordHash { salt, sha256: PasswordHash::digest(salt, password) }
     }
 
     pub(crate) fn matches(&self, password: &str) -> bool {
@@ -78,11 +75,7 @@ impl PasswordHash {
     }
 
     fn digest(salt: u64, password: &str) -> [u8; 32] {
-        Sha256::new()
-            .chain_update(salt.to_be_bytes())
-            .chain_update(password)
-            .finalize()
-            .into()
+        Sha256::new().chain_update(salt.to_be_bytes()).chain_update(password).finalize().into()
     }
 }
 
@@ -130,12 +123,7 @@ impl Key {
 
     fn new(metadata: Metadata, material: Material) -> Result<Key, Error> {
         let public_key = material.public_key()?;
-        Ok(Key {
-            metadata,
-            material,
-            public_key,
-            certificate: RwLock::new(None),
-        })
+        Ok(Key { metadata, material, public_key, certificate: RwLock::new(None) })
     }
 
     /// The certificate in DER.
@@ -152,9 +140,7 @@ impl Key {
 
 /// Seconds since 1970-01-01 UTC.
 pub(crate) fn unix_time() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |elapsed| elapsed.as_secs())
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs())
 }
 
 /// All the keys of an emulator, by label.
@@ -170,18 +156,12 @@ impl KeyStore {
         let mut keys = BTreeMap::new();
         for entry in fs::read_dir(&directory).map_err(Error::file(&directory))? {
             let path = entry.map_err(Error::file(&directory))?.path();
-            if path
-                .extension()
-                .is_some_and(|extension| extension == "json")
-            {
+            if path.extension().is_some_and(|extension| extension == "json") {
                 let key = load(&path)?;
                 keys.insert(key.metadata.label.clone(), Arc::new(key));
             }
         }
-        Ok(KeyStore {
-            directory,
-            keys: RwLock::new(keys),
-        })
+        Ok(KeyStore { directory, keys: RwLock::new(keys) })
     }
 
     /// The labels, in order.
@@ -219,11 +199,7 @@ impl KeyStore {
     }
 
     /// Replaces or removes the certificate of a key of this store.
-    pub(crate) fn set_certificate(
-        &self,
-        key: &Key,
-        certificate: Option<Vec<u8>>,
-    ) -> Result<(), Error> {
+    pub(crate) fn set_certificate(&self, key: &Key, certificate: Option<Vec<u8>>) -> Result<(), Error> {
         let mut current = key.certificate.write();
         self.save_certificate(&key.metadata.label, certificate.as_deref())?;
         *current = certificate.map(Arc::from);
@@ -260,12 +236,11 @@ impl KeyStore {
 
 fn load(path: &Path) -> Result<Key, Error> {
     let text = fs::read_to_string(path).map_err(Error::file(path))?;
-    let metadata: Metadata =
-        serde_json::from_str(&text).map_err(|error| Error::damaged(path, error))?;
+    let metadata: Metadata = serde_json::from_str(&text).map_err(|error| Error::damaged(path, error))?;
     let pem_path = path.with_extension("pem");
     let pem = fs::read_to_string(&pem_path).map_err(Error::file(&pem_path))?;
-    let material = Material::from_pem(metadata.kind, &pem)
-        .map_err(|reason| Error::damaged(&pem_path, reason))?;
+    let material =
+        Material::from_pem(metadata.kind, &pem).map_err(|reason| Error::damaged(&pem_path, reason))?;
     let key = Key::new(metadata, material)?;
     let certificate_path = path.with_extension("crt");
     match read_optional(&certificate_path)? {

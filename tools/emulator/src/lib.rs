@@ -41,8 +41,8 @@ use tokio_rustls::TlsAcceptor;
 
 pub use error::Error;
 pub use securosys::{
-    CertificateForm, CertificatesRole, LoneAsynchronous, MalformedCode, MissingCertificate,
-    RandomRole, Switches, UsageRefusal, Version,
+    CertificateForm, CertificatesRole, LoneAsynchronous, MalformedCode, MissingCertificate, RandomRole,
+    Switches, UsageRefusal, Version,
 };
 
 use canned::Canned;
@@ -142,12 +142,7 @@ impl Emulator {
         });
         let (stop, stopped) = watch::channel(false);
         let thread = spawn(listener, tls, shared, stopped)?;
-        let emulator = Emulator {
-            url,
-            stop,
-            thread: Some(thread),
-            directory,
-        };
+        let emulator = Emulator { url, stop, thread: Some(thread), directory };
         write_atomically(&emulator.directory.join(CONFIG_FILE), config.as_bytes())?;
         let ready = format!("{}\n", emulator.url);
         write_atomically(&emulator.directory.join(READY_FILE), ready.as_bytes())?;

@@ -122,18 +122,14 @@ impl Material {
     /// Makes a fresh key.
     pub(crate) fn generate(kind: Kind) -> Result<Material, Error> {
         Ok(match kind {
-            Kind::Rsa(size) => Material::Rsa(Box::new(
-                RsaKey::generate(size.generator()).map_err(Error::crypto)?,
-            )),
+            Kind::Rsa(size) => {
+                Material::Rsa(Box::new(RsaKey::generate(size.generator()).map_err(Error::crypto)?))
+            }
             Kind::Ec(Curve::P256) => Material::P256(p256::ecdsa::SigningKey::random(&mut OsRng)),
             Kind::Ec(Curve::P384) => Material::P384(p384::ecdsa::SigningKey::random(&mut OsRng)),
             Kind::Ec(Curve::P521) => Material::P521(Box::new(p521::SecretKey::random(&mut OsRng))),
-            Kind::Ec(Curve::Secp256k1) => {
-                Material::Secp256k1(k256::ecdsa::SigningKey::random(&mut OsRng))
-            }
-            Kind::Ed25519 => {
-                Material::Ed25519(Box::new(ed25519_dalek::SigningKey::generate(&mut OsRng)))
-            }
+            Kind::Ec(Curve::Secp256k1) => Material::Secp256k1(k256::ecdsa::SigningKey::random(&mut OsRng)),
+            Kind::Ed25519 => Material::Ed25519(Box::new(ed25519_dalek::SigningKey::generate(&mut OsRng))),
             Kind::Aes(size) => Material::Secret(random_secret(size.bytes())),
             Kind::HmacSha256 => Material::Secret(random_secret(HMAC_KEY_BYTES)),
         })
@@ -155,17 +151,14 @@ impl Material {
 
     /// Reads what [`Material::to_pem`] wrote for a key of that kind.
     pub(crate) fn from_pem(kind: Kind, pem: &str) -> Result<Material, String> {
-        let (label, contents) =
-            der::pem::decode_vec(pem.as_bytes()).map_err(|error| error.to_string())?;
+        let (label, contents) = der::pem::decode_vec(pem.as_bytes()).map_err(|error| error.to_string())?;
         let contents = Zeroizing::new(contents);
         let expected = match kind {
             Kind::Aes(_) | Kind::HmacSha256 => SECRET_PEM,
             _ => PKCS8_PEM,
         };
         if label != expected {
-            return Err(format!(
-                "a PEM block {label:?} where {expected:?} is expected"
-            ));
+            return Err(format!("a PEM block {label:?} where {expected:?} is expected"));
         }
         parse_key(kind, contents)
     }
@@ -177,16 +170,11 @@ impl Material {
             Material::P256(key) => p256::PublicKey::from(key.verifying_key()).to_public_key_der(),
             Material::P384(key) => p384::PublicKey::from(key.verifying_key()).to_public_key_der(),
             Material::P521(key) => key.public_key().to_public_key_der(),
-            Material::Secp256k1(key) => {
-                k256::PublicKey::from(key.verifying_key()).to_public_key_der()
-            }
+            Material::Secp256k1(key) => k256::PublicKey::from(key.verifying_key()).to_public_key_der(),
             Material::Ed25519(key) => key.verifying_key().to_public_key_der(),
             Material::Secret(_) => return Ok(None),
         };
-        document
-            .map(Document::into_vec)
-            .map(Some)
-            .map_err(Error::crypto)
+        document.map(Document::into_vec).map(Some).map_err(Error::crypto)
     }
 }
 
@@ -200,15 +188,15 @@ fn parse_key(kind: Kind, contents: Zeroizing<Vec<u8>>) -> Result<Material, Strin
         Kind::Ec(Curve::P384) => {
             Material::P384(p384::ecdsa::SigningKey::from_pkcs8_der(&contents).map_err(wrong)?)
         }
-        Kind::Ec(Curve::P521) => Material::P521(Box::new(
-            p521::SecretKey::from_pkcs8_der(&contents).map_err(wrong)?,
-        )),
+        Kind::Ec(Curve::P521) => {
+            Material::P521(Box::new(p521::SecretKey::from_pkcs8_der(&contents).map_err(wrong)?))
+        }
         Kind::Ec(Curve::Secp256k1) => {
             Material::Secp256k1(k256::ecdsa::SigningKey::from_pkcs8_der(&contents).map_err(wrong)?)
         }
-        Kind::Ed25519 => Material::Ed25519(Box::new(
-            ed25519_dalek::SigningKey::from_pkcs8_der(&contents).map_err(wrong)?,
-        )),
+        Kind::Ed25519 => {
+            Material::Ed25519(Box::new(ed25519_dalek::SigningKey::from_pkcs8_der(&contents).map_err(wrong)?))
+        }
         Kind::Aes(size) => Material::Secret(sized(contents, size.bytes())?),
         Kind::HmacSha256 => Material::Secret(sized(contents, HMAC_KEY_BYTES)?),
     })
@@ -222,9 +210,7 @@ fn sized(contents: Zeroizing<Vec<u8>>, bytes: usize) -> Result<Zeroizing<Vec<u8>
 }
 
 fn encode_pem(label: &str, contents: &[u8]) -> Result<Zeroizing<String>, Error> {
-    der::pem::encode_string(label, LineEnding::LF, contents)
-        .map(Zeroizing::new)
-        .map_err(Error::crypto)
+    der::pem::encode_string(label, LineEnding::LF, contents).map(Zeroizing::new).map_err(Error::crypto)
 }
 
 fn random_secret(bytes: usize) -> Zeroizing<Vec<u8>> {
@@ -252,27 +238,17 @@ mod tests {
         for kind in kinds {
             let key = Material::generate(kind).unwrap();
             let again = Material::from_pem(kind, &key.to_pem().unwrap()).unwrap();
-            assert_eq!(
-                again.public_key().unwrap(),
-                key.public_key().unwrap(),
-                "{kind:?}"
-            );
+            assert_eq!(again.public_key().unwrap(), key.public_key().unwrap(), "{kind:?}");
             assert_eq!(again.to_pem().unwrap(), key.to_pem().unwrap(), "{kind:?}");
         }
     }
 
     #[test]
     fn a_file_of_another_kind_is_refused() {
-        let pem = Material::generate(Kind::Ec(Curve::P256))
-            .unwrap()
-            .to_pem()
-            .unwrap();
+        let pem = Material::generate(Kind::Ec(Curve::P256)).unwrap().to_pem().unwrap();
         assert!(Material::from_pem(Kind::Ec(Curve::P384), &pem).is_err());
         assert!(Material::from_pem(Kind::Aes(AesSize::Bits256), &pem).is_err());
-        let pem = Material::generate(Kind::Aes(AesSize::Bits256))
-            .unwrap()
-            .to_pem()
-            .unwrap();
+        let pem = Material::generate(Kind::Aes(AesSize::Bits256)).unwrap().to_pem().unwrap();
         assert!(Material::from_pem(Kind::Aes(AesSize::Bits128), &pem).is_err());
     }
 }

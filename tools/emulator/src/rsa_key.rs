@@ -41,9 +41,7 @@ impl RsaKey {
     pub(crate) fn sign_quickly(&self, scheme: &QuickScheme, digest: &[u8]) -> Option<Vec<u8>> {
         let digest = Digest::import_less_safe(digest, scheme.hash).ok()?;
         let mut signature = vec![0; self.quick.public_modulus_len()];
-        self.quick
-            .sign_digest(scheme.encoding, &digest, &mut signature)
-            .ok()?;
+        self.quick.sign_digest(scheme.encoding, &digest, &mut signature).ok()?;
         Some(signature)
     }
 }

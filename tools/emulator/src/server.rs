@@ -94,10 +94,7 @@ struct Connection {
 
 impl Connection {
     async fn run(mut self, stream: TcpStream, tls: Option<TlsAcceptor>) {
-        let socket = Socket {
-            stream,
-            reset: Arc::clone(&self.reset),
-        };
+        let socket = Socket { stream, reset: Arc::clone(&self.reset) };
         let Some(acceptor) = tls else {
             return self.drive(TokioIo::new(socket)).await;
         };
@@ -116,11 +113,8 @@ impl Connection {
         I: hyper::rt::Read + hyper::rt::Write + Unpin,
     {
         let service = service_fn(|request| respond(&self.shared, &self.reset, request));
-        let mut connection = pin!(
-            http1::Builder::new()
-                .header_read_timeout(None)
-                .serve_connection(io, service)
-        );
+        let mut connection =
+            pin!(http1::Builder::new().header_read_timeout(None).serve_connection(io, service));
         // How a connection ends is the client's business, or a fault that a test asked for.
         tokio::select! {
             _ = connection.as_mut() => return,
@@ -157,12 +151,7 @@ async fn respond(
         Err(_) => return Err(Broken),
     };
     let path = parts.uri.path().to_owned();
-    let request = Request {
-        method: parts.method,
-        path,
-        headers: parts.headers,
-        body,
-    };
+    let request = Request { method: parts.method, path, headers: parts.headers, body };
     if request.path.starts_with("/_emulator/") {
         return Ok(http_response(administer(shared, &request)));
     }
@@ -172,14 +161,9 @@ async fn respond(
 fn administer(shared: &Shared, request: &Request) -> Reply {
     match request.path.as_str() {
         "/_emulator/faults" => shared.faults.administer(&request.method, &request.body),
-        "/_emulator/stats" if request.method == Method::GET => {
-            Reply::json(200, &shared.stats.to_json())
-        }
+        "/_emulator/stats" if request.method == Method::GET => Reply::json(200, &shared.stats.to_json()),
         "/_emulator/stats" => Reply::empty(405),
-        _ => Reply::json(
-            404,
-            &json!({ "message": "the emulator has /stats and /faults" }),
-        ),
+        _ => Reply::json(404, &json!({ "message": "the emulator has /stats and /faults" })),
     }
 }
 
@@ -188,10 +172,7 @@ async fn answer_vendor(
     reset: &AtomicBool,
     request: &Request,
 ) -> Result<Response<Payload>, Broken> {
-    let key = shared
-        .canned
-        .as_ref()
-        .map(|canned| (canned, Canned::key(request)));
+    let key = shared.canned.as_ref().map(|canned| (canned, Canned::key(request)));
     let kept = key.as_ref().and_then(|(canned, key)| canned.get(key));
     let route = match &kept {
         Some((route, _)) => *route,
@@ -201,9 +182,7 @@ async fn answer_vendor(
     if !shared.latency.is_zero() {
         tokio::time::sleep(shared.latency).await;
     }
-    let strike = shared
-        .faults
-        .strike(&request.method, &request.path, route.pattern);
+    let strike = shared.faults.strike(&request.method, &request.path, route.pattern);
     match &strike {
         Some(Strike::Answer(reply)) => return Ok(http_response(reply.clone())),
         Some(Strike::Close) => return Err(Broken),
@@ -237,13 +216,9 @@ async fn answer_vendor(
 
 fn http_response(reply: Reply) -> Response<Payload> {
     let mut response = Response::new(Payload::whole(reply.body));
-    *response.status_mut() =
-        StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    *response.status_mut() = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = response.headers_mut();
-    if let Some(value) = reply
-        .content_type
-        .and_then(|text| HeaderValue::try_from(text).ok())
-    {
+    if let Some(value) = reply.content_type.and_then(|text| HeaderValue::try_from(text).ok()) {
         headers.insert(CONTENT_TYPE, value);
     }
     for (name, value) in reply.headers {
@@ -265,21 +240,13 @@ struct Payload {
 
 impl Payload {
     fn whole(body: Bytes) -> Payload {
-        Payload {
-            owed: body.len() as u64,
-            next: Some(body),
-            break_off: None,
-        }
+        Payload { owed: body.len() as u64, next: Some(body), break_off: None }
     }
 
     fn truncated(self) -> Payload {
         let half = self.next.map(|body| body.slice(..body.len() / 2));
         let break_off = Some(Box::pin(tokio::time::sleep(TRUNCATION_DELAY)));
-        Payload {
-            next: half,
-            owed: self.owed,
-            break_off,
-        }
+        Payload { next: half, owed: self.owed, break_off }
     }
 }
 

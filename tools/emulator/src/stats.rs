@@ -17,11 +17,7 @@ pub(crate) struct Stats {
 
 impl Stats {
     pub(crate) fn count_request(&self, method: &Method, pattern: &'static str) {
-        *self
-            .requests
-            .lock()
-            .entry((method.clone(), pattern))
-            .or_default() += 1;
+        *self.requests.lock().entry((method.clone(), pattern)).or_default() += 1;
     }
 
     pub(crate) fn count_connection(&self) {

@@ -44,10 +44,7 @@ fn server_identity(directory: &Directory) -> Result<Identity, Error> {
     let ca_path = directory.join(CA_FILE);
     let (authority, fresh) = match current_certificate(&ca_path)? {
         Some(der) => (der, false),
-        None => (
-            certificate::authority("p11rest emulator CA", &authority_key)?,
-            true,
-        ),
+        None => (certificate::authority("p11rest emulator CA", &authority_key)?, true),
     };
     if fresh {
         save_certificate(&ca_path, &authority)?;
@@ -55,11 +52,7 @@ fn server_identity(directory: &Directory) -> Result<Identity, Error> {
     let server_key_path = directory.join(SERVER_KEY_FILE);
     let server_key = key(&server_key_path)?;
     let server_path = directory.join(SERVER_FILE);
-    let kept = if fresh {
-        None
-    } else {
-        current_certificate(&server_path)?
-    };
+    let kept = if fresh { None } else { current_certificate(&server_path)? };
     let server = match kept {
         Some(der) => der,
         None => {

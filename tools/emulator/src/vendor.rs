@@ -35,12 +35,7 @@ pub(crate) struct Reply {
 impl Reply {
     /// An answer without a body.
     pub(crate) fn empty(status: u16) -> Reply {
-        Reply {
-            status,
-            content_type: None,
-            headers: Vec::new(),
-            body: Bytes::new(),
-        }
+        Reply { status, content_type: None, headers: Vec::new(), body: Bytes::new() }
     }
 
     /// An answer in JSON.

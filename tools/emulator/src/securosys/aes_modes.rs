@@ -50,22 +50,12 @@ impl Aes {
 
     /// ECB; `None` unless the data are whole blocks.
     pub(super) fn ecb_encrypt(&self, data: &[u8]) -> Option<Vec<u8>> {
-        Some(
-            blocks(data)?
-                .into_iter()
-                .flat_map(|block| self.encrypt_block(block))
-                .collect(),
-        )
+        Some(blocks(data)?.into_iter().flat_map(|block| self.encrypt_block(block)).collect())
     }
 
     /// ECB; `None` unless the data are whole blocks.
     pub(super) fn ecb_decrypt(&self, data: &[u8]) -> Option<Vec<u8>> {
-        Some(
-            blocks(data)?
-                .into_iter()
-                .flat_map(|block| self.decrypt_block(block))
-                .collect(),
-        )
+        Some(blocks(data)?.into_iter().flat_map(|block| self.decrypt_block(block)).collect())
     }
 
     /// CBC; `None` unless the data are whole blocks.
@@ -92,9 +82,7 @@ impl Aes {
 
     /// CTR with the whole block as the counter; decryption is the same.
     pub(super) fn ctr(&self, counter: Block, data: &[u8]) -> Vec<u8> {
-        self.keystream(data, counter, |block| {
-            u128::from_be_bytes(block).wrapping_add(1).to_be_bytes()
-        })
+        self.keystream(data, counter, |block| u128::from_be_bytes(block).wrapping_add(1).to_be_bytes())
     }
 
     /// GCM; the ciphertext and the whole tag.
@@ -106,13 +94,7 @@ impl Aes {
     }
 
     /// GCM; `None` if the tag, which may be short, is wrong.
-    pub(super) fn gcm_decrypt(
-        &self,
-        iv: &[u8],
-        aad: &[u8],
-        data: &[u8],
-        tag: &[u8],
-    ) -> Option<Vec<u8>> {
+    pub(super) fn gcm_decrypt(&self, iv: &[u8], aad: &[u8], data: &[u8], tag: &[u8]) -> Option<Vec<u8>> {
         let first = self.gcm_first_block(iv);
         if self.gcm_tag(first, aad, data).get(..tag.len()) != Some(tag) {
             return None;
@@ -180,14 +162,8 @@ mod tests {
     use super::*;
 
     fn hex(text: &str) -> Vec<u8> {
-        let digits: Vec<u8> = text
-            .chars()
-            .map(|c| c.to_digit(16).unwrap() as u8)
-            .collect();
-        digits
-            .chunks(2)
-            .map(|pair| pair[0] << 4 | pair[1])
-            .collect()
+        let digits: Vec<u8> = text.chars().map(|c| c.to_digit(16).unwrap() as u8).collect();
+        digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect()
     }
 
     /// "The Galois/Counter Mode of Operation" (McGrew, Viega), test cases 4, 5 and 6.
@@ -204,16 +180,8 @@ mod tests {
             "39fcf0e2429a6b525416aedbf5a0de6a57a637b39b"
         ));
         let cases = [
-            (
-                hex("cafebabefacedbaddecaf888"),
-                "42831ec2",
-                "5bc94fbc3221a5db94fae95ae7121a47",
-            ),
-            (
-                hex("cafebabefacedbad"),
-                "61353b4c",
-                "3612d2e79e3b0785561be14aaca2fccb",
-            ),
+            (hex("cafebabefacedbaddecaf888"), "42831ec2", "5bc94fbc3221a5db94fae95ae7121a47"),
+            (hex("cafebabefacedbad"), "61353b4c", "3612d2e79e3b0785561be14aaca2fccb"),
             (long_iv, "8ce24998", "619cc5aefffe0bfa462af43c1699d050"),
         ];
         for (iv, start, tag) in cases {

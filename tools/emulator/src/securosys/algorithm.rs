@@ -39,44 +39,20 @@ const SCHEMES: &[(&str, Scheme)] = &[
     ("SHA384_WITH_RSA", Scheme::RsaPkcs1(RsaHash::Sha384)),
     ("SHA512_WITH_RSA", Scheme::RsaPkcs1(RsaHash::Sha512)),
     ("NONESHA1_WITH_RSA", Scheme::RsaPkcs1Digest(RsaHash::Sha1)),
-    (
-        "NONESHA224_WITH_RSA",
-        Scheme::RsaPkcs1Digest(RsaHash::Sha224),
-    ),
-    (
-        "NONESHA256_WITH_RSA",
-        Scheme::RsaPkcs1Digest(RsaHash::Sha256),
-    ),
-    (
-        "NONESHA384_WITH_RSA",
-        Scheme::RsaPkcs1Digest(RsaHash::Sha384),
-    ),
-    (
-        "NONESHA512_WITH_RSA",
-        Scheme::RsaPkcs1Digest(RsaHash::Sha512),
-    ),
+    ("NONESHA224_WITH_RSA", Scheme::RsaPkcs1Digest(RsaHash::Sha224)),
+    ("NONESHA256_WITH_RSA", Scheme::RsaPkcs1Digest(RsaHash::Sha256)),
+    ("NONESHA384_WITH_RSA", Scheme::RsaPkcs1Digest(RsaHash::Sha384)),
+    ("NONESHA512_WITH_RSA", Scheme::RsaPkcs1Digest(RsaHash::Sha512)),
     ("NONE_WITH_RSA", Scheme::RsaPkcs1Bare),
     ("SHA1_WITH_RSA_PSS", Scheme::RsaPss(RsaHash::Sha1)),
     ("SHA224_WITH_RSA_PSS", Scheme::RsaPss(RsaHash::Sha224)),
     ("SHA256_WITH_RSA_PSS", Scheme::RsaPss(RsaHash::Sha256)),
     ("SHA384_WITH_RSA_PSS", Scheme::RsaPss(RsaHash::Sha384)),
     ("SHA512_WITH_RSA_PSS", Scheme::RsaPss(RsaHash::Sha512)),
-    (
-        "NONESHA224_WITH_RSA_PSS",
-        Scheme::RsaPssDigest(RsaHash::Sha224),
-    ),
-    (
-        "NONESHA256_WITH_RSA_PSS",
-        Scheme::RsaPssDigest(RsaHash::Sha256),
-    ),
-    (
-        "NONESHA384_WITH_RSA_PSS",
-        Scheme::RsaPssDigest(RsaHash::Sha384),
-    ),
-    (
-        "NONESHA512_WITH_RSA_PSS",
-        Scheme::RsaPssDigest(RsaHash::Sha512),
-    ),
+    ("NONESHA224_WITH_RSA_PSS", Scheme::RsaPssDigest(RsaHash::Sha224)),
+    ("NONESHA256_WITH_RSA_PSS", Scheme::RsaPssDigest(RsaHash::Sha256)),
+    ("NONESHA384_WITH_RSA_PSS", Scheme::RsaPssDigest(RsaHash::Sha384)),
+    ("NONESHA512_WITH_RSA_PSS", Scheme::RsaPssDigest(RsaHash::Sha512)),
     ("NONE_WITH_RSA_PSS", Scheme::RsaPssUnknown),
     ("NONE_WITH_ECDSA", Scheme::EcdsaDigest),
     ("SHA1_WITH_ECDSA", Scheme::Ecdsa(Hash::Sha1)),
@@ -92,14 +68,8 @@ const SCHEMES: &[(&str, Scheme)] = &[
     ("KECCAK256_WITH_ECDSA", Scheme::Ecdsa(Hash::Keccak256)),
     ("KECCAK384_WITH_ECDSA", Scheme::Ecdsa(Hash::Keccak384)),
     ("KECCAK512_WITH_ECDSA", Scheme::Ecdsa(Hash::Keccak512)),
-    (
-        "DOUBLE_SHA256_WITH_ECDSA",
-        Scheme::Ecdsa(Hash::DoubleSha256),
-    ),
-    (
-        "SHA256_WITH_ECDSA_DETERMINISTIC",
-        Scheme::EcdsaDeterministic,
-    ),
+    ("DOUBLE_SHA256_WITH_ECDSA", Scheme::Ecdsa(Hash::DoubleSha256)),
+    ("SHA256_WITH_ECDSA_DETERMINISTIC", Scheme::EcdsaDeterministic),
     ("NONE_WITH_EC_SCHNORR_BIP0340", Scheme::Schnorr),
     ("EDDSA", Scheme::EdDsa),
     ("NONE_WITH_DSA", Scheme::Foreign),
@@ -115,13 +85,7 @@ const SCHEMES: &[(&str, Scheme)] = &[
 
 /// Names that came or went between versions, all for key types that the emulator does not make.
 const FOREIGN_2_2: &[&str] = &["DILITHIUM", "SPHINCS_PLUS"];
-const FOREIGN_2_5: &[&str] = &[
-    "ML_DSA",
-    "ML_DSA_M",
-    "SLH_DSA",
-    "XMSS-SHA256_10_256",
-    "XMSS-SHAKE256_10_256",
-];
+const FOREIGN_2_5: &[&str] = &["ML_DSA", "ML_DSA_M", "SLH_DSA", "XMSS-SHA256_10_256", "XMSS-SHAKE256_10_256"];
 
 /// The scheme of that name; `None` if the version has no such name.
 pub(super) fn scheme(name: &str, version: Version) -> Option<Scheme> {
@@ -136,9 +100,7 @@ pub(super) fn scheme(name: &str, version: Version) -> Option<Scheme> {
 }
 
 fn is_prehash_of_pqc(name: &str) -> bool {
-    let hash = name
-        .strip_suffix("_WITH_ML_DSA")
-        .or_else(|| name.strip_suffix("_WITH_SLH_DSA"));
+    let hash = name.strip_suffix("_WITH_ML_DSA").or_else(|| name.strip_suffix("_WITH_SLH_DSA"));
     let sizes = |size: &str| matches!(size, "224" | "256" | "384" | "512");
     hash.is_some_and(|hash| match hash.split_once('_') {
         Some(("SHA2" | "SHA3", size)) => sizes(size),
@@ -168,22 +130,10 @@ pub(super) enum Cipher {
 
 const CIPHERS: &[(&str, Cipher)] = &[
     ("RSA_PADDING_OAEP_WITH_SHA1", Cipher::RsaOaep(RsaHash::Sha1)),
-    (
-        "RSA_PADDING_OAEP_WITH_SHA224",
-        Cipher::RsaOaep(RsaHash::Sha224),
-    ),
-    (
-        "RSA_PADDING_OAEP_WITH_SHA256",
-        Cipher::RsaOaep(RsaHash::Sha256),
-    ),
-    (
-        "RSA_PADDING_OAEP_WITH_SHA384",
-        Cipher::RsaOaep(RsaHash::Sha384),
-    ),
-    (
-        "RSA_PADDING_OAEP_WITH_SHA512",
-        Cipher::RsaOaep(RsaHash::Sha512),
-    ),
+    ("RSA_PADDING_OAEP_WITH_SHA224", Cipher::RsaOaep(RsaHash::Sha224)),
+    ("RSA_PADDING_OAEP_WITH_SHA256", Cipher::RsaOaep(RsaHash::Sha256)),
+    ("RSA_PADDING_OAEP_WITH_SHA384", Cipher::RsaOaep(RsaHash::Sha384)),
+    ("RSA_PADDING_OAEP_WITH_SHA512", Cipher::RsaOaep(RsaHash::Sha512)),
     ("RSA_PADDING_OAEP", Cipher::RsaOaep(RsaHash::Sha1)),
     ("RSA_PADDING_PKCS", Cipher::RsaPkcs1),
     ("RSA", Cipher::RsaPkcs1),
@@ -205,10 +155,7 @@ const CIPHERS: &[(&str, Cipher)] = &[
 
 /// The cipher of that name.
 pub(super) fn cipher(name: &str) -> Option<Cipher> {
-    CIPHERS
-        .iter()
-        .find(|(known, _)| *known == name)
-        .map(|(_, cipher)| *cipher)
+    CIPHERS.iter().find(|(known, _)| *known == name).map(|(_, cipher)| *cipher)
 }
 
 /// How an ECDSA signature is written.
@@ -251,15 +198,9 @@ mod tests {
         assert_eq!(scheme("ML_DSA", Version::V2_2), None);
         assert_eq!(scheme("DILITHIUM", Version::V2_2), Some(Scheme::Foreign));
         assert_eq!(scheme("DILITHIUM", Version::V2_5), None);
-        assert_eq!(
-            scheme("SHAKE_128_WITH_SLH_DSA", Version::V2_5),
-            Some(Scheme::Foreign)
-        );
+        assert_eq!(scheme("SHAKE_128_WITH_SLH_DSA", Version::V2_5), Some(Scheme::Foreign));
         assert_eq!(scheme("SHAKE_512_WITH_SLH_DSA", Version::V2_5), None);
         assert_eq!(signature_type(Some("RAW"), Version::V2_2), None);
-        assert_eq!(
-            signature_type(Some("RAW"), Version::V2_5),
-            Some(SignatureType::Raw)
-        );
+        assert_eq!(signature_type(Some("RAW"), Version::V2_5), Some(SignatureType::Raw));
     }
 }

@@ -6,9 +6,7 @@ use serde_json::{Value, json};
 use x509_cert::Certificate;
 
 use super::Securosys;
-use super::refusal::{
-    Answer, CERTIFICATE_ENCODING, IN_HSM, INVALID_CERTIFICATE, NO_SUCH_KEY, Refusal,
-};
+use super::refusal::{Answer, CERTIFICATE_ENCODING, IN_HSM, INVALID_CERTIFICATE, NO_SUCH_KEY, Refusal};
 use super::switches::{CertificateForm, MissingCertificate, Version};
 use super::wire::{Base64, ImportCertificate, base64};
 use crate::keys::Key;
@@ -23,10 +21,8 @@ impl Securosys {
         };
         let text = match self.switches.certificate_form {
             CertificateForm::Base64 => base64(&certificate),
-            CertificateForm::Pem => {
-                der::pem::encode_string("CERTIFICATE", LineEnding::LF, &certificate)
-                    .map_err(|error| Refusal::new(IN_HSM, error))?
-            }
+            CertificateForm::Pem => der::pem::encode_string("CERTIFICATE", LineEnding::LF, &certificate)
+                .map_err(|error| Refusal::new(IN_HSM, error))?,
         };
         let mut body = json!({ "label": label, "certificate": text });
         if self.switches.version == Version::V2_5 {
@@ -41,10 +37,7 @@ impl Securosys {
             MissingCertificate::NoSuchKey => Err(Refusal::new(NO_SUCH_KEY, message)),
             MissingCertificate::Invalid => Err(Refusal::new(INVALID_CERTIFICATE, message)),
             MissingCertificate::NotFound => Err(Refusal::http(404)),
-            MissingCertificate::Null => Ok(Reply::json(
-                200,
-                &json!({ "label": label, "certificate": null }),
-            )),
+            MissingCertificate::Null => Ok(Reply::json(200, &json!({ "label": label, "certificate": null }))),
         }
     }
 
@@ -75,13 +68,9 @@ impl Securosys {
 /// Base64 of DER; the import endpoints tolerate PEM (reference §0).
 fn certificate_der(text: &str) -> Option<Vec<u8>> {
     if text.trim_start().starts_with("-----BEGIN CERTIFICATE-----") {
-        return der::pem::decode_vec(text.trim().as_bytes())
-            .ok()
-            .map(|(_, der)| der);
+        return der::pem::decode_vec(text.trim().as_bytes()).ok().map(|(_, der)| der);
     }
-    serde_json::from_value(Value::String(text.to_owned()))
-        .ok()
-        .map(|Base64(der)| der)
+    serde_json::from_value(Value::String(text.to_owned())).ok().map(|Base64(der)| der)
 }
 
 fn certifies(certificate: &[u8], key: &Key) -> bool {

@@ -7,9 +7,7 @@ use rsa::{BigUint, Oaep, Pkcs1v15Encrypt, RsaPrivateKey};
 use super::aes_modes::{Aes, BLOCK, Block};
 use super::algorithm::Cipher;
 use super::hash::RsaHash;
-use super::refusal::{
-    ALGORITHM, Answer, IN_HSM, KEY_TYPE, PAYLOAD, Refusal, TAG_LENGTH, VALIDATION,
-};
+use super::refusal::{ALGORITHM, Answer, IN_HSM, KEY_TYPE, PAYLOAD, Refusal, TAG_LENGTH, VALIDATION};
 use crate::material::{Kind, Material};
 
 /// The IV that the server chooses for GCM (reference §3.4).
@@ -40,16 +38,12 @@ pub(super) struct Encrypted {
 pub(super) fn check_key(kind: Kind, cipher: Cipher) -> Answer<()> {
     use Cipher::*;
     match (kind, cipher) {
-        (Kind::Ec(_) | Kind::Ed25519 | Kind::HmacSha256, _) => Err(Refusal::new(
-            KEY_TYPE,
-            "The key cannot be used for encryption.",
-        )),
+        (Kind::Ec(_) | Kind::Ed25519 | Kind::HmacSha256, _) => {
+            Err(Refusal::new(KEY_TYPE, "The key cannot be used for encryption."))
+        }
         (Kind::Rsa(_), RsaOaep(_) | RsaPkcs1 | RsaRaw)
         | (Kind::Aes(_), AesGcm | AesCtr | AesEcb | AesCbc | AesCbcPadded) => Ok(()),
-        _ => Err(Refusal::new(
-            ALGORITHM,
-            "The key does not support this cipher.",
-        )),
+        _ => Err(Refusal::new(ALGORITHM, "The key does not support this cipher.")),
     }
 }
 
@@ -64,11 +58,7 @@ pub(super) fn encrypt(
     let bytes = match key {
         Material::Rsa(key) => {
             let payload = rsa_encrypt(key, cipher, payload)?;
-            return Ok(Encrypted {
-                payload,
-                tag_bytes: None,
-                iv: None,
-            });
+            return Ok(Encrypted { payload, tag_bytes: None, iv: None });
         }
         Material::Secret(bytes) => bytes,
         _ => return Err(encrypting_failed()),
@@ -100,36 +90,19 @@ fn check_parameters(cipher: Cipher, parameters: &Parameters) -> Answer<()> {
     if !matches!(parameters.tag_length, 0 | 64 | 96 | 104 | 112 | 120 | 128)
         || (!gcm && parameters.tag_length != 0)
     {
-        return Err(Refusal::new(
-            TAG_LENGTH,
-            "The tag length is not valid for the cipher.",
-        ));
+        return Err(Refusal::new(TAG_LENGTH, "The tag length is not valid for the cipher."));
     }
     if !gcm && parameters.aad.is_some() {
-        return Err(Refusal::new(
-            VALIDATION,
-            "Only AES_GCM has authenticated data.",
-        ));
+        return Err(Refusal::new(VALIDATION, "Only AES_GCM has authenticated data."));
     }
-    let has_iv = matches!(
-        cipher,
-        Cipher::AesGcm | Cipher::AesCtr | Cipher::AesCbc | Cipher::AesCbcPadded
-    );
+    let has_iv = matches!(cipher, Cipher::AesGcm | Cipher::AesCtr | Cipher::AesCbc | Cipher::AesCbcPadded);
     if !has_iv && parameters.iv.is_some() {
-        return Err(Refusal::new(
-            VALIDATION,
-            "The cipher has no initialization vector.",
-        ));
+        return Err(Refusal::new(VALIDATION, "The cipher has no initialization vector."));
     }
     Ok(())
 }
 
-fn aes_encrypt(
-    aes: &Aes,
-    cipher: Cipher,
-    parameters: &Parameters,
-    payload: &[u8],
-) -> Answer<Encrypted> {
+fn aes_encrypt(aes: &Aes, cipher: Cipher, parameters: &Parameters, payload: &[u8]) -> Answer<Encrypted> {
     if cipher == Cipher::AesGcm {
         let mut iv = vec![0; GCM_IV_BYTES];
         OsRng.fill_bytes(&mut iv);
@@ -137,11 +110,7 @@ fn aes_encrypt(
         let (mut encrypted, tag) = aes.gcm_encrypt(&iv, aad, payload);
         let shown = tag_bytes(parameters);
         encrypted.extend(&tag[..if shown == 0 { BLOCK } else { shown }]);
-        return Ok(Encrypted {
-            payload: encrypted,
-            tag_bytes: Some(shown),
-            iv: Some(iv),
-        });
+        return Ok(Encrypted { payload: encrypted, tag_bytes: Some(shown), iv: Some(iv) });
     }
     let mut iv: Block = [0; BLOCK];
     OsRng.fill_bytes(&mut iv);
@@ -154,29 +123,17 @@ fn aes_encrypt(
     };
     let payload = encrypted.ok_or_else(not_whole_blocks)?;
     let iv = (cipher != Cipher::AesEcb).then(|| iv.to_vec());
-    Ok(Encrypted {
-        payload,
-        tag_bytes: None,
-        iv,
-    })
+    Ok(Encrypted { payload, tag_bytes: None, iv })
 }
 
-fn aes_decrypt(
-    aes: &Aes,
-    cipher: Cipher,
-    parameters: &Parameters,
-    payload: &[u8],
-) -> Answer<Vec<u8>> {
+fn aes_decrypt(aes: &Aes, cipher: Cipher, parameters: &Parameters, payload: &[u8]) -> Answer<Vec<u8>> {
     if cipher == Cipher::AesEcb {
         return aes.ecb_decrypt(payload).ok_or_else(not_whole_blocks);
     }
     let iv = match parameters.iv.as_deref() {
         Some(iv) if !iv.is_empty() => iv,
         _ => {
-            return Err(Refusal::new(
-                PAYLOAD,
-                "The cipher needs an initialization vector.",
-            ));
+            return Err(Refusal::new(PAYLOAD, "The cipher needs an initialization vector."));
         }
     };
     if cipher == Cipher::AesGcm {
@@ -184,15 +141,10 @@ fn aes_decrypt(
             0 => BLOCK,
             bytes => bytes,
         };
-        let split = payload
-            .len()
-            .checked_sub(tag)
-            .ok_or_else(decrypting_failed)?;
+        let split = payload.len().checked_sub(tag).ok_or_else(decrypting_failed)?;
         let (encrypted, tag) = payload.split_at(split);
         let aad = parameters.aad.as_deref().unwrap_or_default();
-        return aes
-            .gcm_decrypt(iv, aad, encrypted, tag)
-            .ok_or_else(decrypting_failed);
+        return aes.gcm_decrypt(iv, aad, encrypted, tag).ok_or_else(decrypting_failed);
     }
     let iv = Block::try_from(iv)
         .map_err(|_| Refusal::new(PAYLOAD, "The initialization vector must have 16 bytes."))?;
@@ -224,8 +176,8 @@ fn pad(payload: &[u8]) -> Vec<u8> {
 fn unpad(mut padded: Vec<u8>) -> Option<Vec<u8>> {
     let padding = *padded.last()?;
     let length = padded.len().checked_sub(usize::from(padding))?;
-    let right = (1..=BLOCK).contains(&usize::from(padding))
-        && padded[length..].iter().all(|byte| *byte == padding);
+    let right =
+        (1..=BLOCK).contains(&usize::from(padding)) && padded[length..].iter().all(|byte| *byte == padding);
     padded.truncate(length);
     right.then_some(padded)
 }
@@ -235,24 +187,15 @@ fn rsa_encrypt(key: &RsaPrivateKey, cipher: Cipher, payload: &[u8]) -> Answer<Ve
     let size = key.size();
     let too_long = |_| Refusal::new(PAYLOAD, "The payload is too long for this key.");
     match cipher {
-        Cipher::RsaOaep(hash) => public
-            .encrypt(&mut OsRng, oaep(hash), payload)
-            .map_err(too_long),
-        Cipher::RsaPkcs1 => public
-            .encrypt(&mut OsRng, Pkcs1v15Encrypt, payload)
-            .map_err(too_long),
+        Cipher::RsaOaep(hash) => public.encrypt(&mut OsRng, oaep(hash), payload).map_err(too_long),
+        Cipher::RsaPkcs1 => public.encrypt(&mut OsRng, Pkcs1v15Encrypt, payload).map_err(too_long),
         Cipher::RsaRaw => {
             let number = BigUint::from_bytes_be(payload);
             if payload.is_empty() || payload.len() > size || &number >= key.n() {
-                return Err(Refusal::new(
-                    PAYLOAD,
-                    "The payload is no number below the modulus.",
-                ));
+                return Err(Refusal::new(PAYLOAD, "The payload is no number below the modulus."));
             }
             let result = rsa::hazmat::rsa_encrypt(&public, &number);
-            result
-                .map(|number| full_block(&number, size))
-                .map_err(|_| encrypting_failed())
+            result.map(|number| full_block(&number, size)).map_err(|_| encrypting_failed())
         }
         _ => Err(encrypting_failed()),
     }
@@ -261,12 +204,8 @@ fn rsa_encrypt(key: &RsaPrivateKey, cipher: Cipher, payload: &[u8]) -> Answer<Ve
 fn rsa_decrypt(key: &RsaPrivateKey, cipher: Cipher, payload: &[u8]) -> Answer<Vec<u8>> {
     let failed = |_| decrypting_failed();
     match cipher {
-        Cipher::RsaOaep(hash) => key
-            .decrypt_blinded(&mut OsRng, oaep(hash), payload)
-            .map_err(failed),
-        Cipher::RsaPkcs1 => key
-            .decrypt_blinded(&mut OsRng, Pkcs1v15Encrypt, payload)
-            .map_err(failed),
+        Cipher::RsaOaep(hash) => key.decrypt_blinded(&mut OsRng, oaep(hash), payload).map_err(failed),
+        Cipher::RsaPkcs1 => key.decrypt_blinded(&mut OsRng, Pkcs1v15Encrypt, payload).map_err(failed),
         Cipher::RsaRaw => {
             let number = BigUint::from_bytes_be(payload);
             if payload.len() != key.size() || &number >= key.n() {

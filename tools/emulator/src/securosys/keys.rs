@@ -8,8 +8,8 @@ use super::algorithm::Scheme;
 use super::hash::RsaHash;
 use super::operations::usage_refusal;
 use super::refusal::{
-    ADDRESS, ALGORITHM, Answer, IN_HSM, KEY_ATTRIBUTES, KEY_EXISTS, KEY_NAME, KEY_SIZE,
-    NOT_LICENSED, Refusal, VALIDATION,
+    ADDRESS, ALGORITHM, Answer, IN_HSM, KEY_ATTRIBUTES, KEY_EXISTS, KEY_NAME, KEY_SIZE, NOT_LICENSED,
+    Refusal, VALIDATION,
 };
 use super::seed::ATTESTATION_KEY;
 use super::sign;
@@ -43,28 +43,19 @@ impl Securosys {
         let attributes = create_attributes(&body.attributes, algorithm)?;
         if body.policy.is_some() {
             if !self.switches.licence_tsb_engine {
-                return Err(Refusal::new(
-                    NOT_LICENSED,
-                    "The licence KEY_AUTH is missing.",
-                ));
+                return Err(Refusal::new(NOT_LICENSED, "The licence KEY_AUTH is missing."));
             }
             return Err(Refusal::not_implemented("policy"));
         }
         self.require_rest_api()?;
         if body.label.is_empty() || body.label.contains('/') {
-            return Err(Refusal::new(
-                KEY_NAME,
-                "The label is empty or contains a slash.",
-            ));
+            return Err(Refusal::new(KEY_NAME, "The label is empty or contains a slash."));
         }
         if self.keys.get(&body.label).is_some() {
             return Err(already_existing(&body.label));
         }
         if body.address_format.is_some() {
-            return Err(Refusal::new(
-                ADDRESS,
-                "Only keys with a policy have addresses.",
-            ));
+            return Err(Refusal::new(ADDRESS, "Only keys with a policy have addresses."));
         }
         let kind = kind(algorithm, &body)?;
         let password = body.password.as_ref().map(|password| password.as_str());
@@ -90,10 +81,7 @@ impl Securosys {
 
     fn delete(&self, key: &Key) -> Answer {
         if !key.metadata.attributes.destroyable {
-            return Err(usage_refusal(
-                self.switches.undestroyable_refusal,
-                "destroy",
-            ));
+            return Err(usage_refusal(self.switches.undestroyable_refusal, "destroy"));
         }
         self.keys.remove(&key.metadata.label)?;
         Ok(Reply::empty(200))
@@ -101,12 +89,8 @@ impl Securosys {
 
     fn algorithm(&self, body: &CreateKey) -> Answer<Algorithm> {
         match (body.algorithm.as_deref(), body.algorithm_oid.as_deref()) {
-            (Some(name), None) => {
-                Algorithm::by_name(name).ok_or_else(|| self.unknown_value("algorithm"))
-            }
-            (None, Some(oid)) => {
-                Algorithm::by_oid(oid).ok_or_else(|| self.unknown_value("algorithmOid"))
-            }
+            (Some(name), None) => Algorithm::by_name(name).ok_or_else(|| self.unknown_value("algorithm")),
+            (None, Some(oid)) => Algorithm::by_oid(oid).ok_or_else(|| self.unknown_value("algorithmOid")),
             _ => {
                 let message = "One of algorithm and algorithmOid is required.";
                 Err(Refusal::new(VALIDATION, message))
@@ -188,10 +172,7 @@ impl Securosys {
 }
 
 fn already_existing(label: &str) -> Refusal {
-    Refusal::new(
-        KEY_EXISTS,
-        format!("A key with the name '{label}' already exists."),
-    )
+    Refusal::new(KEY_EXISTS, format!("A key with the name '{label}' already exists."))
 }
 
 /// The algorithms that keys can be made for.
@@ -256,10 +237,7 @@ fn kind(algorithm: Algorithm, body: &CreateKey) -> Answer<Kind> {
         return Err(Refusal::new(VALIDATION, "The algorithm has no curveOid."));
     }
     let size = body.key_size.unwrap_or(0);
-    let sized = matches!(
-        algorithm,
-        Algorithm::Rsa | Algorithm::Aes | Algorithm::Unlearnt
-    );
+    let sized = matches!(algorithm, Algorithm::Rsa | Algorithm::Aes | Algorithm::Unlearnt);
     if !sized && size != 0 {
         return Err(Refusal::new(KEY_SIZE, "The algorithm has no keySize."));
     }
@@ -276,10 +254,7 @@ fn kind(algorithm: Algorithm, body: &CreateKey) -> Answer<Kind> {
             192 => AesSize::Bits192,
             256 => AesSize::Bits256,
             _ => {
-                return Err(Refusal::new(
-                    KEY_SIZE,
-                    "AES has keys of 128, 192 and 256 bits.",
-                ));
+                return Err(Refusal::new(KEY_SIZE, "AES has keys of 128, 192 and 256 bits."));
             }
         }),
         Algorithm::Ec => Kind::Ec(curve(body.curve_oid.as_deref())?),
@@ -287,10 +262,7 @@ fn kind(algorithm: Algorithm, body: &CreateKey) -> Answer<Kind> {
             Some(ED25519_OID) => Kind::Ed25519,
             None if body.algorithm_oid.is_some() => Kind::Ed25519,
             _ => {
-                return Err(Refusal::new(
-                    VALIDATION,
-                    "ED needs the curveOid 1.3.101.112.",
-                ));
+                return Err(Refusal::new(VALIDATION, "ED needs the curveOid 1.3.101.112."));
             }
         },
         Algorithm::HmacSha256 => Kind::HmacSha256,
@@ -325,10 +297,7 @@ fn create_attributes(asked: &CreateAttributes, algorithm: Algorithm) -> Answer<A
         Some(value) => Ok(value),
         // Keys for HMAC are made with `sign` alone (reference §14).
         None if algorithm == Algorithm::HmacSha256 => Ok(false),
-        None => Err(Refusal::new(
-            VALIDATION,
-            "The attributes decrypt, sign, unwrap are required.",
-        )),
+        None => Err(Refusal::new(VALIDATION, "The attributes decrypt, sign, unwrap are required.")),
     };
     let (decrypt, sign) = (required(asked.decrypt)?, required(asked.sign)?);
     let unwrap = required(asked.unwrap)?;
@@ -338,10 +307,7 @@ fn create_attributes(asked: &CreateAttributes, algorithm: Algorithm) -> Answer<A
     let derive = asked.derive.unwrap_or(false);
     let derivation = asked.bip32.unwrap_or(false) || asked.slip10.unwrap_or(false);
     if derivation && (!derive || algorithm.is_secret()) {
-        return Err(Refusal::new(
-            KEY_ATTRIBUTES,
-            "bip32 and slip10 need derive, on EC or ED.",
-        ));
+        return Err(Refusal::new(KEY_ATTRIBUTES, "bip32 and slip10 need derive, on EC or ED."));
     }
     if derivation {
         return Err(Refusal::not_implemented("key derivation"));
@@ -367,10 +333,7 @@ fn names(kind: Kind) -> (&'static str, Option<&'static str>, Option<&'static str
     match kind {
         Kind::Rsa(_) => ("RSA", Some("1.2.840.113549.1.1.1"), None),
         Kind::Ec(curve) => {
-            let oid = CURVES
-                .iter()
-                .find(|(_, known)| *known == curve)
-                .map(|(oid, _)| *oid);
+            let oid = CURVES.iter().find(|(_, known)| *known == curve).map(|(oid, _)| *oid);
             ("EC", Some("1.2.840.10045.2.1"), oid)
         }
         // The algorithm's OID carries the curve (reference §2.2).
@@ -382,11 +345,7 @@ fn names(kind: Kind) -> (&'static str, Option<&'static str>, Option<&'static str
 
 fn attributes_xml(key: &Key, attested: &str) -> String {
     let (algorithm, algorithm_oid, curve_oid) = names(key.metadata.kind);
-    let root = if key.public_key.is_some() {
-        "private_key"
-    } else {
-        "secret_key"
-    };
+    let root = if key.public_key.is_some() { "private_key" } else { "secret_key" };
     let mut fields = String::new();
     let mut field = |name: &str, value: Option<String>| {
         if let Some(value) = value {
@@ -415,10 +374,7 @@ fn attributes_xml(key: &Key, attested: &str) -> String {
         ("copyable", flags.copyable),
         ("destroyable", flags.destroyable),
     ];
-    let flags: String = flags
-        .iter()
-        .map(|(name, value)| format!("    <{name}>{value}</{name}>\n"))
-        .collect();
+    let flags: String = flags.iter().map(|(name, value)| format!("    <{name}>{value}</{name}>\n")).collect();
     format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<{root} creation=\"generated\">\n{fields}  \
          <attributes>\n{flags}  </attributes>\n</{root}>\n\n"
@@ -433,7 +389,5 @@ fn rsa_bits(kind: Kind) -> Option<String> {
 }
 
 fn xml_text(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }

@@ -30,8 +30,8 @@ use crate::keys::KeyStore;
 use crate::vendor::{JSON, Reply, Request, Route, Vendor};
 
 pub use switches::{
-    CertificateForm, CertificatesRole, LoneAsynchronous, MalformedCode, MissingCertificate,
-    RandomRole, Switches, UsageRefusal, Version,
+    CertificateForm, CertificatesRole, LoneAsynchronous, MalformedCode, MissingCertificate, RandomRole,
+    Switches, UsageRefusal, Version,
 };
 
 use refusal::{Answer, INVALID_ENUM, INVALID_JSON, NOT_LICENSED, Refusal, VALIDATION};
@@ -75,12 +75,7 @@ impl Securosys {
         };
         let keys = KeyStore::open(directory.join("keys"))?;
         seed::plant(&keys, switches.locked_key)?;
-        Ok(Securosys {
-            switches,
-            credentials,
-            keys,
-            requests: Requests::default(),
-        })
+        Ok(Securosys { switches, credentials, keys, requests: Requests::default() })
     }
 
     /// The module's configuration for this server.
@@ -118,16 +113,9 @@ impl Securosys {
         };
         self.credentials.admit(request, role, &self.switches)?;
         let (endpoint, parameter) = match target(&request.method, &request.path) {
-            Target::Found {
-                endpoint,
-                parameter,
-                ..
-            } => (endpoint, parameter),
+            Target::Found { endpoint, parameter, .. } => (endpoint, parameter),
             Target::WrongMethod { allow, .. } => {
-                return Err(Refusal::Http {
-                    status: 405,
-                    allow: Some(allow),
-                });
+                return Err(Refusal::Http { status: 405, allow: Some(allow) });
             }
             Target::Unknown => return Err(Refusal::http(404)),
         };
@@ -200,19 +188,14 @@ impl Securosys {
     }
 
     fn unknown_value(&self, field: &str) -> Refusal {
-        self.malformed(&format!(
-            "The value of {field} is none of those that there are."
-        ))
+        self.malformed(&format!("The value of {field} is none of those that there are."))
     }
 
     /// Synchronous calls on keys without a policy.
     fn require_rest_api(&self) -> Answer<()> {
         match self.switches.licence_rest_api {
             true => Ok(()),
-            false => Err(Refusal::new(
-                NOT_LICENSED,
-                "The licence REST_API is missing.",
-            )),
+            false => Err(Refusal::new(NOT_LICENSED, "The licence REST_API is missing.")),
         }
     }
 
@@ -220,10 +203,7 @@ impl Securosys {
     fn require_tsb_engine(&self) -> Answer<()> {
         match self.switches.licence_tsb_engine {
             true => Ok(()),
-            false => Err(Refusal::new(
-                NOT_LICENSED,
-                "The licence TSB_ENGINE is missing.",
-            )),
+            false => Err(Refusal::new(NOT_LICENSED, "The licence TSB_ENGINE is missing.")),
         }
     }
 }
@@ -231,29 +211,16 @@ impl Securosys {
 impl Vendor for Securosys {
     fn route(&self, method: &Method, path: &str) -> Route {
         match target(method, path) {
-            Target::Found {
-                endpoint, pattern, ..
-            } => Route {
-                pattern,
-                writes: endpoint.writes(),
-                slow: endpoint.slow(),
-            },
-            Target::WrongMethod { pattern, .. } => Route {
-                pattern,
-                writes: false,
-                slow: false,
-            },
-            Target::Unknown => Route {
-                pattern: UNKNOWN_PATH,
-                writes: false,
-                slow: false,
-            },
+            Target::Found { endpoint, pattern, .. } => {
+                Route { pattern, writes: endpoint.writes(), slow: endpoint.slow() }
+            }
+            Target::WrongMethod { pattern, .. } => Route { pattern, writes: false, slow: false },
+            Target::Unknown => Route { pattern: UNKNOWN_PATH, writes: false, slow: false },
         }
     }
 
     fn answer(&self, request: &Request) -> Reply {
-        self.handle(request)
-            .unwrap_or_else(|refusal| refusal.into_reply(&request.path))
+        self.handle(request).unwrap_or_else(|refusal| refusal.into_reply(&request.path))
     }
 }
 
@@ -264,13 +231,7 @@ fn check_accept(request: &Request) -> Answer<()> {
     };
     let takes_json = accept.split(',').any(|range| {
         let range = range.split(';').next().unwrap_or_default().trim();
-        ["*/*", "application/*", JSON]
-            .iter()
-            .any(|good| good.eq_ignore_ascii_case(range))
+        ["*/*", "application/*", JSON].iter().any(|good| good.eq_ignore_ascii_case(range))
     });
-    if takes_json {
-        Ok(())
-    } else {
-        Err(Refusal::http(406))
-    }
+    if takes_json { Ok(()) } else { Err(Refusal::http(406)) }
 }

@@ -10,14 +10,13 @@ use super::Securosys;
 use super::algorithm::{self, Cipher, SignatureType};
 use super::cipher::{self, Encrypted, Parameters};
 use super::refusal::{
-    Answer, FORBIDDEN, IN_HSM, KEY_ATTRIBUTES, KEY_TYPE, NO_SUCH_KEY, PASSWORD, PAYLOAD, Refusal,
-    VALIDATION,
+    Answer, FORBIDDEN, IN_HSM, KEY_ATTRIBUTES, KEY_TYPE, NO_SUCH_KEY, PASSWORD, PAYLOAD, Refusal, VALIDATION,
 };
 use super::sign;
 use super::switches::UsageRefusal;
 use super::wire::{
-    Base64, DecryptBody, DecryptRequest, EncryptBody, HmacBody, Password, SignBody, SignRequest,
-    VerifyBody, VerifyHmacRequest, VerifyRequest, base64,
+    Base64, DecryptBody, DecryptRequest, EncryptBody, HmacBody, Password, SignBody, SignRequest, VerifyBody,
+    VerifyHmacRequest, VerifyRequest, base64,
 };
 use crate::keys::Key;
 use crate::material::Material;
@@ -74,12 +73,7 @@ impl Securosys {
             return Err(Refusal::new(KEY_ATTRIBUTES, "The key may not verify."));
         }
         check_size(&request.payload)?;
-        sign::verify(
-            &key.material,
-            scheme,
-            &request.payload.0,
-            &request.signature.0,
-        )
+        sign::verify(&key.material, scheme, &request.payload.0, &request.signature.0)
     }
 
     fn verify_hmac(&self, request: VerifyHmacRequest) -> Answer<bool> {
@@ -116,9 +110,7 @@ impl Securosys {
         self.require_rest_api()?;
         let key = match cipher {
             // With the public key: only secret keys need their password (reference §3.4).
-            Cipher::RsaOaep(_) | Cipher::RsaPkcs1 | Cipher::RsaRaw => {
-                self.key(&request.encrypt_key_name)?
-            }
+            Cipher::RsaOaep(_) | Cipher::RsaPkcs1 | Cipher::RsaRaw => self.key(&request.encrypt_key_name)?,
             _ => self.usable_key(&request.encrypt_key_name, request.key_password.as_ref())?,
         };
         cipher::check_key(key.metadata.kind, cipher)?;
@@ -156,12 +148,7 @@ impl Securosys {
             aad: request.additional_authentication_data.map(|aad| aad.0),
             tag_length: request.tag_length.unwrap_or(0),
         };
-        cipher::decrypt(
-            &key.material,
-            cipher,
-            &parameters,
-            &request.encrypted_payload.0,
-        )
+        cipher::decrypt(&key.material, cipher, &parameters, &request.encrypted_payload.0)
     }
 
     fn cipher(&self, name: &str) -> Answer<Cipher> {
@@ -171,26 +158,22 @@ impl Securosys {
     /// The key of that label.
     pub(super) fn key(&self, label: &str) -> Answer<Arc<Key>> {
         self.keys.get(label).ok_or_else(|| {
-            Refusal::new(
-                NO_SUCH_KEY,
-                format!("A key with the name '{label}' does not exist."),
-            )
+            Refusal::new(NO_SUCH_KEY, format!("A key with the name '{label}' does not exist."))
         })
     }
 
     /// The key of that label, if its password, where it has one, is right.
     pub(super) fn usable_key(&self, label: &str, password: Option<&Password>) -> Answer<Arc<Key>> {
         let key = self.key(label)?;
-        let open = key.metadata.password.as_ref().is_none_or(|expected| {
-            password.is_some_and(|password| expected.matches(password.as_str()))
-        });
+        let open = key
+            .metadata
+            .password
+            .as_ref()
+            .is_none_or(|expected| password.is_some_and(|password| expected.matches(password.as_str())));
         if open {
             return Ok(key);
         }
-        Err(Refusal::new(
-            PASSWORD,
-            format!("Key password mismatch for key '{label}'."),
-        ))
+        Err(Refusal::new(PASSWORD, format!("Key password mismatch for key '{label}'.")))
     }
 }
 
@@ -228,10 +211,7 @@ fn check_extras(request: &SignRequest, plain: bool) -> Answer<()> {
 /// Keys without a policy need no approvals.
 fn check_approvals(approvals: Option<&[Base64]>) -> Answer<()> {
     if approvals.is_some_and(|approvals| !approvals.is_empty()) {
-        return Err(Refusal::new(
-            VALIDATION,
-            "The key has no policy that asks for approvals.",
-        ));
+        return Err(Refusal::new(VALIDATION, "The key has no policy that asks for approvals."));
     }
     Ok(())
 }

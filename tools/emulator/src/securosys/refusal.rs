@@ -51,11 +51,7 @@ pub(super) const IO: Code = code(703, "res.error.io");
 #[derive(Debug, Clone)]
 pub(super) enum Refusal {
     /// By the application, with a code.
-    Coded {
-        status: u16,
-        code: Code,
-        message: String,
-    },
+    Coded { status: u16, code: Code, message: String },
     /// By the web server below it, which knows no codes.
     Http { status: u16, allow: Option<String> },
 }
@@ -79,37 +75,23 @@ impl Refusal {
 
     /// With a status of its own.
     pub(super) fn with_status(status: u16, code: Code, message: impl Display) -> Refusal {
-        Refusal::Coded {
-            status,
-            code,
-            message: message.to_string(),
-        }
+        Refusal::Coded { status, code, message: message.to_string() }
     }
 
     /// By the web server.
     pub(super) fn http(status: u16) -> Refusal {
-        Refusal::Http {
-            status,
-            allow: None,
-        }
+        Refusal::Http { status, allow: None }
     }
 
     /// What the emulator has not learnt.
     pub(super) fn not_implemented(what: impl Display) -> Refusal {
-        Refusal::new(
-            NOT_IMPLEMENTED,
-            format!("{what}: not implemented by the emulator"),
-        )
+        Refusal::new(NOT_IMPLEMENTED, format!("{what}: not implemented by the emulator"))
     }
 
     /// The answer that carries the refusal.
     pub(super) fn into_reply(self, path: &str) -> Reply {
         match self {
-            Refusal::Coded {
-                status,
-                code,
-                message,
-            } => Reply::json(
+            Refusal::Coded { status, code, message } => Reply::json(
                 status,
                 &json!({ "errorCode": code.number, "reason": code.reason, "message": message }),
             ),
@@ -125,9 +107,7 @@ impl Refusal {
                         "path": path,
                     }),
                 );
-                reply
-                    .headers
-                    .extend(allow.map(|methods| ("allow", methods)));
+                reply.headers.extend(allow.map(|methods| ("allow", methods)));
                 reply
             }
         }
@@ -158,11 +138,7 @@ mod tests {
             (IN_HSM, 500),
         ];
         for (code, status) in expected {
-            assert_eq!(
-                Refusal::new(code, "").into_reply("/").status,
-                status,
-                "{code:?}"
-            );
+            assert_eq!(Refusal::new(code, "").into_reply("/").status, status, "{code:?}");
         }
     }
 }

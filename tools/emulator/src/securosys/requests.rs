@@ -32,13 +32,7 @@ impl Requests {
         let mut random = [0; 16];
         OsRng.fill_bytes(&mut random);
         let id = uuid::Builder::from_random_bytes(random).into_uuid();
-        self.0.lock().insert(
-            id,
-            Executed {
-                result,
-                executed: unix_time(),
-            },
-        );
+        self.0.lock().insert(id, Executed { result, executed: unix_time() });
         id
     }
 }
@@ -49,10 +43,7 @@ impl Securosys {
             return self.sign(body);
         }
         let id = self.requests.add(self.signature(body.sign_request)?);
-        Ok(Reply::json(
-            201,
-            &json!({ "signRequestId": id.to_string() }),
-        ))
+        Ok(Reply::json(201, &json!({ "signRequestId": id.to_string() })))
     }
 
     pub(super) fn asynchronous_decrypt(&self, body: DecryptBody) -> Answer {
@@ -60,10 +51,7 @@ impl Securosys {
             return self.decrypt(body);
         }
         let id = self.requests.add(self.decrypted(body.decrypt_request)?);
-        Ok(Reply::json(
-            201,
-            &json!({ "decryptRequestId": id.to_string() }),
-        ))
+        Ok(Reply::json(201, &json!({ "decryptRequestId": id.to_string() })))
     }
 
     pub(super) fn get_request(&self, id: &str) -> Answer {

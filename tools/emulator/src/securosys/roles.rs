@@ -46,10 +46,7 @@ impl Credentials {
                 "An API key is required.",
             )),
             Some(key) if key == self.key(role) => Ok(()),
-            Some(_) => Err(Refusal::new(
-                INVALID_API_KEY,
-                "The API key is not valid here.",
-            )),
+            Some(_) => Err(Refusal::new(INVALID_API_KEY, "The API key is not valid here.")),
         }
     }
 
@@ -57,21 +54,13 @@ impl Credentials {
         let Some(expected) = &self.bearer else {
             return Ok(());
         };
-        let refuse = |code, message| {
-            Err(Refusal::with_status(
-                switches.access_token_status,
-                code,
-                message,
-            ))
-        };
+        let refuse = |code, message| Err(Refusal::with_status(switches.access_token_status, code, message));
         let Some(header) = request.header("authorization") else {
             return refuse(MISSING_ACCESS_TOKEN, "An access token is required.");
         };
         // RFC 9110 §11.1: the scheme is case-insensitive.
         match header.split_once(' ') {
-            Some((scheme, token))
-                if scheme.eq_ignore_ascii_case("bearer") && token == expected.as_str() =>
-            {
+            Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") && token == expected.as_str() => {
                 Ok(())
             }
             _ => refuse(INVALID_ACCESS_TOKEN, "The access token is not valid."),
@@ -92,9 +81,7 @@ impl Credentials {
 /// The role that a path asks for; `None` for paths that are not of the API.
 pub(super) fn role_of(path: &str, switches: &Switches) -> Option<Role> {
     let path = path.strip_prefix("/v1/")?;
-    let (head, below) = path
-        .split_once('/')
-        .map_or((path, None), |(head, rest)| (head, Some(rest)));
+    let (head, below) = path.split_once('/').map_or((path, None), |(head, rest)| (head, Some(rest)));
     let role = match head {
         // Protected with all that is below them.
         "key" | "dataObject" | "rotate" => Role::KeyManagement,
@@ -111,9 +98,7 @@ pub(super) fn role_of(path: &str, switches: &Switches) -> Option<Role> {
         "approverManagement" if below.is_some() => Role::ApproverKeyManagement,
         "approver" if below == Some("onboard") => Role::Approver,
         "keystore" if below == Some("statistics") => Role::Service,
-        "hsm" if below.is_some_and(|rest| rest == "log" || rest.starts_with("log/")) => {
-            Role::Service
-        }
+        "hsm" if below.is_some_and(|rest| rest == "log" || rest.starts_with("log/")) => Role::Service,
         // Protected alone.
         _ if below.is_some() => return None,
         "importedKey" | "derivedKey" | "modify" | "synchronousModify" => Role::KeyManagement,
@@ -159,17 +144,11 @@ mod tests {
             ("/v1/sign", Some(Role::KeyOperation)),
             ("/v1/sign/x", None),
             ("/v1/generateRandom/32", Some(Role::KeyOperation)),
-            (
-                "/v1/request/1c5bc570-e41c-47c2-bc1a-82ecf4376d08",
-                Some(Role::KeyOperation),
-            ),
+            ("/v1/request/1c5bc570-e41c-47c2-bc1a-82ecf4376d08", Some(Role::KeyOperation)),
             ("/v1/filteredRequests", Some(Role::KeyOperation)),
             ("/v1/filteredSignApprovalTask", Some(Role::Approver)),
             ("/v1/versionInfo", Some(Role::Service)),
-            (
-                "/v1/approverManagement/create",
-                Some(Role::ApproverKeyManagement),
-            ),
+            ("/v1/approverManagement/create", Some(Role::ApproverKeyManagement)),
             ("/v2/key", None),
             ("/", None),
         ];
@@ -185,13 +164,7 @@ mod tests {
             random_role: RandomRole::Service,
             ..Switches::default()
         };
-        assert_eq!(
-            role_of("/v1/certificate/x", &switches),
-            Some(Role::KeyOperation)
-        );
-        assert_eq!(
-            role_of("/v1/generateRandom/8", &switches),
-            Some(Role::Service)
-        );
+        assert_eq!(role_of("/v1/certificate/x", &switches), Some(Role::KeyOperation));
+        assert_eq!(role_of("/v1/generateRandom/8", &switches), Some(Role::Service));
     }
 }

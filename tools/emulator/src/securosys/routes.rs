@@ -55,11 +55,7 @@ impl Endpoint {
     /// Whether the answer costs more than a look-up.
     pub(super) fn slow(self) -> bool {
         use Endpoint::*;
-        self.writes()
-            || matches!(
-                self,
-                Attributes | AttributesByPath | Sign | Verify | Encrypt | Decrypt
-            )
+        self.writes() || matches!(self, Attributes | AttributesByPath | Sign | Verify | Encrypt | Decrypt)
     }
 }
 
@@ -173,14 +169,8 @@ pub(super) fn target(method: &Method, path: &str) -> Target {
         };
         if row.method == *method {
             // A label that is no UTF-8 is no label: it finds nothing.
-            let parameter = percent_decode_str(parameter)
-                .decode_utf8_lossy()
-                .into_owned();
-            return Target::Found {
-                endpoint: row.endpoint,
-                pattern: row.pattern,
-                parameter,
-            };
+            let parameter = percent_decode_str(parameter).decode_utf8_lossy().into_owned();
+            return Target::Found { endpoint: row.endpoint, pattern: row.pattern, parameter };
         }
         others.push(row);
     }
@@ -188,10 +178,7 @@ pub(super) fn target(method: &Method, path: &str) -> Target {
         None => Target::Unknown,
         Some(row) => {
             let methods: Vec<&str> = others.iter().map(|row| row.method.as_str()).collect();
-            Target::WrongMethod {
-                pattern: row.pattern,
-                allow: methods.join(", "),
-            }
+            Target::WrongMethod { pattern: row.pattern, allow: methods.join(", ") }
         }
     }
 }
@@ -222,11 +209,8 @@ mod tests {
 
     #[test]
     fn labels_are_decoded_after_the_path_is_split() {
-        let Target::Found {
-            endpoint,
-            parameter,
-            ..
-        } = target(&Method::GET, "/v1/key/a%2Fb%20%C3%A9/attributes")
+        let Target::Found { endpoint, parameter, .. } =
+            target(&Method::GET, "/v1/key/a%2Fb%20%C3%A9/attributes")
         else {
             panic!("not found")
         };
@@ -236,18 +220,9 @@ mod tests {
 
     #[test]
     fn wrong_methods_and_unknown_paths_differ() {
-        let wrong = Target::WrongMethod {
-            pattern: "/v1/key",
-            allow: "GET, POST".to_owned(),
-        };
+        let wrong = Target::WrongMethod { pattern: "/v1/key", allow: "GET, POST".to_owned() };
         assert_eq!(target(&Method::PUT, "/v1/key"), wrong);
-        for path in [
-            "/v1/key/",
-            "/v1/keys",
-            "/v1/certificate//",
-            "/v1",
-            "/v1/approverManagement/",
-        ] {
+        for path in ["/v1/key/", "/v1/keys", "/v1/certificate//", "/v1", "/v1/approverManagement/"] {
             assert_eq!(target(&Method::GET, path), Target::Unknown, "{path}");
         }
     }

@@ -19,27 +19,15 @@ struct Seed {
 impl Seed {
     fn new(label: &'static str, kind: Kind, sign: bool, decrypt: bool) -> Seed {
         let attributes = Attributes::confined(sign, decrypt);
-        Seed {
-            label,
-            kind,
-            attributes,
-            certificate: false,
-            password: None,
-        }
+        Seed { label, kind, attributes, certificate: false, password: None }
     }
 
     fn with_certificate(self) -> Seed {
-        Seed {
-            certificate: true,
-            ..self
-        }
+        Seed { certificate: true, ..self }
     }
 
     fn locked(self, password: &'static str) -> Seed {
-        Seed {
-            password: Some(password),
-            ..self
-        }
+        Seed { password: Some(password), ..self }
     }
 
     /// The server's own keys cannot be deleted.
@@ -60,21 +48,14 @@ impl Seed {
 
 /// Makes the keys that the store lacks, all at once: RSA keys take their time.
 pub(super) fn plant(store: &KeyStore, locked_key: bool) -> Result<(), Error> {
-    let missing: Vec<Seed> = seeds(locked_key)
-        .into_iter()
-        .filter(|seed| store.get(seed.label).is_none())
-        .collect();
+    let missing: Vec<Seed> =
+        seeds(locked_key).into_iter().filter(|seed| store.get(seed.label).is_none()).collect();
     std::thread::scope(|scope| {
-        let growing: Vec<_> = missing
-            .iter()
-            .map(|seed| scope.spawn(|| store.insert(seed.grow()?)))
-            .collect();
-        growing
-            .into_iter()
-            .try_for_each(|thread| match thread.join() {
-                Ok(planted) => planted.map(drop),
-                Err(_) => Err(Error::crypto("key generation broke off")),
-            })
+        let growing: Vec<_> = missing.iter().map(|seed| scope.spawn(|| store.insert(seed.grow()?))).collect();
+        growing.into_iter().try_for_each(|thread| match thread.join() {
+            Ok(planted) => planted.map(drop),
+            Err(_) => Err(Error::crypto("key generation broke off")),
+        })
     })
 }
 

@@ -18,10 +18,7 @@ impl Securosys {
             Version::V2_2 => "2.2.0",
             Version::V2_5 => "2.5.1",
         };
-        Reply::json(
-            200,
-            &json!({ "Version": version, "Vendor": "Securosys SA" }),
-        )
+        Reply::json(200, &json!({ "Version": version, "Vendor": "Securosys SA" }))
     }
 
     pub(super) fn licence_info(&self) -> Reply {

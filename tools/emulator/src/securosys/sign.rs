@@ -22,10 +22,7 @@ pub(super) fn check_key(key: &Material, scheme: Scheme, form: SignatureType) -> 
     use Scheme::*;
     let fits = match (key, scheme) {
         (Material::Secret(_), _) => {
-            return Err(Refusal::new(
-                KEY_TYPE,
-                "A secret key cannot be used for signatures.",
-            ));
+            return Err(Refusal::new(KEY_TYPE, "A secret key cannot be used for signatures."));
         }
         (Material::Rsa(_), RsaPkcs1(_) | RsaPkcs1Digest(_) | RsaPkcs1Bare) => true,
         (Material::Rsa(_), RsaPss(_) | RsaPssDigest(_) | RsaPssUnknown) => true,
@@ -37,15 +34,9 @@ pub(super) fn check_key(key: &Material, scheme: Scheme, form: SignatureType) -> 
         ) => true,
         _ => false,
     };
-    let ethereum = matches!(
-        (key, scheme),
-        (Material::Secp256k1(_), Ecdsa(Hash::Keccak256))
-    );
+    let ethereum = matches!((key, scheme), (Material::Secp256k1(_), Ecdsa(Hash::Keccak256)));
     if !fits {
-        return Err(Refusal::new(
-            ALGORITHM,
-            "The key does not support this algorithm.",
-        ));
+        return Err(Refusal::new(ALGORITHM, "The key does not support this algorithm."));
     }
     if form == SignatureType::Eth && !ethereum {
         let message = "ETH needs KECCAK256_WITH_ECDSA and a key on secp256k1.";
@@ -55,12 +46,7 @@ pub(super) fn check_key(key: &Material, scheme: Scheme, form: SignatureType) -> 
 }
 
 /// The signature of a payload by a key that [`check_key`] has let through.
-pub(super) fn sign(
-    key: &Material,
-    scheme: Scheme,
-    form: SignatureType,
-    payload: &[u8],
-) -> Answer<Vec<u8>> {
+pub(super) fn sign(key: &Material, scheme: Scheme, form: SignatureType, payload: &[u8]) -> Answer<Vec<u8>> {
     match (key, scheme) {
         (Material::Rsa(key), _) if let Some(quick) = quick_scheme(scheme) => {
             let (_, digest) = rsa_digest(scheme, payload)?;
@@ -68,13 +54,11 @@ pub(super) fn sign(
         }
         (Material::Rsa(key), Scheme::RsaPss(_) | Scheme::RsaPssDigest(_)) => {
             let (hash, digest) = rsa_digest(scheme, payload)?;
-            key.sign_with_rng(&mut OsRng, pss(hash), &digest)
-                .map_err(|_| signing_failed())
+            key.sign_with_rng(&mut OsRng, pss(hash), &digest).map_err(|_| signing_failed())
         }
         (Material::Rsa(key), _) => {
             let (padding, input) = pkcs1(key, scheme, payload)?;
-            key.sign_with_rng(&mut OsRng, padding, &input)
-                .map_err(|_| signing_failed())
+            key.sign_with_rng(&mut OsRng, padding, &input).map_err(|_| signing_failed())
         }
         (Material::Ed25519(key), Scheme::EdDsa) => Ok(key.sign(payload).to_vec()),
         (_, Scheme::Schnorr) => Err(Refusal::not_implemented("Schnorr signatures")),
@@ -87,26 +71,15 @@ pub(super) fn sign(
 }
 
 /// Whether the signature is good; an ill-formed one is not.
-pub(super) fn verify(
-    key: &Material,
-    scheme: Scheme,
-    payload: &[u8],
-    signature: &[u8],
-) -> Answer<bool> {
+pub(super) fn verify(key: &Material, scheme: Scheme, payload: &[u8], signature: &[u8]) -> Answer<bool> {
     match (key, scheme) {
         (Material::Rsa(key), Scheme::RsaPss(_) | Scheme::RsaPssDigest(_)) => {
             let (hash, digest) = rsa_digest(scheme, payload)?;
-            Ok(key
-                .to_public_key()
-                .verify(pss(hash), &digest, signature)
-                .is_ok())
+            Ok(key.to_public_key().verify(pss(hash), &digest, signature).is_ok())
         }
         (Material::Rsa(key), _) => {
             let (padding, input) = pkcs1(key, scheme, payload)?;
-            Ok(key
-                .to_public_key()
-                .verify(padding, &input, signature)
-                .is_ok())
+            Ok(key.to_public_key().verify(padding, &input, signature).is_ok())
         }
         (Material::Ed25519(key), Scheme::EdDsa) => {
             let parsed = ed25519_dalek::Signature::from_slice(signature);
@@ -137,9 +110,7 @@ pub(super) fn quick_scheme(scheme: Scheme) -> Option<QuickScheme> {
 /// The digest that an RSA scheme signs, and its hash; a ready digest must have its length.
 fn rsa_digest(scheme: Scheme, payload: &[u8]) -> Answer<(RsaHash, Vec<u8>)> {
     match scheme {
-        Scheme::RsaPkcs1(hash) | Scheme::RsaPss(hash) => {
-            Ok((hash, Hash::from(hash).digest(payload)))
-        }
+        Scheme::RsaPkcs1(hash) | Scheme::RsaPss(hash) => Ok((hash, Hash::from(hash).digest(payload))),
         Scheme::RsaPkcs1Digest(hash) | Scheme::RsaPssDigest(hash) => {
             if payload.len() != hash.size() {
                 let message = format!("The digest must have {} bytes.", hash.size());
@@ -156,10 +127,7 @@ fn pkcs1(key: &RsaPrivateKey, scheme: Scheme, payload: &[u8]) -> Answer<(Pkcs1v1
     if scheme == Scheme::RsaPkcs1Bare {
         // RFC 8017 §9.2: 00 01, at least eight bytes FF, 00.
         if payload.len() + 11 > key.size() {
-            return Err(Refusal::new(
-                PAYLOAD,
-                "The payload is too long for this key.",
-            ));
+            return Err(Refusal::new(PAYLOAD, "The payload is too long for this key."));
         }
         return Ok((Pkcs1v15Sign::new_unprefixed(), payload.to_vec()));
     }
@@ -246,24 +214,20 @@ fn ecdsa_sign(key: &Material, digest: &[u8], deterministic: bool) -> Answer<Ecds
     match key {
         Material::P256(key) => by_curve!(key, p256, 32),
         Material::P384(key) => by_curve!(key, p384, 48),
-        Material::P521(_) if deterministic => Err(Refusal::not_implemented(
-            "deterministic signatures on P-521",
-        )),
+        Material::P521(_) if deterministic => {
+            Err(Refusal::not_implemented("deterministic signatures on P-521"))
+        }
         Material::P521(key) => {
             let signature: Result<p521::ecdsa::Signature, _> =
                 p521_key(key)?.sign_prehash_with_rng(&mut OsRng, &widened::<66>(digest));
             Ok(encodings!(signature.map_err(|_| signing_failed())?, 0))
         }
         Material::Secp256k1(key) => {
-            let (signature, recovery) = key
-                .sign_prehash_recoverable(&widened::<32>(digest))
-                .map_err(|_| signing_failed())?;
+            let (signature, recovery) =
+                key.sign_prehash_recoverable(&widened::<32>(digest)).map_err(|_| signing_failed())?;
             Ok(encodings!(signature, u8::from(recovery.is_y_odd())))
         }
-        _ => Err(Refusal::new(
-            ALGORITHM,
-            "The key does not support this algorithm.",
-        )),
+        _ => Err(Refusal::new(ALGORITHM, "The key does not support this algorithm.")),
     }
 }
 
@@ -272,13 +236,11 @@ fn ecdsa_verify(key: &Material, digest: &[u8], signature: &[u8]) -> Answer<bool>
         ($key:expr, $curve:ident, $field:literal) => {{
             use $curve::ecdsa::{Signature, VerifyingKey};
             // The server tells the forms apart by themselves (reference §3.3).
-            let parsed =
-                Signature::from_der(signature).or_else(|_| Signature::from_slice(signature));
+            let parsed = Signature::from_der(signature).or_else(|_| Signature::from_slice(signature));
             let key = VerifyingKey::from($key);
             Ok(parsed.is_ok_and(|signature| {
                 let signature = signature.normalize_s().unwrap_or(signature);
-                key.verify_prehash(&widened::<$field>(digest), &signature)
-                    .is_ok()
+                key.verify_prehash(&widened::<$field>(digest), &signature).is_ok()
             }))
         }};
     }
@@ -287,10 +249,7 @@ fn ecdsa_verify(key: &Material, digest: &[u8], signature: &[u8]) -> Answer<bool>
         Material::P384(key) => by_curve!(key, p384, 48),
         Material::P521(key) => by_curve!(&p521_key(key)?, p521, 66),
         Material::Secp256k1(key) => by_curve!(key, k256, 32),
-        _ => Err(Refusal::new(
-            ALGORITHM,
-            "The key does not support this algorithm.",
-        )),
+        _ => Err(Refusal::new(ALGORITHM, "The key does not support this algorithm.")),
     }
 }
 

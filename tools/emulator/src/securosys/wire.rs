@@ -14,10 +14,7 @@ pub(super) struct Base64(pub(super) Vec<u8>);
 impl<'de> Deserialize<'de> for Base64 {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Base64, D::Error> {
         let text = String::deserialize(deserializer)?;
-        STANDARD
-            .decode(text)
-            .map(Base64)
-            .map_err(|_| de::Error::custom("not standard Base64"))
+        STANDARD.decode(text).map(Base64).map_err(|_| de::Error::custom("not standard Base64"))
     }
 }
 

@@ -10,24 +10,15 @@ fn decrypt(client: &mut Client, label: &str, cipher: &str, payload: &[u8], more:
     let mut request = json!({
         "encryptedPayload": base64(payload), "decryptKeyName": label, "cipherAlgorithm": cipher,
     });
-    request
-        .as_object_mut()
-        .unwrap()
-        .extend(more.as_object().unwrap().clone());
-    client.post(
-        "/v1/synchronousDecrypt",
-        &json!({ "decryptRequest": request }),
-    )
+    request.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    client.post("/v1/synchronousDecrypt", &json!({ "decryptRequest": request }))
 }
 
 fn encrypt(client: &mut Client, label: &str, cipher: &str, payload: &[u8], more: Value) -> Answer {
     let mut request = json!({
         "payload": base64(payload), "encryptKeyName": label, "cipherAlgorithm": cipher,
     });
-    request
-        .as_object_mut()
-        .unwrap()
-        .extend(more.as_object().unwrap().clone());
+    request.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     client.post("/v1/encrypt", &json!({ "encryptRequest": request }))
 }
 
@@ -93,25 +84,13 @@ fn rsa_pkcs1_and_raw() {
         let answer = decrypt(&mut operator, "rsa-2048", cipher, &encrypted, json!({}));
         assert_eq!(bytes(&answer.json()["payload"]), MESSAGE, "{cipher}");
     }
-    let answer = decrypt(
-        &mut operator,
-        "rsa-2048",
-        "RSA_NO_PADDING",
-        &encrypted,
-        json!({}),
-    );
+    let answer = decrypt(&mut operator, "rsa-2048", "RSA_NO_PADDING", &encrypted, json!({}));
     let block = bytes(&answer.json()["payload"]);
     assert_eq!(block.len(), 256);
     assert_eq!(block[..2], [0, 2]);
     assert!(block.ends_with(&[&[0], MESSAGE].concat()));
     for payload in [&encrypted[1..], &[0xff; 256]] {
-        let answer = decrypt(
-            &mut operator,
-            "rsa-2048",
-            "RSA_NO_PADDING",
-            payload,
-            json!({}),
-        );
+        let answer = decrypt(&mut operator, "rsa-2048", "RSA_NO_PADDING", payload, json!({}));
         assert_eq!(answer.refusal(), (500, 701));
     }
 }
@@ -120,20 +99,13 @@ fn rsa_pkcs1_and_raw() {
 fn rsa_round_trips() {
     let fixture = Fixture::new();
     let mut operator = fixture.operator();
-    for cipher in [
-        "RSA_PADDING_OAEP_WITH_SHA256",
-        "RSA_PADDING_PKCS",
-        "RSA_NO_PADDING",
-    ] {
+    for cipher in ["RSA_PADDING_OAEP_WITH_SHA256", "RSA_PADDING_PKCS", "RSA_NO_PADDING"] {
         let encrypted = encrypt(&mut operator, "rsa-cert", cipher, MESSAGE, json!({})).json();
         assert_eq!(encrypted["initializationVector"], json!(null));
         let payload = bytes(&encrypted["encryptedPayload"]);
         assert_eq!(payload.len(), 384);
         let answer = decrypt(&mut operator, "rsa-cert", cipher, &payload, json!({}));
-        assert!(
-            bytes(&answer.json()["payload"]).ends_with(MESSAGE),
-            "{cipher}"
-        );
+        assert!(bytes(&answer.json()["payload"]).ends_with(MESSAGE), "{cipher}");
         let long = encrypt(&mut operator, "rsa-cert", cipher, &[1; 385], json!({}));
         assert_eq!(long.refusal(), (400, 612), "{cipher}");
     }
@@ -155,19 +127,10 @@ fn aes_round_trips() {
         let ciphertext = bytes(&encrypted["encryptedPayload"]);
         assert_eq!(ciphertext.len(), size, "{cipher}");
         let vector = &encrypted["initializationVector"];
-        assert_eq!(
-            vector.as_str().map_or(0, |_| bytes(vector).len()),
-            iv,
-            "{cipher}"
-        );
+        assert_eq!(vector.as_str().map_or(0, |_| bytes(vector).len()), iv, "{cipher}");
         let more = json!({ "initializationVector": vector });
         let answer = decrypt(&mut operator, "aes-256", cipher, &ciphertext, more);
-        assert_eq!(
-            bytes(&answer.json()["payload"]),
-            payload,
-            "{cipher}: {}",
-            answer.json()
-        );
+        assert_eq!(bytes(&answer.json()["payload"]), payload, "{cipher}: {}", answer.json());
     }
 }
 
@@ -179,23 +142,14 @@ fn gcm_tags_and_authenticated_data() {
     for bits in [64, 96, 104, 112, 120, 128] {
         let more = json!({ "tagLength": bits, "additionalAuthenticationData": aad });
         let encrypted = encrypt(&mut operator, "aes-256", "AES_GCM", MESSAGE, more).json();
-        assert_eq!(
-            bytes(&encrypted["messageAuthenticationCode"]).len(),
-            bits / 8
-        );
+        assert_eq!(bytes(&encrypted["messageAuthenticationCode"]).len(), bits / 8);
         let ciphertext = bytes(&encrypted["encryptedPayload"]);
         assert_eq!(ciphertext.len(), MESSAGE.len() + bits / 8);
         let iv = &encrypted["initializationVector"];
         let mut more = json!({
             "tagLength": bits, "additionalAuthenticationData": aad, "initializationVector": iv,
         });
-        let answer = decrypt(
-            &mut operator,
-            "aes-256",
-            "AES_GCM",
-            &ciphertext,
-            more.clone(),
-        );
+        let answer = decrypt(&mut operator, "aes-256", "AES_GCM", &ciphertext, more.clone());
         assert_eq!(bytes(&answer.json()["payload"]), MESSAGE);
         more["additionalAuthenticationData"] = json!(base64(b"Header"));
         let answer = decrypt(&mut operator, "aes-256", "AES_GCM", &ciphertext, more);
@@ -218,12 +172,7 @@ fn parameters_that_do_not_fit() {
         ("AES_ECB", 17, json!({}), (400, 612)),
         ("AES_CBC_NO_PADDING", 17, iv.clone(), (400, 612)),
         ("AES_CBC_NO_PADDING", 16, json!({}), (400, 612)),
-        (
-            "AES_CTR",
-            16,
-            json!({ "initializationVector": base64([0; 12]) }),
-            (400, 612),
-        ),
+        ("AES_CTR", 16, json!({ "initializationVector": base64([0; 12]) }), (400, 612)),
         ("AES_CTR", 16, json!({ "tagLength": 128 }), (400, 624)),
         ("AES_GCM", 15, iv.clone(), (500, 701)),
         ("AES", 16, iv, (500, 701)),
@@ -232,11 +181,6 @@ fn parameters_that_do_not_fit() {
         ("ROT13", 16, json!({}), (400, 600)),
     ] {
         let answer = decrypt(&mut operator, "aes-256", cipher, &vec![3; payload], more);
-        assert_eq!(
-            answer.refusal(),
-            refusal,
-            "{cipher} {payload}: {}",
-            answer.json()
-        );
+        assert_eq!(answer.refusal(), refusal, "{cipher} {payload}: {}", answer.json());
     }
 }

@@ -25,9 +25,7 @@ pub fn base64(bytes: impl AsRef<[u8]>) -> String {
 }
 
 pub fn bytes(value: &Value) -> Vec<u8> {
-    STANDARD
-        .decode(value.as_str().expect("a string"))
-        .expect("Base64")
+    STANDARD.decode(value.as_str().expect("a string")).expect("Base64")
 }
 
 /// An emulator in a fresh directory with keys that all the tests share: RSA keys take time.
@@ -50,15 +48,9 @@ impl Fixture {
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let dir = scratch(&format!("emulator-{}-{number}", std::process::id()));
         copy(&template().join("keys"), &dir.join("keys"));
-        let mut options = Options {
-            dir: dir.clone(),
-            ..Options::default()
-        };
+        let mut options = Options { dir: dir.clone(), ..Options::default() };
         change(&mut options);
-        let mut fixture = Fixture {
-            emulator: None,
-            dir,
-        };
+        let mut fixture = Fixture { emulator: None, dir };
         fixture.start(options);
         fixture
     }
@@ -106,10 +98,7 @@ impl Fixture {
     /// The public key of a key, as a DER file for OpenSSL.
     pub fn public_key(&self, label: &str) -> PathBuf {
         let answer = self.manager().attributes(label);
-        self.file(
-            &format!("{label}.spki"),
-            &bytes(&answer["json"]["publicKey"]),
-        )
+        self.file(&format!("{label}.spki"), &bytes(&answer["json"]["publicKey"]))
     }
 }
 
@@ -129,10 +118,7 @@ fn template() -> &'static Path {
     TEMPLATE.get_or_init(|| {
         let dir = scratch("emulator-template");
         let _ = fs::remove_dir_all(&dir);
-        let mut options = Options {
-            dir: dir.clone(),
-            ..Options::default()
-        };
+        let mut options = Options { dir: dir.clone(), ..Options::default() };
         options.switches.locked_key = true;
         Emulator::start(options).expect("started").stop();
         dir
@@ -149,15 +135,10 @@ fn copy(from: &Path, to: &Path) {
 
 /// OpenSSL, the judge of what the emulator computes; its output if it succeeds.
 pub fn openssl(arguments: &[&str]) -> std::result::Result<Vec<u8>, String> {
-    let output = Command::new("openssl")
-        .args(arguments)
-        .output()
-        .expect("openssl is installed");
+    let output = Command::new("openssl").args(arguments).output().expect("openssl is installed");
     match output.status.success() {
         true => Ok(output.stdout),
-        false => {
-            Err(String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
-        }
+        false => Err(String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()),
     }
 }
 
@@ -179,10 +160,7 @@ pub struct Answer {
 
 impl Answer {
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers
-            .iter()
-            .find(|(known, _)| known == name)
-            .map(|(_, value)| value.as_str())
+        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
     pub fn json(&self) -> Value {
@@ -198,11 +176,7 @@ impl Answer {
 impl Client {
     pub fn new(stream: Box<dyn Duplex>, key: &str) -> Client {
         let headers = vec![("Content-Type", "application/json".to_owned())];
-        Client {
-            stream: BufReader::new(stream),
-            key: key.to_owned(),
-            headers,
-        }
+        Client { stream: BufReader::new(stream), key: key.to_owned(), headers }
     }
 
     pub fn try_request(&mut self, method: &str, path: &str, body: &[u8]) -> Result<Answer> {
@@ -232,25 +206,14 @@ impl Client {
                 text => lines.push(text.to_owned()),
             }
         }
-        let status = lines[0]
-            .split(' ')
-            .nth(1)
-            .expect("a status")
-            .parse()
-            .expect("a number");
+        let status = lines[0].split(' ').nth(1).expect("a status").parse().expect("a number");
         let headers: Vec<(String, String)> = lines[1..]
             .iter()
             .filter_map(|line| line.split_once(": "))
             .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
             .collect();
-        let mut answer = Answer {
-            status,
-            headers,
-            body: Vec::new(),
-        };
-        let length = answer
-            .header("content-length")
-            .map_or(0, |text| text.parse().unwrap());
+        let mut answer = Answer { status, headers, body: Vec::new() };
+        let length = answer.header("content-length").map_or(0, |text| text.parse().unwrap());
         answer.body.resize(length, 0);
         self.stream.read_exact(&mut answer.body)?;
         Ok(answer)
@@ -289,14 +252,9 @@ impl Client {
 }
 
 /// The configuration of a TLS client that trusts the CA in that file.
-pub fn tls_config(
-    ca: &Path,
-    versions: &[&'static rustls::SupportedProtocolVersion],
-) -> Arc<ClientConfig> {
+pub fn tls_config(ca: &Path, versions: &[&'static rustls::SupportedProtocolVersion]) -> Arc<ClientConfig> {
     let mut roots = RootCertStore::empty();
-    roots
-        .add(CertificateDer::from_pem_file(ca).expect("a certificate"))
-        .expect("a CA");
+    roots.add(CertificateDer::from_pem_file(ca).expect("a certificate")).expect("a CA");
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let config = ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(versions)
@@ -314,12 +272,7 @@ pub fn tls_stream(
 ) -> StreamOwned<ClientConnection, TcpStream> {
     let address = url.strip_prefix("https://").expect("HTTPS");
     let stream = TcpStream::connect(address).expect("connected");
-    stream
-        .set_read_timeout(Some(Duration::from_secs(20)))
-        .expect("set");
+    stream.set_read_timeout(Some(Duration::from_secs(20))).expect("set");
     let name = ServerName::try_from(name.to_owned()).expect("a name");
-    StreamOwned::new(
-        ClientConnection::new(Arc::clone(config), name).expect("set up"),
-        stream,
-    )
+    StreamOwned::new(ClientConnection::new(Arc::clone(config), name).expect("set up"), stream)
 }

@@ -40,27 +40,16 @@ fn fault_status() {
             "content_type": "text/html", "retry_after": 1, "every": 2, "count": 1,
         }),
     );
-    let statuses: Vec<u16> = (0..5)
-        .map(|_| operator.get("/v1/generateRandom/8").status)
-        .collect();
+    let statuses: Vec<u16> = (0..5).map(|_| operator.get("/v1/generateRandom/8").status).collect();
     assert_eq!(statuses, [200, 503, 200, 200, 200]);
     let listed = operator.get("/_emulator/faults").json();
     assert_eq!(listed["faults"][0]["applied"], 1);
 
-    fault(
-        &mut operator,
-        json!({ "status": 502, "body": { "message": "x" }, "retry_after": 7 }),
-    );
+    fault(&mut operator, json!({ "status": 502, "body": { "message": "x" }, "retry_after": 7 }));
     let answer = operator.get("/v1/generateRandom/8");
-    assert_eq!(
-        (answer.status, answer.header("retry-after")),
-        (502, Some("7"))
-    );
+    assert_eq!((answer.status, answer.header("retry-after")), (502, Some("7")));
     assert_eq!(answer.json(), json!({ "message": "x" }));
-    assert_eq!(
-        operator.request("DELETE", "/_emulator/faults", b"").status,
-        204
-    );
+    assert_eq!(operator.request("DELETE", "/_emulator/faults", b"").status, 204);
     assert_eq!(operator.get("/v1/generateRandom/8").status, 200);
 }
 
@@ -72,23 +61,10 @@ fn fault_connections() {
         ("reset", std::io::ErrorKind::ConnectionReset),
         ("truncate", std::io::ErrorKind::UnexpectedEof),
     ] {
-        fault(
-            &mut fixture.operator(),
-            json!({ "action": action, "count": 1 }),
-        );
-        let broken = fixture
-            .operator()
-            .try_request("GET", "/v1/generateRandom/8", b"");
-        assert_eq!(
-            broken.err().map(|error| error.kind()),
-            Some(kind),
-            "{action}"
-        );
-        assert_eq!(
-            fixture.operator().get("/v1/generateRandom/8").status,
-            200,
-            "{action}"
-        );
+        fault(&mut fixture.operator(), json!({ "action": action, "count": 1 }));
+        let broken = fixture.operator().try_request("GET", "/v1/generateRandom/8", b"");
+        assert_eq!(broken.err().map(|error| error.kind()), Some(kind), "{action}");
+        assert_eq!(fixture.operator().get("/v1/generateRandom/8").status, 200, "{action}");
     }
 }
 
@@ -96,21 +72,12 @@ fn fault_connections() {
 fn fault_stall_and_lost_signature() {
     let fixture = Fixture::new();
     let mut operator = fixture.operator();
-    fault(
-        &mut operator,
-        json!({ "action": "stall", "ms": 200, "count": 1 }),
-    );
+    fault(&mut operator, json!({ "action": "stall", "ms": 200, "count": 1 }));
     let begin = Instant::now();
-    assert_eq!(
-        operator.sign("ec-p256", "NONE_WITH_ECDSA", &[1; 32])[0],
-        0x30
-    );
+    assert_eq!(operator.sign("ec-p256", "NONE_WITH_ECDSA", &[1; 32])[0], 0x30);
     assert!(begin.elapsed() >= Duration::from_millis(200));
 
-    fault(
-        &mut operator,
-        json!({ "action": "drop_signature", "path": "/v1/synchronousSign" }),
-    );
+    fault(&mut operator, json!({ "action": "drop_signature", "path": "/v1/synchronousSign" }));
     let answer = operator.try_sign("ec-p256", "NONE_WITH_ECDSA", &[1; 32]);
     assert_eq!((answer.status, answer.json()), (200, json!({})));
 }
@@ -138,13 +105,7 @@ fn canned_answers() {
         "payload": base64([1; 32]), "signKeyName": "ec-p256",
         "signatureAlgorithm": "NONE_WITH_ECDSA",
     }});
-    assert_eq!(
-        fixture
-            .manager()
-            .post("/v1/synchronousSign", &body)
-            .refusal(),
-        (401, 631)
-    );
+    assert_eq!(fixture.manager().post("/v1/synchronousSign", &body).refusal(), (401, 631));
 
     let mut manager = fixture.manager();
     let before = manager.get("/v1/key").body;
@@ -153,10 +114,7 @@ fn canned_answers() {
     let body = json!({
         "label": "new", "algorithm": "ED", "curveOid": "1.3.101.112", "attributes": attributes,
     });
-    assert_eq!(
-        bytes(&manager.post("/v1/key", &body).json()["json"]["publicKey"]).len(),
-        44
-    );
+    assert_eq!(bytes(&manager.post("/v1/key", &body).json()["json"]["publicKey"]).len(), 44);
     assert_ne!(manager.get("/v1/key").body, before);
     let stats = manager.get("/_emulator/stats").json();
     assert_eq!(stats["requests"]["POST /v1/synchronousSign"], 4);

@@ -16,32 +16,18 @@ fn files_of_a_running_emulator() {
     let url = fixture.url();
     let dir = fixture.dir.canonicalize().unwrap();
     let dir = dir.to_str().unwrap();
-    assert_eq!(
-        fs::read_to_string(fixture.dir.join("ready")).unwrap(),
-        format!("{url}\n")
-    );
+    assert_eq!(fs::read_to_string(fixture.dir.join("ready")).unwrap(), format!("{url}\n"));
     let expected = format!(
         "version = 1\n\n[[slot]]\nlabel = \"securosys\"\nbackend = \"securosys\"\n\
          urls = [\"{url}\"]\n\n[slot.auth]\napi_key = {{ \
          key_management = \"file:{dir}/key-management.key\", key_operation = \"pin\", \
          service = \"file:{dir}/service.key\" }}\n"
     );
-    assert_eq!(
-        fs::read_to_string(fixture.dir.join("p11rest.toml")).unwrap(),
-        expected
-    );
+    assert_eq!(fs::read_to_string(fixture.dir.join("p11rest.toml")).unwrap(), expected);
     assert!(fixture.secret("key-management").len() >= 32);
     assert_ne!(fixture.secret("key-management"), fixture.secret("service"));
-    for path in [
-        "keys/rsa-2048.pem",
-        "key-management.key",
-        "service.key",
-        "p11rest.toml",
-    ] {
-        let mode = fs::metadata(fixture.dir.join(path))
-            .unwrap()
-            .permissions()
-            .mode();
+    for path in ["keys/rsa-2048.pem", "key-management.key", "service.key", "p11rest.toml"] {
+        let mode = fs::metadata(fixture.dir.join(path)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600, "{path}");
     }
 }
@@ -52,28 +38,16 @@ fn a_restart_keeps_keys_and_secrets() {
     let secret = fixture.secret("key-management");
     let before = fixture.manager().attributes("rsa-cert")["json"]["publicKey"].clone();
     let certificate = fixture.manager().get("/v1/certificate/rsa-cert").json();
-    let options = Options {
-        dir: fixture.dir.clone(),
-        ..Options::default()
-    };
-    assert!(matches!(
-        Emulator::start(options.clone()),
-        Err(Error::InUse(_))
-    ));
+    let options = Options { dir: fixture.dir.clone(), ..Options::default() };
+    assert!(matches!(Emulator::start(options.clone()), Err(Error::InUse(_))));
     let old = fixture.url().to_owned();
     fixture.stop();
     assert!(!fixture.dir.join("ready").exists());
     assert!(TcpStream::connect(old.strip_prefix("http://").unwrap()).is_err());
     fixture.start(options);
     assert_eq!(fixture.secret("key-management"), secret);
-    assert_eq!(
-        fixture.manager().attributes("rsa-cert")["json"]["publicKey"],
-        before
-    );
-    assert_eq!(
-        fixture.manager().get("/v1/certificate/rsa-cert").json(),
-        certificate
-    );
+    assert_eq!(fixture.manager().attributes("rsa-cert")["json"]["publicKey"], before);
+    assert_eq!(fixture.manager().get("/v1/certificate/rsa-cert").json(), certificate);
 }
 
 #[test]
@@ -82,11 +56,7 @@ fn a_taken_port_is_an_error() {
     let fixture = Fixture::new();
     let port = listener.local_addr().unwrap().port();
     let dir = fixture.dir.join("another");
-    let options = Options {
-        dir,
-        port,
-        ..Options::default()
-    };
+    let options = Options { dir, port, ..Options::default() };
     assert!(matches!(Emulator::start(options), Err(Error::Server(_))));
 }
 
@@ -108,8 +78,7 @@ fn a_stalled_request_does_not_hold_up_the_end() {
     let mut operator = fixture.operator();
     let fault = serde_json::json!({ "action": "stall", "ms": 60_000 });
     assert_eq!(operator.post("/_emulator/faults", &fault).status, 201);
-    let request =
-        std::thread::spawn(move || operator.try_request("GET", "/v1/generateRandom/8", b""));
+    let request = std::thread::spawn(move || operator.try_request("GET", "/v1/generateRandom/8", b""));
     std::thread::sleep(Duration::from_millis(100));
     let begin = Instant::now();
     fixture.stop();
@@ -144,16 +113,11 @@ fn tls_versions_names_and_resumption() {
     let mut wrong = tls_stream(url, "example.com", &config);
     assert!(wrong.conn.complete_io(&mut wrong.sock).is_err());
     let stream = tls_stream(url, "localhost", &config);
-    let stats = Client::new(Box::new(stream), "")
-        .get("/_emulator/stats")
-        .json();
+    let stats = Client::new(Box::new(stream), "").get("/_emulator/stats").json();
     assert_eq!(stats["connections_accepted"], handshakes + 2);
     // A client that refuses the name may have let the server finish its half.
     let counted = stats["tls_handshakes"].as_u64().unwrap();
-    assert!(
-        (handshakes + 1..=handshakes + 2).contains(&counted),
-        "{counted}"
-    );
+    assert!((handshakes + 1..=handshakes + 2).contains(&counted), "{counted}");
     let config = fs::read_to_string(fixture.dir.join("p11rest.toml")).unwrap();
     assert!(config.contains("[slot.tls]\nca = \"/") && config.contains("urls = [\"https://127"));
 }
@@ -165,11 +129,7 @@ fn tls_certificates_are_kept_and_sound() {
     let before = [read(&fixture, "ca.pem"), read(&fixture, "server.pem")];
     let path = |name: &str| fixture.dir.join(name).to_str().unwrap().to_owned();
     let (ca, server) = (path("ca.pem"), path("server.pem"));
-    for name in [
-        ["-verify_hostname", "localhost"],
-        ["-verify_ip", "127.0.0.1"],
-        ["-verify_ip", "::1"],
-    ] {
+    for name in [["-verify_hostname", "localhost"], ["-verify_ip", "127.0.0.1"], ["-verify_ip", "::1"]] {
         openssl(&[
             "verify",
             "-x509_strict",
@@ -184,13 +144,6 @@ fn tls_certificates_are_kept_and_sound() {
         .unwrap();
     }
     fixture.stop();
-    fixture.start(Options {
-        dir: fixture.dir.clone(),
-        tls: true,
-        ..Options::default()
-    });
-    assert_eq!(
-        [read(&fixture, "ca.pem"), read(&fixture, "server.pem")],
-        before
-    );
+    fixture.start(Options { dir: fixture.dir.clone(), tls: true, ..Options::default() });
+    assert_eq!([read(&fixture, "ca.pem"), read(&fixture, "server.pem")], before);
 }

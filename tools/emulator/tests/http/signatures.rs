@@ -14,11 +14,7 @@ struct Judge {
 impl Judge {
     fn new() -> Judge {
         let fixture = Fixture::new();
-        let message = fixture
-            .file("message", MESSAGE)
-            .to_str()
-            .unwrap()
-            .to_owned();
+        let message = fixture.file("message", MESSAGE).to_str().unwrap().to_owned();
         Judge { fixture, message }
     }
 
@@ -39,14 +35,7 @@ impl Judge {
         let key = self.fixture.public_key(label);
         let file = self.fixture.file("signature", signature);
         let hash = format!("-{hash}");
-        let mut arguments = vec![
-            "dgst",
-            &hash,
-            "-keyform",
-            "DER",
-            "-verify",
-            key.to_str().unwrap(),
-        ];
+        let mut arguments = vec!["dgst", &hash, "-keyform", "DER", "-verify", key.to_str().unwrap()];
         arguments.extend(["-signature", file.to_str().unwrap()]);
         arguments.extend(options);
         arguments.push(&self.message);
@@ -56,10 +45,7 @@ impl Judge {
     /// A signature over a digest.
     fn accepts_digest(&self, label: &str, digest: &[u8], signature: &[u8]) {
         let key = self.fixture.public_key(label);
-        let (digest, file) = (
-            self.fixture.file("digest", digest),
-            self.fixture.file("signature", signature),
-        );
+        let (digest, file) = (self.fixture.file("digest", digest), self.fixture.file("signature", signature));
         openssl(&[
             "pkeyutl",
             "-verify",
@@ -112,12 +98,7 @@ fn rsa_pkcs1_without_digest_info() {
         file.to_str().unwrap(),
     ]);
     assert_eq!(recovered.unwrap(), MESSAGE);
-    assert_eq!(
-        operator
-            .sign("rsa-cert", "NONE_WITH_RSA", &[1; 384 - 11])
-            .len(),
-        384
-    );
+    assert_eq!(operator.sign("rsa-cert", "NONE_WITH_RSA", &[1; 384 - 11]).len(), 384);
     let long = operator.try_sign("rsa-cert", "NONE_WITH_RSA", &[1; 384 - 10]);
     assert_eq!(long.refusal(), (400, 612));
 }
@@ -126,12 +107,7 @@ fn rsa_pkcs1_without_digest_info() {
 fn rsa_pss() {
     let judge = Judge::new();
     let mut operator = judge.fixture.operator();
-    let options = [
-        "-sigopt",
-        "rsa_padding_mode:pss",
-        "-sigopt",
-        "rsa_pss_saltlen:digest",
-    ];
+    let options = ["-sigopt", "rsa_padding_mode:pss", "-sigopt", "rsa_pss_saltlen:digest"];
     for hash in ["sha1", "sha224", "sha256", "sha384", "sha512"] {
         let name = hash.to_ascii_uppercase();
         let signature = operator.sign("rsa-2048", &format!("{name}_WITH_RSA_PSS"), MESSAGE);
@@ -210,16 +186,12 @@ fn ethereum_signatures() {
     assert_eq!(signature.len(), 65);
     assert!([27, 28].contains(&signature[64]));
     let digest = [
-        0xc5, 0xd2, 0x46, 0x01, 0x86, 0xf7, 0x23, 0x3c, 0x92, 0x7e, 0x7d, 0xb2, 0xdc, 0xc7, 0x03,
-        0xc0, 0xe5, 0x00, 0xb6, 0x53, 0xca, 0x82, 0x27, 0x3b, 0x7b, 0xfa, 0xd8, 0x04, 0x5d, 0x85,
-        0xa4, 0x70,
+        0xc5, 0xd2, 0x46, 0x01, 0x86, 0xf7, 0x23, 0x3c, 0x92, 0x7e, 0x7d, 0xb2, 0xdc, 0xc7, 0x03, 0xc0, 0xe5,
+        0x00, 0xb6, 0x53, 0xca, 0x82, 0x27, 0x3b, 0x7b, 0xfa, 0xd8, 0x04, 0x5d, 0x85, 0xa4, 0x70,
     ];
     judge.accepts_digest("k256", &digest, &der(&signature[..64]));
     body["signRequest"]["signKeyName"] = json!("ec-p256");
-    assert_eq!(
-        operator.post("/v1/synchronousSign", &body).refusal(),
-        (400, 607)
-    );
+    assert_eq!(operator.post("/v1/synchronousSign", &body).refusal(), (400, 607));
 }
 
 #[test]
@@ -238,13 +210,7 @@ fn raw_signatures() {
         let signature = bytes(&answer.json()["signature"]);
         assert_eq!(signature.len(), length);
         judge.accepts_digest(label, &digest, &der(&signature));
-        assert!(verify(
-            &judge.fixture,
-            label,
-            "NONE_WITH_ECDSA",
-            &digest,
-            &signature
-        ));
+        assert!(verify(&judge.fixture, label, "NONE_WITH_ECDSA", &digest, &signature));
     }
 }
 
@@ -308,34 +274,16 @@ fn verification() {
         ("ed25519", "EDDSA"),
     ] {
         let mut signature = operator.sign(label, algorithm, MESSAGE);
-        assert!(
-            verify(&fixture, label, algorithm, MESSAGE, &signature),
-            "{label}"
-        );
-        assert!(
-            !verify(&fixture, label, algorithm, b"another", &signature),
-            "{label}"
-        );
+        assert!(verify(&fixture, label, algorithm, MESSAGE, &signature), "{label}");
+        assert!(!verify(&fixture, label, algorithm, b"another", &signature), "{label}");
         let last = signature.len() - 1;
         signature[last] ^= 1;
-        assert!(
-            !verify(&fixture, label, algorithm, MESSAGE, &signature),
-            "{label}"
-        );
-        assert!(
-            !verify(&fixture, label, algorithm, MESSAGE, b"nonsense"),
-            "{label}"
-        );
+        assert!(!verify(&fixture, label, algorithm, MESSAGE, &signature), "{label}");
+        assert!(!verify(&fixture, label, algorithm, MESSAGE, b"nonsense"), "{label}");
     }
 }
 
-fn verify(
-    fixture: &Fixture,
-    label: &str,
-    algorithm: &str,
-    payload: &[u8],
-    signature: &[u8],
-) -> bool {
+fn verify(fixture: &Fixture, label: &str, algorithm: &str, payload: &[u8], signature: &[u8]) -> bool {
     let body = json!({ "verifySignatureRequest": {
         "signKeyName": label, "signatureAlgorithm": algorithm, "payload": base64(payload),
         "signature": base64(signature),

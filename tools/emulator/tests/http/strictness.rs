@@ -10,10 +10,7 @@ fn sign_body(changes: Value) -> Value {
         "payload": base64([1; 32]), "signKeyName": "rsa-2048",
         "signatureAlgorithm": "NONESHA256_WITH_RSA",
     });
-    request
-        .as_object_mut()
-        .unwrap()
-        .extend(changes.as_object().unwrap().clone());
+    request.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
     json!({ "signRequest": request })
 }
 
@@ -57,22 +54,11 @@ fn switches_of_roles_and_refusals() {
     assert_eq!(operator.get("/v1/certificate/rsa-2048").json(), null);
     assert_eq!(operator.get("/v1/generateRandom/8").refusal(), (401, 631));
     let service = fixture.secret("service");
-    assert_eq!(
-        fixture.connect(&service).get("/v1/generateRandom/8").status,
-        200
-    );
+    assert_eq!(fixture.connect(&service).get("/v1/generateRandom/8").status, 200);
     assert_eq!(fixture.connect("").get("/v1/key").refusal(), (400, 416));
-    assert_eq!(
-        operator
-            .request("POST", "/v1/synchronousSign", b"{")
-            .refusal(),
-        (400, 621)
-    );
+    assert_eq!(operator.request("POST", "/v1/synchronousSign", b"{").refusal(), (400, 621));
     let raw = sign_body(json!({ "signatureType": "RAW" }));
-    assert_eq!(
-        operator.post("/v1/synchronousSign", &raw).refusal(),
-        (400, 621)
-    );
+    assert_eq!(operator.post("/v1/synchronousSign", &raw).refusal(), (400, 621));
 }
 
 #[test]
@@ -101,11 +87,7 @@ fn access_tokens() {
 fn bodies() {
     let fixture = Fixture::new();
     let mut operator = fixture.operator();
-    let mut refusal = |body: &str| {
-        operator
-            .request("POST", "/v1/synchronousSign", body.as_bytes())
-            .refusal()
-    };
+    let mut refusal = |body: &str| operator.request("POST", "/v1/synchronousSign", body.as_bytes()).refusal();
     assert_eq!(refusal(""), (400, 600));
     assert_eq!(refusal("{"), (400, 600));
     assert_eq!(refusal("[]"), (400, 600));
@@ -124,23 +106,14 @@ fn bodies() {
         json!({ "context": "AQ==" }),
         json!({ "signedApprovals": ["AQ=="] }),
     ] {
-        assert_eq!(
-            refusal(&sign_body(changes.clone()).to_string()),
-            (400, 600),
-            "{changes}"
-        );
+        assert_eq!(refusal(&sign_body(changes.clone()).to_string()), (400, 600), "{changes}");
     }
-    let doubled = sign_body(json!({}))
-        .to_string()
-        .replace("{\"pay", "{\"payload\":\"\",\"pay");
+    let doubled = sign_body(json!({})).to_string().replace("{\"pay", "{\"payload\":\"\",\"pay");
     assert_eq!(refusal(&doubled), (400, 600));
     let mut surplus = sign_body(json!({}));
     surplus["surplus"] = json!(null);
     assert_eq!(refusal(&surplus.to_string()), (400, 600));
-    assert_eq!(
-        refusal(&sign_body(json!({ "keyPassword": null })).to_string()),
-        (200, 0)
-    );
+    assert_eq!(refusal(&sign_body(json!({ "keyPassword": null })).to_string()), (200, 0));
 }
 
 #[test]
@@ -156,20 +129,12 @@ fn headers() {
     ] {
         let mut operator = fixture.operator();
         operator.headers = vec![("Content-Type", content_type.to_owned())];
-        assert_eq!(
-            operator.post("/v1/synchronousSign", &body).status,
-            status,
-            "{content_type}"
-        );
+        assert_eq!(operator.post("/v1/synchronousSign", &body).status, status, "{content_type}");
     }
     for (accept, status) in [("application/json", 200), ("*/*", 200), ("text/html", 406)] {
         let mut operator = fixture.operator();
         operator.headers.push(("Accept", accept.to_owned()));
-        assert_eq!(
-            operator.post("/v1/synchronousSign", &body).status,
-            status,
-            "{accept}"
-        );
+        assert_eq!(operator.post("/v1/synchronousSign", &body).status, status, "{accept}");
     }
 }
 
@@ -180,10 +145,7 @@ fn paths_and_methods() {
     let answer = operator.get("/v1/systemTime");
     assert_eq!(answer.status, 404);
     let body = answer.json();
-    assert_eq!(
-        (&body["status"], &body["error"]),
-        (&json!(404), &json!("Not Found"))
-    );
+    assert_eq!((&body["status"], &body["error"]), (&json!(404), &json!("Not Found")));
     assert_eq!(body["path"], "/v1/systemTime");
     assert!(body["timestamp"].is_string() && body.get("errorCode").is_none());
     let answer = operator.get("/v1/synchronousSign");
@@ -197,25 +159,12 @@ fn sizes() {
     let fixture = Fixture::new();
     let mut operator = fixture.operator();
     let sign = |size: usize| {
-        sign_body(
-            json!({ "payload": base64(vec![1; size]), "signatureAlgorithm": "SHA256_WITH_RSA" }),
-        )
+        sign_body(json!({ "payload": base64(vec![1; size]), "signatureAlgorithm": "SHA256_WITH_RSA" }))
     };
-    assert_eq!(
-        operator
-            .post("/v1/synchronousSign", &sign(64 * 1024))
-            .status,
-        200
-    );
+    assert_eq!(operator.post("/v1/synchronousSign", &sign(64 * 1024)).status, 200);
     let answer = operator.post("/v1/synchronousSign", &sign(64 * 1024 + 1));
     assert_eq!(answer.refusal(), (400, 612));
-    assert_eq!(
-        fixture
-            .operator()
-            .post("/v1/synchronousSign", &sign(1 << 20))
-            .status,
-        413
-    );
+    assert_eq!(fixture.operator().post("/v1/synchronousSign", &sign(1 << 20)).status, 413);
 }
 
 #[test]
@@ -234,17 +183,11 @@ fn keys_that_do_not_fit() {
         assert_eq!(answer.refusal(), refusal, "{label} {algorithm}");
     }
     // The order of the reference: an unknown algorithm before an unknown key.
-    assert_eq!(
-        operator.try_sign("nope", "ROT13", b"").refusal(),
-        (400, 600)
-    );
+    assert_eq!(operator.try_sign("nope", "ROT13", b"").refusal(), (400, 600));
     let body = json!({ "decryptRequest": {
         "encryptedPayload": "AQ==", "decryptKeyName": "ec-p256", "cipherAlgorithm": "RSA",
     }});
-    assert_eq!(
-        operator.post("/v1/synchronousDecrypt", &body).refusal(),
-        (400, 613)
-    );
+    assert_eq!(operator.post("/v1/synchronousDecrypt", &body).refusal(), (400, 613));
 }
 
 #[test]
@@ -252,14 +195,10 @@ fn usage_flags() {
     let fixture = Fixture::new();
     let mut manager = fixture.manager();
     let attributes = json!({ "sign": false, "decrypt": true, "unwrap": false, "encrypt": false });
-    let body =
-        json!({ "label": "d", "algorithm": "RSA", "keySize": 2048, "attributes": attributes });
+    let body = json!({ "label": "d", "algorithm": "RSA", "keySize": 2048, "attributes": attributes });
     assert_eq!(manager.post("/v1/key", &body).status, 201);
     let mut operator = fixture.operator();
-    assert_eq!(
-        operator.try_sign("d", "SHA256_WITH_RSA", b"x").refusal(),
-        (500, 701)
-    );
+    assert_eq!(operator.try_sign("d", "SHA256_WITH_RSA", b"x").refusal(), (500, 701));
     let body = json!({ "encryptRequest": {
         "payload": "AQ==", "encryptKeyName": "d", "cipherAlgorithm": "RSA",
     }});
@@ -280,32 +219,17 @@ fn key_creation() {
         (json!({ "algorithm": "ML-DSA-44" }), (501, 101)),
         (json!({ "curveOid": "1.3.132.0.34" }), (400, 600)),
         (json!({ "algorithm": "EC", "keySize": null }), (400, 600)),
-        (
-            json!({ "algorithm": "EC", "keySize": null, "curveOid": "1.2.3" }),
-            (400, 607),
-        ),
+        (json!({ "algorithm": "EC", "keySize": null, "curveOid": "1.2.3" }), (400, 607)),
         (json!({ "attributes": { "sign": true } }), (400, 600)),
-        (
-            json!({ "attributes": { "sign": false, "decrypt": false, "unwrap": false } }),
-            (400, 606),
-        ),
-        (
-            json!({ "policy": { "keyStatus": { "blocked": false } } }),
-            (403, 451),
-        ),
+        (json!({ "attributes": { "sign": false, "decrypt": false, "unwrap": false } }), (400, 606)),
+        (json!({ "policy": { "keyStatus": { "blocked": false } } }), (403, 451)),
         (json!({ "addressFormat": { "format": "BTC" } }), (400, 630)),
     ] {
         let mut body = json!({
             "label": "new", "algorithm": "RSA", "keySize": 2048,
             "attributes": { "sign": true, "decrypt": false, "unwrap": false },
         });
-        body.as_object_mut()
-            .unwrap()
-            .extend(changes.as_object().unwrap().clone());
-        assert_eq!(
-            manager.post("/v1/key", &body).refusal(),
-            refusal,
-            "{changes}"
-        );
+        body.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+        assert_eq!(manager.post("/v1/key", &body).refusal(), refusal, "{changes}");
     }
 }
