@@ -46,18 +46,17 @@ macro_rules! functions {
         #[allow(non_camel_case_types, missing_docs)]
         pub enum Function { $($name2,)* $($name3,)* $($name32,)* }
 
+        const NAMES: &[&str] =
+            &[$(stringify!($name2),)* $(stringify!($name3),)* $(stringify!($name32),)*];
+
         impl Function {
             /// All functions, in the order of `CK_FUNCTION_LIST_3_2`.
-            pub const ALL: &'static [Self] =
-                &[$(Self::$name2,)* $(Self::$name3,)* $(Self::$name32,)*];
+            pub const ALL: [Self; NAMES.len()] =
+                [$(Self::$name2,)* $(Self::$name3,)* $(Self::$name32,)*];
 
             /// The name of the symbol.
             pub fn name(self) -> &'static str {
-                match self {
-                    $(Self::$name2 => stringify!($name2),)*
-                    $(Self::$name3 => stringify!($name3),)*
-                    $(Self::$name32 => stringify!($name32),)*
-                }
+                NAMES[self as usize]
             }
         }
 

@@ -106,14 +106,14 @@ impl Encrypting {
 
     /// `C_EncryptFinal`
     pub fn finish(&mut self, room: Room, backend: &dyn Backend, deadline: Deadline) -> Result<Output> {
-        room.fit(self.length(self.intake.len())?, || self.seal(backend, deadline))
+        room.fit(self.length(self.intake.output_len())?, || self.seal(backend, deadline))
     }
 
     /// Bytes of the ciphertext.
     fn length(&self, data: usize) -> Result<usize> {
         match &self.target {
             EncryptTarget::RsaPkcs1(public) | EncryptTarget::RsaOaep(public, _) => block_of(public),
-            EncryptTarget::AesEcb(_) if data % AES_BLOCK != 0 => {
+            EncryptTarget::AesEcb(_) if !data.is_multiple_of(AES_BLOCK) => {
                 Err(Error::new(CKR_DATA_LEN_RANGE, "ECB takes whole blocks"))
             }
             EncryptTarget::AesEcb(_) => Ok(data),
@@ -228,7 +228,9 @@ impl DecryptMode {
             Self::RsaPkcs1 { block } | Self::RsaOaep { block, .. } if ciphertext != *block => {
                 wrong("the ciphertext is not as long as the modulus")
             }
-            Self::AesEcb | Self::AesCbc { .. } if ciphertext % AES_BLOCK != 0 => wrong("no whole blocks"),
+            Self::AesEcb | Self::AesCbc { .. } if !ciphertext.is_multiple_of(AES_BLOCK) => {
+                wrong("no whole blocks")
+            }
             Self::AesCbc { pad: true, .. } if ciphertext == 0 => wrong("no block with the padding"),
             Self::AesCtr { bits, counter } if !counts_to_the_end(*bits, *counter, ciphertext) => {
                 wrong("the counter would start over within the data")
@@ -306,7 +308,7 @@ impl Decrypting {
     pub fn finish(&mut self, room: Room, backend: &dyn Backend, deadline: Deadline) -> Result<Output> {
         if room == Room::Query {
             let known = self.opened.as_ref().map(|(_, plain)| Ok(plain.len()));
-            return Ok(Output::Length(known.unwrap_or_else(|| self.mode.bound(self.intake.len()))?));
+            return Ok(Output::Length(known.unwrap_or_else(|| self.mode.bound(self.intake.output_len()))?));
         }
         let data = match &self.opened {
             Some((data, _)) => data.clone(),

@@ -108,6 +108,7 @@ pub struct Intake {
     begun: bool,
 }
 
+#[allow(clippy::large_enum_variant)] // a box would cost an allocation for each signature
 enum State {
     Hash(Hasher),
     Collect { bytes: Zeroizing<Vec<u8>>, limit: usize, excess: Excess },
@@ -175,7 +176,7 @@ impl Intake {
     }
 
     /// How many bytes [`Self::finish`] will give.
-    pub fn len(&self) -> usize {
+    pub fn output_len(&self) -> usize {
         match &self.state {
             State::Hash(hasher) => hasher.hash().len(),
             State::Collect { bytes, .. } => bytes.len(),
