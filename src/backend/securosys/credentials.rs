@@ -112,19 +112,23 @@ impl Credentials {
         self.forget_lines();
     }
 
-    /// Reads again what a request in `role` carries; whether anything has changed.
+    /// The header lines of a request in `role` after one with the lines `refused`, if there are others by now. The
+    /// secrets are read again, unless another caller who was refused has done so.
     ///
     /// # Errors
     /// Where a secret cannot be read any more; what was there before stays.
-    pub(super) fn refresh(&self, role: Role) -> Result<bool, AuthError> {
-        let mut changed = false;
-        for credential in self.carried(role) {
-            changed |= credential.refresh()?;
+    pub(super) fn renewed(&self, role: Role, refused: &Headers) -> Result<Option<Arc<Headers>>, AuthError> {
+        let other = || {
+            let headers = self.headers(role)?;
+            Ok(Some(headers).filter(|headers| headers.as_bytes() != refused.as_bytes()))
+        };
+        if let Some(headers) = other()? {
+            return Ok(Some(headers));
         }
-        if changed {
-            self.forget_lines();
-        }
-        Ok(changed)
+        let refreshed = self.carried(role).map(Credential::refresh).fold(Ok(false), Result::and);
+        self.forget_lines();
+        refreshed?;
+        other()
     }
 
     /// The roles in which the PIN, or else what is there without one, is to be proven.

@@ -93,11 +93,12 @@ impl<'a> Refusal<'a> {
         self.status < 500 && self.status != 429 && self.fault.is_some()
     }
 
-    /// Whether an API key or a JWT is missing, wrong or of another role. A missing licence has the same status.
+    /// Whether an API key or a JWT is missing, wrong or of another role. Other things may have the same status:
+    /// missing approvals and licences.
     pub(super) fn is_credential(&self) -> bool {
         match self.code() {
             Some(406 | 416 | 617 | 618 | 631) => true,
-            Some(450 | 451) => false,
+            Some(401 | 450 | 451) => false,
             _ => matches!(self.status, 401 | 403),
         }
     }

@@ -1,6 +1,7 @@
 //! One call at the service: which credential it carries, and what follows a refusal of it.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Instant;
 
 use cryptoki_sys::CKR_USER_NOT_LOGGED_IN;
@@ -63,20 +64,21 @@ impl Service {
     /// sources disagree about the endpoint, then the secrets as their files have them by now.
     pub(super) fn exchange(&self, call: &Call<'_>, deadline: Deadline) -> Result<Response> {
         let (role, other) = self.roles_for(call)?;
-        let answer = self.send(call, role, deadline)?;
+        let headers = self.headers(call, role)?;
+        let answer = self.send(call, &headers, deadline)?;
         if call.class == Class::NeverTwice || !is_refused(&answer) {
             return Ok(answer);
         }
         if let Some(other) = other {
-            let second = self.send(call, other, deadline)?;
+            let second = self.send(call, &*self.headers(call, other)?, deadline)?;
             if !is_refused(&second) {
                 self.roles.remember(call.endpoint, other);
                 return Ok(second);
             }
         }
-        match self.credentials.refresh(role) {
-            Ok(true) => self.send(call, role, deadline),
-            Ok(false) => Ok(answer),
+        match self.credentials.renewed(role, &headers) {
+            Ok(Some(headers)) => self.send(call, &headers, deadline),
+            Ok(None) => Ok(answer),
             Err(error) => {
                 self.log.warn(format_args!("the credential was refused and cannot be read anew: {error}"));
                 Ok(answer)
@@ -97,17 +99,17 @@ impl Service {
         if !refused(answer) {
             let calls: Vec<_> = rest.iter().filter_map(|&at| calls.get(at).copied()).collect();
             for (&at, second) in rest.iter().zip(self.send_many(&calls, deadline)) {
-                answers[at] = second;
+                if let Some(answer) = answers.get_mut(at) {
+                    *answer = second;
+                }
             }
         }
         answers
     }
 
-    /// One request with the key of `role`.
-    pub(super) fn send(&self, call: &Call<'_>, role: Role, deadline: Deadline) -> Result<Response> {
-        let headers = self.credentials.headers(role).map_err(|error| unauthorised(call.purpose, error))?;
+    fn send(&self, call: &Call<'_>, headers: &Headers, deadline: Deadline) -> Result<Response> {
         let begun = self.log.enabled(Level::Debug).then(Instant::now);
-        let answer = self.cluster.call(&request(call, &headers), deadline);
+        let answer = self.cluster.call(&request(call, headers), deadline);
         if let Some(begun) = begun {
             self.log_answer(call, &answer, format_args!(" after {} µs", begun.elapsed().as_micros()));
         }
@@ -116,10 +118,7 @@ impl Service {
 
     fn send_many(&self, calls: &[Call<'_>], deadline: Deadline) -> Vec<Result<Response>> {
         let Some(first) = calls.first() else { return Vec::new() };
-        let role = self.roles_for(first).map(|(role, _)| role);
-        let headers = role.and_then(|role| {
-            self.credentials.headers(role).map_err(|error| unauthorised(first.purpose, error))
-        });
+        let headers = self.roles_for(first).and_then(|(role, _)| self.headers(first, role));
         let headers = match headers {
             Ok(headers) => headers,
             Err(error) => {
@@ -136,14 +135,16 @@ impl Service {
         calls.iter().zip(answers).map(finish).collect()
     }
 
+    fn headers(&self, call: &Call<'_>, role: Role) -> Result<Arc<Headers>> {
+        self.credentials.headers(role).map_err(|error| unauthorised(call.purpose, error))
+    }
+
     /// The role to try first and the one to try after a refusal, as far as there are keys for them.
     fn roles_for(&self, call: &Call<'_>) -> Result<(Role, Option<Role>)> {
         let (first, other) = self.roles.of(call.endpoint);
         let other = other.filter(|&role| self.credentials.has_key(role));
         match other {
-            Some(other) if !self.credentials.has_key(first) && self.credentials.is_ready(other) => {
-                Ok((other, None))
-            }
+            Some(other) if !self.credentials.has_key(first) => Ok((other, None)),
             _ if self.credentials.is_ready(first) => Ok((first, other)),
             _ => Err(not_logged_in(call.purpose)),
         }

@@ -1,6 +1,7 @@
 //! The flows of the dialect against a scripted server.
 
-use std::sync::Arc;
+use std::sync::{Arc, Barrier};
+use std::thread;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -313,6 +314,35 @@ fn a_password_goes_out_once() {
         assert!(sign(&open(&server, file_key()), RSA, &[0; 32], Some(&"pw".into())).is_err());
         assert_eq!(server.seen().len(), 1);
     }
+}
+
+#[test]
+fn callers_refused_together_all_profit_from_the_new_secret() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, next) = (folder.path().join("key"), folder.path().join("next"));
+    std::fs::write(&path, "old").unwrap();
+    std::fs::write(&next, "new").unwrap();
+    let (barrier, replaced) = (Barrier::new(4), path.clone());
+    let server = Server::start(move |seen| {
+        if seen.key() == Some("new") {
+            return (200, r#"{"signature":"YXNk"}"#.into());
+        }
+        // Everybody has asked with the old key before anybody is refused.
+        if barrier.wait().is_leader() {
+            std::fs::rename(&next, &replaced).unwrap();
+        }
+        barrier.wait();
+        (401, WRONG_KEY.into())
+    });
+    let key_operation = Some(Secret::File(path));
+    let api_key = config::ApiKeys { key_operation, ..config::ApiKeys::default() };
+    let hsm = open(&server, config::Auth { api_key, ..config::Auth::default() });
+    thread::scope(|scope| {
+        let callers: Vec<_> = (0..4).map(|_| scope.spawn(|| sign(&hsm, RSA, &[0; 32], None))).collect();
+        for caller in callers {
+            assert_eq!(caller.join().unwrap().unwrap(), b"asd");
+        }
+    });
 }
 
 /// An operation key from a command that prints another value each time.
