@@ -1,0 +1,168 @@
+//! `p11rest emulate` as a process, and what the tests ask of it over plain HTTP, past the module.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use reqwest::blocking::{Client, Response};
+use reqwest::{Certificate, Method};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::tool;
+
+/// How long the emulator may take to make its keys.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Runs a command until its standard input ends, which it does at the latest when this process does, however it ends:
+/// values in statics are never dropped. Then the folder goes too.
+const KEEPER: &str = r#"
+    folder=$1
+    shift
+    "$@" &
+    child=$!
+    read -r _
+    kill "$child"
+    wait "$child"
+    rm -rf -- "$folder"
+"#;
+
+/// A running emulator with a folder of its own.
+pub struct Emulator {
+    keeper: Child,
+    folder: PathBuf,
+    url: String,
+    client: Client,
+}
+
+/// What the emulator has seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stats {
+    /// By method and path.
+    pub requests: BTreeMap<String, u64>,
+    /// Requests to the vendor's API.
+    pub total: u64,
+    /// TCP connections accepted, the one that the statistics came over included.
+    pub connections: u64,
+    /// TLS handshakes.
+    pub handshakes: u64,
+}
+
+impl Emulator {
+    /// Starts one and waits until it answers.
+    pub fn start(vendor: &str, tls: bool) -> Self {
+        let folder = TempDir::new().expect("a temporary folder can be made").keep();
+        let mut command = Command::new("sh");
+        command.args(["-c", KEEPER, "keeper"]).arg(&folder).arg(tool());
+        command.arg("emulate").arg("--dir").arg(&folder).args(["--vendor", vendor]);
+        if tls {
+            command.arg("--tls");
+        }
+        let keeper = command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().expect("a shell starts");
+        let url = ready(&folder);
+        let client = client(tls.then(|| folder.join("ca.pem")));
+        let emulator = Self { keeper, folder, url, client };
+        // From now on a connection of our own is open, and is not counted by those who compare.
+        emulator.stats();
+        emulator
+    }
+
+    /// The base URL.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Whether it speaks TLS.
+    pub fn is_tls(&self) -> bool {
+        self.url.starts_with("https:")
+    }
+
+    /// A file in its folder.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    /// The text of a file in its folder, without the line break at the end.
+    pub fn text(&self, name: &str) -> String {
+        let path = self.path(name);
+        let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        text.trim_end().to_owned()
+    }
+
+    /// `GET /_emulator/stats`
+    pub fn stats(&self) -> Stats {
+        let answer: Value = self.call(Method::GET, "/_emulator/stats", &[], None).json().expect("JSON");
+        let number = |value: &Value| value.as_u64().expect("a count");
+        let requests = answer["requests"].as_object().expect("counts by path");
+        Stats {
+            requests: requests.iter().map(|(path, count)| (path.clone(), number(count))).collect(),
+            total: number(&answer["requests_total"]),
+            connections: number(&answer["connections_accepted"]),
+            handshakes: number(&answer["tls_handshakes"]),
+        }
+    }
+
+    /// Adds a fault, in the words of `POST /_emulator/faults`.
+    pub fn fault(&self, fault: &Value) {
+        let answer = self.call(Method::POST, "/_emulator/faults", &[], Some(fault));
+        assert_eq!(answer.status(), 201, "the emulator takes the fault {fault}");
+    }
+
+    /// Behaves again.
+    pub fn heal(&self) {
+        assert_eq!(self.call(Method::DELETE, "/_emulator/faults", &[], None).status(), 204);
+    }
+
+    /// Any request, past the module.
+    pub fn call(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<&Value>,
+    ) -> Response {
+        let mut request = self.client.request(method, format!("{}{path}", self.url));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        request.send().unwrap_or_else(|error| panic!("{path}: {error}"))
+    }
+}
+
+impl Drop for Emulator {
+    fn drop(&mut self) {
+        drop(self.keeper.stdin.take());
+        // Nothing is lost if it is gone already.
+        let _ = self.keeper.wait();
+    }
+}
+
+fn ready(folder: &Path) -> String {
+    let file = folder.join("ready");
+    let start = Instant::now();
+    loop {
+        match fs::read_to_string(&file) {
+            Ok(url) => return url.trim_end().to_owned(),
+            Err(_) if start.elapsed() < PATIENCE => thread::sleep(Duration::from_millis(5)),
+            Err(error) => panic!("the emulator is not ready, {}: {error}", file.display()),
+        }
+    }
+}
+
+fn client(ca: Option<PathBuf>) -> Client {
+    // There may be one already: the same.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let mut builder = Client::builder().no_proxy().timeout(PATIENCE);
+    if let Some(ca) = ca {
+        let pem = fs::read(ca).expect("the emulator has an authority");
+        let authority = Certificate::from_pem(&pem).expect("the authority is a certificate");
+        builder = builder.tls_certs_only([authority]);
+    }
+    builder.build().expect("an HTTP client can be made")
+}

@@ -1,0 +1,59 @@
+//! What the integration tests stand on: the module as it was built, the emulator as a process of its own, the C API
+//! without a wrapper's opinion, and the `openssl` program as the second opinion on everything.
+//!
+//! Each test program uses a part of it.
+#![allow(dead_code)]
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+pub mod emulator;
+pub mod mechanism;
+pub mod openssl;
+pub mod p11;
+pub mod session;
+
+/// The folder of the workspace.
+pub fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The module under test: `P11REST_MODULE`, or the release build. One that is older than the sources would test
+/// something else.
+pub fn module() -> PathBuf {
+    let path = built("P11REST_MODULE", "target/release/libp11rest.so");
+    let age = |path: &Path| path.metadata().and_then(|meta| meta.modified()).expect("the file has a time");
+    let sources = newest(&root().join("src"));
+    assert!(
+        age(&path) >= sources,
+        "{} is older than the sources: run `make` (or `cargo build --release -p p11rest`)",
+        path.display()
+    );
+    path
+}
+
+/// The command-line tool, which runs the emulator: `P11REST_TOOL`, or the release build.
+pub fn tool() -> PathBuf {
+    built("P11REST_TOOL", "target/release/p11rest")
+}
+
+fn built(variable: &str, default: &str) -> PathBuf {
+    let path = env::var_os(variable).map_or_else(|| root().join(default), PathBuf::from);
+    assert!(path.is_file(), "{} is not there: run `make`, or name another in {variable}", path.display());
+    // dlopen searches the system for a name without a slash.
+    path.canonicalize().expect("a file has a path")
+}
+
+/// The time of the youngest file below a folder.
+fn newest(folder: &Path) -> SystemTime {
+    let entries = folder.read_dir().expect("the sources can be read");
+    let times = entries.map(|entry| {
+        let entry = entry.expect("the sources can be read");
+        match entry.file_type().expect("an entry has a type").is_dir() {
+            true => newest(&entry.path()),
+            false => entry.metadata().and_then(|meta| meta.modified()).expect("a file has a time"),
+        }
+    });
+    times.max().unwrap_or(SystemTime::UNIX_EPOCH)
+}
