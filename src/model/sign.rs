@@ -250,11 +250,15 @@ impl Signing {
             return Ok((self.plan.scheme, data));
         }
         self.plan.check_length(data.len())?;
-        match (self.plan.scheme, encode::parse_digest_info(data)) {
-            (SignScheme::RsaPkcs1(None), Some((hash, digest))) if mgf1(hash).is_some() => {
+        if self.plan.scheme != SignScheme::RsaPkcs1(None) {
+            return Ok((self.plan.scheme, data));
+        }
+        match encode::parse_digest_info(data) {
+            // Only the very bytes that the HSM will make of the digest: there is another form, without NULL.
+            Some((hash, digest)) if mgf1(hash).is_some() && encode::digest_info(hash, digest) == data => {
                 Ok((SignScheme::RsaPkcs1(Some(hash)), digest))
             }
-            (scheme, _) => Ok((scheme, data)),
+            _ => Ok((self.plan.scheme, data)),
         }
     }
 
