@@ -364,7 +364,7 @@ impl Catalog {
                     told.push((&entry.name, info));
                 }
                 // Gone between listing and reading: the next listing will not have it.
-                Ok(None) => {}
+                Ok(None) => *entry.loaded.write() = Loaded::default(),
                 Err(error) => failures.push((&entry.name, error)),
             }
         }
