@@ -152,9 +152,8 @@ impl Maker<'_> {
         builder.bool(CKA_ENCRYPT, usage.decrypt).bool(CKA_WRAP, usage.unwrap).bool(CKA_VERIFY, usage.sign);
         builder.bool(CKA_TRUSTED, false);
         protection(&mut builder, known.info.protection);
-        if let Some(bytes) = bytes {
-            builder.ulong(CKA_VALUE_LEN, bytes as u64);
-        }
+        // Where the HSM does not say, SunPKCS11 still wants an answer, and NSS takes this one for none.
+        builder.ulong(CKA_VALUE_LEN, bytes.map_or(CK_UNAVAILABLE_INFORMATION, |bytes| bytes as u64));
         generated_by(&mut builder, known.info.protection.local, Some(CKM_AES_KEY_GEN));
         self.allow(&mut builder, CKK_AES, |_| usage.decrypt);
         self.finish(builder, known, None)
