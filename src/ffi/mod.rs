@@ -61,8 +61,14 @@ fn conclude(function: Function, log: Option<&Log>, body: impl FnOnce() -> Result
 }
 
 /// Codes that answer a question rather than tell of a failure.
-const ANSWERS: [CK_RV; 4] =
-    [CKR_ATTRIBUTE_SENSITIVE, CKR_ATTRIBUTE_TYPE_INVALID, CKR_BUFFER_TOO_SMALL, CKR_NO_EVENT];
+const ANSWERS: [CK_RV; 6] = [
+    CKR_ATTRIBUTE_SENSITIVE,
+    CKR_ATTRIBUTE_TYPE_INVALID,
+    CKR_BUFFER_TOO_SMALL,
+    CKR_FUNCTION_NOT_PARALLEL,
+    CKR_NO_EVENT,
+    CKR_RANDOM_SEED_NOT_SUPPORTED,
+];
 
 /// One line a failure.
 fn report(log: &Log, function: Function, rv: CK_RV, error: &Error) {
