@@ -103,7 +103,7 @@ macro_rules! contract_cases {
                 }
                 digests {
                     shared Plain agree_with_openssl;
-                    shared Plain need_no_login_and_no_request;
+                    own Plain need_no_login_and_no_request;
                 }
                 operations {
                     shared Plain one_of_a_kind_at_a_time;
@@ -306,6 +306,8 @@ pub struct Case {
     pub emulator: &'static Emulator,
     /// A slot whose configuration is wrong.
     pub bad_slot: CK_SLOT_ID,
+    /// A slot on a good HSM where nobody ever logs in.
+    pub neighbour: CK_SLOT_ID,
     _turn: Option<MutexGuard<'static, ()>>,
 }
 
@@ -402,6 +404,7 @@ impl World {
         }
         config.push_str(&format!("[[slot]]\nlabel = \"bad\"\nbackend = \"{}\"\n", dialect.vendor()));
         config.push_str("urls = [\"ftp://127.0.0.1\"]\n");
+        config.push_str(&dialect.slot("neighbour", &emulators[&kinds[0]], Setting::Plain));
         let path = emulators[&kinds[0]].path("world.toml");
         let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path).expect("a new file");
         file.write_all(config.as_bytes()).expect("the configuration can be written");
@@ -423,7 +426,8 @@ impl World {
         });
         let label = label(usize::try_from(slot).expect("a slot id"));
         let (dialect, bad_slot) = (self.dialect, self.bad_slot);
-        test(&Case { p11: P11::load(), slot, label, dialect, emulator, bad_slot, _turn: turn });
+        let neighbour = bad_slot + 1;
+        test(&Case { p11: P11::load(), slot, label, dialect, emulator, bad_slot, neighbour, _turn: turn });
     }
 }
 

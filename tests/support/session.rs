@@ -282,6 +282,16 @@ impl Session {
         mechanism.lend(|mechanism| called(call!(self.p11, C_DigestInit(self.handle, mechanism))))
     }
 
+    /// `C_SignInit` with a NULL mechanism.
+    pub fn sign_init_null(&self) -> Called {
+        called(call!(self.p11, C_SignInit(self.handle, ptr::null_mut(), 0)))
+    }
+
+    /// `C_DigestInit` with a NULL mechanism.
+    pub fn digest_init_null(&self) -> Called {
+        called(call!(self.p11, C_DigestInit(self.handle, ptr::null_mut())))
+    }
+
     /// `C_Verify`
     pub fn verify(&self, data: &[u8], signature: &[u8]) -> Called {
         let (data, data_len) = (read_only(data), ulong(data.len()));

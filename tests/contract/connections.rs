@@ -1,0 +1,56 @@
+//! How many connections the module needs.
+
+use std::thread;
+
+use cryptoki_sys::*;
+
+use super::{Case, EC, private, public};
+use crate::support::session::Session;
+
+const SIGN: CK_MECHANISM_TYPE = CKM_ECDSA_SHA256;
+
+fn signed(session: &Session, key: CK_OBJECT_HANDLE, data: &[u8]) -> Vec<u8> {
+    session.sign_init(&SIGN.into(), key).unwrap();
+    session.sign(data).unwrap()
+}
+
+pub fn a_thousand_signatures_take_one(case: &Case) {
+    let before = case.emulator.stats();
+    let session = case.session();
+    session.login(case.dialect.pin()).unwrap();
+    let after_login = case.emulator.stats();
+    assert_eq!(after_login.connections - before.connections, 1);
+    let key = private(&session, EC);
+    for number in 0..1000_u32 {
+        signed(&session, key, &number.to_be_bytes());
+    }
+    let after = case.emulator.stats();
+    assert_eq!(after.connections, after_login.connections);
+    assert!(after.total - after_login.total >= 1000);
+    let tls = u64::from(case.emulator.is_tls());
+    assert_eq!(after.handshakes - before.handshakes, tls);
+}
+
+pub fn threads_share_them(case: &Case) {
+    const THREADS: u64 = 32;
+    let owner = case.user();
+    let (key, public_key) = (private(&owner, EC), public(&owner, EC));
+    let before = case.emulator.stats();
+    thread::scope(|scope| {
+        for thread in 0..THREADS {
+            scope.spawn(move || {
+                let session = case.session();
+                for number in 0..50 {
+                    let data = format!("{thread}/{number}");
+                    let signature = signed(&session, key, data.as_bytes());
+                    session.verify_init(&SIGN.into(), public_key).unwrap();
+                    session.verify(data.as_bytes(), &signature).unwrap();
+                }
+            });
+        }
+    });
+    let after = case.emulator.stats();
+    assert!(after.connections - before.connections <= THREADS);
+    assert_eq!(after.total - before.total, THREADS * 50);
+    assert_eq!(case.p11.token_info(case.slot).unwrap().ulSessionCount, 1);
+}

@@ -1,0 +1,117 @@
+//! Keys that come, go, or are known only in part.
+
+use cryptoki_sys::*;
+use der::{Decode, Encode};
+use x509_cert::Certificate;
+
+use super::{
+    Case, DESCRIBED_ID, EC, FILE_CERTIFICATE, LOCKED, LOOSE_CERTIFICATE, PASSWORD, certificate, private, public,
+};
+use crate::support::openssl::{ecdsa_der, openssl, verifies_digest};
+use crate::support::p11::refused;
+use crate::support::session::{bytes, number};
+
+const SIGN: CK_MECHANISM_TYPE = CKM_ECDSA_SHA256;
+
+pub fn a_key_that_vanishes_is_gone(case: &Case) {
+    let label = format!("doomed-{}", case.slot);
+    case.dialect.create_key(case.emulator, &label);
+    let session = case.user();
+    let key = private(&session, &label);
+    session.sign_init(&SIGN.into(), key).unwrap();
+    session.sign(b"data").unwrap();
+    assert!(session.labels(&[]).contains(&label));
+
+    session.sign_init(&SIGN.into(), key).unwrap();
+    case.dialect.delete_key(case.emulator, &label);
+    refused(session.sign(b"data"), CKR_FUNCTION_REJECTED);
+    assert!(!session.labels(&[]).contains(&label), "the listing knows");
+    assert_eq!(session.find(&[bytes(CKA_LABEL, &label)]), Ok(vec![]), "and so does the search by label");
+    refused(session.attribute(key, CKA_LABEL), CKR_OBJECT_HANDLE_INVALID);
+    refused(session.sign_init(&SIGN.into(), key), CKR_KEY_HANDLE_INVALID);
+}
+
+/// A listing is believed for a minute; a label that it lacks is asked for.
+pub fn a_new_key_is_found_by_its_label(case: &Case) {
+    let label = format!("fresh-{}", case.slot);
+    let session = case.user();
+    assert!(!session.labels(&[]).contains(&label));
+    // A label that was missing a moment ago is not asked for again at once.
+    std::thread::sleep(std::time::Duration::from_millis(1100));
+    case.dialect.create_key(case.emulator, &label);
+    let key = private(&session, &label);
+    assert!(session.labels(&[]).contains(&label), "and then listed");
+    session.sign_init(&SIGN.into(), key).unwrap();
+    session.sign(b"data").unwrap();
+    case.dialect.delete_key(case.emulator, &label);
+}
+
+/// Its attributes are behind the password: what it is, nobody tells.
+pub fn a_key_with_a_password_is_listed(case: &Case) {
+    let session = case.user();
+    let key = private(&session, LOCKED);
+    assert_eq!(session.flag(key, CKA_ALWAYS_AUTHENTICATE), Ok(true));
+    assert_eq!(session.flag(key, CKA_PRIVATE), Ok(true));
+    refused(session.attribute(key, CKA_KEY_TYPE), CKR_ATTRIBUTE_TYPE_INVALID);
+    refused(session.sign_init(&SIGN.into(), key), CKR_KEY_TYPE_INCONSISTENT);
+}
+
+pub fn a_key_with_a_password_signs(case: &Case) {
+    let session = case.user();
+    let key = private(&session, LOCKED);
+    assert_eq!(session.flag(key, CKA_ALWAYS_AUTHENTICATE), Ok(true));
+    let login = |password: &str| session.login_as(CKU_CONTEXT_SPECIFIC, password.as_bytes());
+    refused(login(PASSWORD), CKR_OPERATION_NOT_INITIALIZED);
+
+    session.sign_init(&SIGN.into(), key).unwrap();
+    refused(session.sign(b"data"), CKR_USER_NOT_LOGGED_IN);
+
+    session.sign_init(&SIGN.into(), key).unwrap();
+    login("another").unwrap();
+    refused(session.sign(b"data"), CKR_USER_NOT_LOGGED_IN);
+
+    session.sign_init(&SIGN.into(), key).unwrap();
+    login(PASSWORD).unwrap();
+    let signature = session.sign(b"data").unwrap();
+    verifies_digest("sha256", &[], &case.spki(LOCKED), b"data", &ecdsa_der(&signature)).unwrap();
+    session.verify_init(&SIGN.into(), public(&session, LOCKED)).unwrap();
+    session.verify(b"data", &signature).unwrap();
+
+    // Once is once.
+    session.sign_init(&SIGN.into(), key).unwrap();
+    refused(session.sign(b"data"), CKR_USER_NOT_LOGGED_IN);
+}
+
+pub fn the_configuration_describes_keys(case: &Case) {
+    let session = case.user();
+    let (key, public_key) = (private(&session, LOCKED), public(&session, LOCKED));
+    for object in [key, public_key] {
+        assert_eq!(session.ulong(object, CKA_KEY_TYPE), Ok(CKK_EC));
+        assert_eq!(session.attribute(object, CKA_PUBLIC_KEY_INFO).unwrap(), case.spki(LOCKED));
+    }
+    for object in [private(&session, EC), public(&session, EC)] {
+        assert_eq!(session.attribute(object, CKA_ID).unwrap(), DESCRIBED_ID);
+    }
+    let found = session.find(&[number(CKA_CLASS, CKO_PRIVATE_KEY), bytes(CKA_ID, DESCRIBED_ID)]);
+    assert_eq!(found, Ok(vec![private(&session, EC)]));
+}
+
+pub fn certificates_come_from_files(case: &Case) {
+    let session = case.user();
+    let der = |name: &str| {
+        let path = case.emulator.path("certificates").join(name);
+        openssl(&["x509", "-in", path.to_str().unwrap(), "-outform", "DER"], b"")
+    };
+    // Matched by public key, it is shown with the label and id of its key.
+    let leaf = certificate(&session, EC);
+    assert_eq!(session.attribute(leaf, CKA_VALUE).unwrap(), der(FILE_CERTIFICATE));
+    assert_eq!(session.attribute(leaf, CKA_ID), session.attribute(private(&session, EC), CKA_ID));
+    // Without a key it goes by the name of its file.
+    let loose = certificate(&session, LOOSE_CERTIFICATE.strip_suffix(".pem").unwrap());
+    let expected = der(LOOSE_CERTIFICATE);
+    assert_eq!(session.attribute(loose, CKA_VALUE).unwrap(), expected);
+    let subject = Certificate::from_der(&expected).unwrap().tbs_certificate.subject.to_der().unwrap();
+    let template = [number(CKA_CLASS, CKO_CERTIFICATE), bytes(CKA_SUBJECT, &subject)];
+    assert_eq!(session.find(&template), Ok(vec![loose]));
+    assert_eq!(session.find(&[number(CKA_CLASS, CKO_CERTIFICATE)]).unwrap().len(), 4, "with those of the HSM");
+}

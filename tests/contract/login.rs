@@ -1,0 +1,111 @@
+//! `C_Login` and `C_Logout`.
+
+use cryptoki_sys::*;
+
+use super::{Case, EC, private};
+use crate::support::p11::refused;
+use crate::support::session::number;
+
+const SIGN: CK_MECHANISM_TYPE = CKM_ECDSA_SHA256;
+
+pub fn a_wrong_pin(case: &Case) {
+    let session = case.session();
+    for pin in ["0000", "12345", "", "123"] {
+        refused(session.login(pin), CKR_PIN_INCORRECT);
+        assert_eq!(session.info().unwrap().state, CKS_RO_PUBLIC_SESSION);
+    }
+    session.login(case.dialect.pin()).unwrap();
+}
+
+pub fn a_pin_that_no_header_takes_is_not_sent(case: &Case) {
+    let session = case.session();
+    let before = case.emulator.stats();
+    for pin in [&b"1234\r\nX-Other: 1"[..], b"1234\n", b"12\x0034", b"\xff\xfe"] {
+        refused(session.login_as(CKU_USER, pin), CKR_PIN_INCORRECT);
+    }
+    assert_eq!(case.emulator.stats(), before);
+}
+
+pub fn twice(case: &Case) {
+    let (session, other) = (case.user(), case.session());
+    refused(session.login(case.dialect.pin()), CKR_USER_ALREADY_LOGGED_IN);
+    refused(other.login(case.dialect.pin()), CKR_USER_ALREADY_LOGGED_IN);
+    refused(other.login("wrong"), CKR_USER_ALREADY_LOGGED_IN);
+    session.logout().unwrap();
+    refused(session.logout(), CKR_USER_NOT_LOGGED_IN);
+    other.login(case.dialect.pin()).unwrap();
+}
+
+pub fn there_is_no_security_officer(case: &Case) {
+    let session = case.p11.open_rw(case.slot).unwrap();
+    refused(session.login_as(CKU_SO, case.dialect.pin().as_bytes()), CKR_USER_TYPE_INVALID);
+    refused(session.login_as(17, case.dialect.pin().as_bytes()), CKR_USER_TYPE_INVALID);
+    assert_eq!(session.info().unwrap().state, CKS_RW_PUBLIC_SESSION);
+}
+
+/// A rival keeps the login to the session that made it.
+pub fn is_shared_by_the_sessions_of_a_token(case: &Case) {
+    let before = case.session();
+    let session = case.user();
+    let after = case.session();
+    let key = private(&session, EC);
+    for other in [&before, &after] {
+        assert_eq!(other.info().unwrap().state, CKS_RO_USER_FUNCTIONS);
+        other.sign_init(&SIGN.into(), key).unwrap();
+        other.sign(b"data").unwrap();
+    }
+}
+
+pub fn of_one_token_says_nothing_of_another(case: &Case) {
+    let session = case.user();
+    let other = case.p11.open(case.neighbour).unwrap();
+    assert_eq!(other.info().unwrap().state, CKS_RO_PUBLIC_SESSION);
+    let key = private(&session, EC);
+    refused(other.sign_init(&SIGN.into(), key), CKR_KEY_HANDLE_INVALID);
+    refused(other.attribute(key, CKA_LABEL), CKR_OBJECT_HANDLE_INVALID);
+    assert_eq!(other.find(&[number(CKA_CLASS, CKO_PRIVATE_KEY)]), Ok(vec![]));
+    refused(other.logout(), CKR_USER_NOT_LOGGED_IN);
+}
+
+/// A rival goes on signing after a logout.
+pub fn ends(case: &Case) {
+    let session = case.user();
+    let key = private(&session, EC);
+    session.sign_init(&SIGN.into(), key).unwrap();
+    session.sign(b"data").unwrap();
+    session.logout().unwrap();
+    refused(session.sign_init(&SIGN.into(), key), CKR_USER_NOT_LOGGED_IN);
+    refused(session.random(16), CKR_USER_NOT_LOGGED_IN);
+    session.login(case.dialect.pin()).unwrap();
+    session.sign_init(&SIGN.into(), private(&session, EC)).unwrap();
+    session.sign(b"data").unwrap();
+}
+
+pub fn is_not_needed_without_a_pin(case: &Case) {
+    assert_eq!(case.p11.token_info(case.slot).unwrap().flags & CKF_LOGIN_REQUIRED, 0);
+    let session = case.session();
+    let key = private(&session, EC);
+    session.sign_init(&SIGN.into(), key).unwrap();
+    session.sign(b"data").unwrap();
+    // An application that logs in all the same may.
+    session.login("anything").unwrap();
+    assert_eq!(session.info().unwrap().state, CKS_RO_USER_FUNCTIONS);
+    session.logout().unwrap();
+    session.sign_init(&SIGN.into(), key).unwrap();
+    session.sign(b"data").unwrap();
+}
+
+/// Some HSMs zeroise after three wrong ones.
+pub fn a_pin_goes_out_once(case: &Case) {
+    let session = case.session();
+    let before = case.emulator.stats().total;
+    refused(session.login("wrong"), CKR_PIN_INCORRECT);
+    assert_eq!(case.emulator.stats().total - before, 1);
+    // Not even a server that fails makes it go out again.
+    case.emulator.fault(&serde_json::json!({ "status": 503 }));
+    let before = case.emulator.stats().total;
+    refused(session.login(case.dialect.pin()), CKR_DEVICE_ERROR);
+    assert_eq!(case.emulator.stats().total - before, 1);
+    case.emulator.heal();
+    session.login(case.dialect.pin()).unwrap();
+}

@@ -1,0 +1,306 @@
+//! Every signing mechanism, judged by OpenSSL and by the module's own verification.
+
+use cryptoki_sys::*;
+
+use super::{AES, Case, EC, EC_CERT, ED, RSA, RSA_CERT, private, public, secret};
+use crate::support::mechanism::{HASHES, Hash, Mechanism};
+use crate::support::openssl::{digest, ecdsa_der, verifies_bytes, verifies_digest};
+use crate::support::p11::{Code, refused};
+use crate::support::session::{Room, Session};
+
+const MESSAGE: &[u8] = b"The quick brown fox jumps over the lazy dog, and signs for it.";
+
+const SHA_RSA: [CK_MECHANISM_TYPE; 5] = [
+    CKM_SHA1_RSA_PKCS,
+    CKM_SHA224_RSA_PKCS,
+    CKM_SHA256_RSA_PKCS,
+    CKM_SHA384_RSA_PKCS,
+    CKM_SHA512_RSA_PKCS,
+];
+const SHA_PSS: [CK_MECHANISM_TYPE; 5] = [
+    CKM_SHA1_RSA_PKCS_PSS,
+    CKM_SHA224_RSA_PKCS_PSS,
+    CKM_SHA256_RSA_PKCS_PSS,
+    CKM_SHA384_RSA_PKCS_PSS,
+    CKM_SHA512_RSA_PKCS_PSS,
+];
+const ECDSA_SHA: [CK_MECHANISM_TYPE; 5] =
+    [CKM_ECDSA_SHA1, CKM_ECDSA_SHA224, CKM_ECDSA_SHA256, CKM_ECDSA_SHA384, CKM_ECDSA_SHA512];
+
+/// Signs in one part and in several, has the module verify in every way, and gives the signatures.
+fn signed(session: &Session, mechanism: &Mechanism, label: &str, data: &[u8], length: usize) -> [Vec<u8>; 2] {
+    let (key, public_key) = (private(session, label), public(session, label));
+    session.sign_init(mechanism, key).unwrap();
+    let whole = session.sign(data).unwrap();
+
+    session.sign_init(mechanism, key).unwrap();
+    let (head, tail) = data.split_at(data.len() / 3);
+    for part in [head, &[], tail] {
+        session.sign_update(part).unwrap();
+    }
+    let in_parts = session.sign_final().unwrap();
+
+    for signature in [&whole, &in_parts] {
+        assert_eq!(signature.len(), length, "{mechanism:?} {label}");
+        session.verify_init(mechanism, public_key).unwrap();
+        session.verify(data, signature).unwrap();
+
+        session.verify_init(mechanism, public_key).unwrap();
+        session.verify_update(head).unwrap();
+        session.verify_update(tail).unwrap();
+        session.verify_final(signature).unwrap();
+
+        session.verify_signature_init(mechanism, public_key, signature).unwrap();
+        session.verify_signature(data).unwrap();
+
+        session.verify_signature_init(mechanism, public_key, signature).unwrap();
+        session.verify_signature_update(head).unwrap();
+        session.verify_signature_update(tail).unwrap();
+        session.verify_signature_final().unwrap();
+    }
+    [whole, in_parts]
+}
+
+pub fn rsa_pkcs1_with_a_hash(case: &Case) {
+    let session = case.user();
+    for (kind, hash) in SHA_RSA.into_iter().zip(HASHES) {
+        for (label, length) in [(RSA, 256), (RSA_CERT, 384)] {
+            for signature in signed(&session, &kind.into(), label, MESSAGE, length) {
+                verifies_digest(hash.name, &[], &case.spki(label), MESSAGE, &signature).unwrap();
+            }
+        }
+    }
+}
+
+/// The DER of DigestInfo as RFC 8017 section 9.2 prints it.
+fn digest_info(hash: Hash, data: &[u8]) -> Vec<u8> {
+    let head: &[u8] = match hash.len {
+        20 => &[0x30, 0x21, 0x30, 0x09, 0x06, 0x05, 0x2b, 0x0e, 0x03, 0x02, 0x1a, 0x05, 0x00, 0x04, 0x14],
+        28 => b"\x30\x2d\x30\x0d\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x04\x05\x00\x04\x1c",
+        32 => b"\x30\x31\x30\x0d\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x01\x05\x00\x04\x20",
+        48 => b"\x30\x41\x30\x0d\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x02\x05\x00\x04\x30",
+        _ => b"\x30\x51\x30\x0d\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x03\x05\x00\x04\x40",
+    };
+    [head, &digest(hash.name, data)].concat()
+}
+
+pub fn rsa_pkcs1_of_a_digest_info(case: &Case) {
+    let session = case.user();
+    for hash in HASHES {
+        let info = digest_info(hash, MESSAGE);
+        for signature in signed(&session, &CKM_RSA_PKCS.into(), RSA, &info, 256) {
+            verifies_digest(hash.name, &[], &case.spki(RSA), MESSAGE, &signature).unwrap();
+        }
+    }
+}
+
+pub fn rsa_pkcs1_of_any_bytes(case: &Case) {
+    let session = case.user();
+    let options = ["-pkeyopt", "rsa_padding_mode:pkcs1"];
+    // MD5 and SHA-1 of TLS 1.1 have this length and no DigestInfo; the last is all that fits.
+    for data in [MESSAGE, &[0x5a; 36], &[7], &[0xff; 256 - 11]] {
+        for signature in signed(&session, &CKM_RSA_PKCS.into(), RSA, data, 256) {
+            verifies_bytes(&options, &case.spki(RSA), data, &signature).unwrap();
+        }
+    }
+}
+
+pub fn rsa_pss_with_a_hash(case: &Case) {
+    let session = case.user();
+    for (kind, hash) in SHA_PSS.into_iter().zip(HASHES) {
+        let salt = format!("rsa_pss_saltlen:{}", hash.len);
+        let mgf = format!("rsa_mgf1_md:{}", hash.name);
+        let options = ["rsa_padding_mode:pss", &salt, &mgf];
+        for (label, length) in [(RSA, 256), (RSA_CERT, 384)] {
+            let [one, other] = signed(&session, &hash.pss(kind), label, MESSAGE, length);
+            assert_ne!(one, other, "the salt is random");
+            for signature in [one, other] {
+                verifies_digest(hash.name, &options, &case.spki(label), MESSAGE, &signature).unwrap();
+            }
+        }
+    }
+}
+
+pub fn rsa_pss_of_a_digest(case: &Case) {
+    let session = case.user();
+    // The API signs a digest with PSS for these; SHA-1 it wants to make itself.
+    for hash in HASHES.into_iter().filter(|hash| hash.len != 20) {
+        let digest = digest(hash.name, MESSAGE);
+        let salt = format!("rsa_pss_saltlen:{}", hash.len);
+        let mgf = format!("rsa_mgf1_md:{}", hash.name);
+        for signature in signed(&session, &hash.pss(CKM_RSA_PKCS_PSS), RSA, &digest, 256) {
+            let options = ["rsa_padding_mode:pss", &salt, &mgf];
+            verifies_digest(hash.name, &options, &case.spki(RSA), MESSAGE, &signature).unwrap();
+        }
+        session.sign_init(&hash.pss(CKM_RSA_PKCS_PSS), private(&session, RSA)).unwrap();
+        refused(session.sign(&digest[1..]), CKR_DATA_LEN_RANGE);
+    }
+}
+
+pub fn ecdsa_with_a_hash(case: &Case) {
+    let session = case.user();
+    for (kind, hash) in ECDSA_SHA.into_iter().zip(HASHES) {
+        for (label, length) in [(EC, 64), (EC_CERT, 96)] {
+            for signature in signed(&session, &kind.into(), label, MESSAGE, length) {
+                verifies_digest(hash.name, &[], &case.spki(label), MESSAGE, &ecdsa_der(&signature)).unwrap();
+            }
+        }
+    }
+}
+
+pub fn ecdsa_of_a_digest(case: &Case) {
+    let session = case.user();
+    for hash in HASHES {
+        let digest = digest(hash.name, MESSAGE);
+        for (label, length) in [(EC, 64), (EC_CERT, 96)] {
+            for signature in signed(&session, &CKM_ECDSA.into(), label, &digest, length) {
+                verifies_digest(hash.name, &[], &case.spki(label), MESSAGE, &ecdsa_der(&signature)).unwrap();
+            }
+        }
+    }
+}
+
+pub fn eddsa(case: &Case) {
+    let session = case.user();
+    for data in [MESSAGE, b"", &[0; 5000]] {
+        let [one, other] = signed(&session, &CKM_EDDSA.into(), ED, data, 64);
+        assert_eq!(one, other, "Ed25519 is deterministic");
+        // OpenSSL 3.0 cannot read an empty file for this.
+        if !data.is_empty() {
+            verifies_bytes(&["-rawin"], &case.spki(ED), data, &one).unwrap();
+        }
+    }
+    // No prehash and no context, said in words.
+    let spoken = CK_EDDSA_PARAMS { phFlag: CK_FALSE, ulContextDataLen: 0, pContextData: std::ptr::null_mut() };
+    let words = [&u64::from(spoken.phFlag).to_ne_bytes()[..], &[0; 16]].concat();
+    assert_eq!(words.len(), size_of_val(&spoken));
+    signed(&session, &Mechanism::Bytes(CKM_EDDSA, words), ED, MESSAGE, 64);
+}
+
+/// A rival tells a length of 62, signs into a buffer of 62 in vain, and then signs the message twice over.
+pub fn an_eddsa_signature_is_told_whole_and_made_once(case: &Case) {
+    let session = case.user();
+    session.sign_init(&CKM_EDDSA.into(), private(&session, ED)).unwrap();
+    let asked = session.sign_into(MESSAGE, Room::Query);
+    assert_eq!((asked.code, asked.length), (Code(CKR_OK), 64));
+    let short = session.sign_into(MESSAGE, Room::Bytes(62));
+    assert_eq!((short.code, short.length), (Code(CKR_BUFFER_TOO_SMALL), 64));
+    let signature = session.sign(MESSAGE).unwrap();
+    assert_eq!(signature.len(), 64);
+    verifies_bytes(&["-rawin"], &case.spki(ED), MESSAGE, &signature).unwrap();
+}
+
+/// Deterministic mechanisms tell whether parts are put together as they came.
+pub fn a_signature_in_parts_is_the_signature(case: &Case) {
+    let session = case.user();
+    for (kind, label) in [(CKM_SHA256_RSA_PKCS, RSA), (CKM_RSA_PKCS, RSA), (CKM_EDDSA, ED)] {
+        let key = private(&session, label);
+        session.sign_init(&kind.into(), key).unwrap();
+        let expected = session.sign(MESSAGE).unwrap();
+        session.sign_init(&kind.into(), key).unwrap();
+        for part in MESSAGE.chunks(7) {
+            session.sign_update(part).unwrap();
+        }
+        assert_eq!(session.sign_final().unwrap(), expected, "{kind:#x}");
+    }
+}
+
+pub fn false_signatures_are_refused(case: &Case) {
+    let session = case.user();
+    let pss = HASHES[2].pss(CKM_SHA256_RSA_PKCS_PSS);
+    let mechanisms: [(Mechanism, &str); 6] = [
+        (CKM_SHA256_RSA_PKCS.into(), RSA),
+        (CKM_RSA_PKCS.into(), RSA),
+        (pss, RSA_CERT),
+        (CKM_ECDSA_SHA256.into(), EC),
+        (CKM_ECDSA.into(), EC_CERT),
+        (CKM_EDDSA.into(), ED),
+    ];
+    for (mechanism, label) in &mechanisms {
+        let key = public(&session, label);
+        session.sign_init(mechanism, private(&session, label)).unwrap();
+        let signature = session.sign(&MESSAGE[..32]).unwrap();
+        let verify = |data: &[u8], signature: &[u8]| {
+            session.verify_init(mechanism, key).unwrap();
+            let one = session.verify(data, signature);
+            session.verify_signature_init(mechanism, key, signature).unwrap();
+            assert_eq!(session.verify_signature(data), one, "both ways to verify agree");
+            one
+        };
+        verify(&MESSAGE[..32], &signature).unwrap();
+        refused(verify(&MESSAGE[1..33], &signature), CKR_SIGNATURE_INVALID);
+        for at in [0, signature.len() / 2, signature.len() - 1] {
+            let mut tampered = signature.clone();
+            tampered[at] ^= 1;
+            refused(verify(&MESSAGE[..32], &tampered), CKR_SIGNATURE_INVALID);
+        }
+        refused(verify(&MESSAGE[..32], &vec![0; signature.len()]), CKR_SIGNATURE_INVALID);
+        refused(verify(&MESSAGE[..32], &vec![0xff; signature.len()]), CKR_SIGNATURE_INVALID);
+        refused(verify(&MESSAGE[..32], &signature[1..]), CKR_SIGNATURE_LEN_RANGE);
+        refused(verify(&MESSAGE[..32], &[&signature[..], &[0]].concat()), CKR_SIGNATURE_LEN_RANGE);
+        refused(verify(&MESSAGE[..32], &[]), CKR_SIGNATURE_LEN_RANGE);
+    }
+}
+
+pub fn parameters_that_are_not_served_are_refused(case: &Case) {
+    let session = case.user();
+    let [_, sha224, sha256, ..] = HASHES;
+    let kind = CKM_SHA256_RSA_PKCS_PSS;
+    let pss = |hash: Hash, mgf, salt| Mechanism::Pss { kind, hash: hash.kind, mgf, salt };
+    let key = private(&session, RSA);
+    for mechanism in [
+        pss(sha256, sha256.mgf, 20),
+        pss(sha256, sha256.mgf, 0),
+        pss(sha256, sha224.mgf, 32),
+        pss(sha224, sha224.mgf, 28),
+        Mechanism::Pss { kind: CKM_RSA_PKCS_PSS, hash: CKM_MD5, mgf: CKG_MGF1_SHA1, salt: 16 },
+        Mechanism::Plain(kind),
+        Mechanism::Bytes(kind, vec![0; 23]),
+        Mechanism::Bytes(CKM_SHA256_RSA_PKCS, vec![1]),
+    ] {
+        refused(session.sign_init(&mechanism, key), CKR_MECHANISM_PARAM_INVALID);
+        refused(session.verify_init(&mechanism, public(&session, RSA)), CKR_MECHANISM_PARAM_INVALID);
+    }
+    // Ed25519ph.
+    let prehash = Mechanism::Bytes(CKM_EDDSA, [&1u64.to_ne_bytes()[..], &[0; 16]].concat());
+    refused(session.sign_init(&prehash, private(&session, ED)), CKR_MECHANISM_PARAM_INVALID);
+    refused(session.sign_init(&CKM_MD5_RSA_PKCS.into(), key), CKR_MECHANISM_INVALID);
+    refused(session.sign_init(&CKM_SHA256.into(), key), CKR_MECHANISM_INVALID);
+    refused(session.sign_init(&CKM_RSA_PKCS_OAEP.into(), key), CKR_MECHANISM_PARAM_INVALID);
+    refused(session.sign_init(&HASHES[2].oaep(), key), CKR_MECHANISM_INVALID);
+}
+
+pub fn keys_of_other_types_are_refused(case: &Case) {
+    let session = case.user();
+    for (kind, label) in [(CKM_SHA256_RSA_PKCS, EC), (CKM_ECDSA, RSA), (CKM_EDDSA, EC), (CKM_ECDSA, ED)] {
+        refused(session.sign_init(&kind.into(), private(&session, label)), CKR_KEY_TYPE_INCONSISTENT);
+        refused(session.verify_init(&kind.into(), public(&session, label)), CKR_KEY_TYPE_INCONSISTENT);
+    }
+    let sha256_rsa = CKM_SHA256_RSA_PKCS.into();
+    refused(session.sign_init(&sha256_rsa, secret(&session, AES)), CKR_KEY_TYPE_INCONSISTENT);
+    refused(session.sign_init(&sha256_rsa, public(&session, RSA)), CKR_KEY_FUNCTION_NOT_PERMITTED);
+    refused(session.verify_init(&sha256_rsa, private(&session, RSA)), CKR_KEY_FUNCTION_NOT_PERMITTED);
+    let certificate = super::certificate(&session, RSA_CERT);
+    refused(session.sign_init(&sha256_rsa, certificate), CKR_KEY_HANDLE_INVALID);
+    refused(session.sign_init(&sha256_rsa, 0), CKR_KEY_HANDLE_INVALID);
+    refused(session.sign_init(&sha256_rsa, CK_OBJECT_HANDLE::MAX), CKR_KEY_HANDLE_INVALID);
+}
+
+pub fn too_much_data_is_refused(case: &Case) {
+    let session = case.user();
+    let key = private(&session, RSA);
+    session.sign_init(&CKM_RSA_PKCS.into(), key).unwrap();
+    refused(session.sign(&[1; 256 - 10]), CKR_DATA_LEN_RANGE);
+    session.sign_init(&CKM_RSA_PKCS.into(), key).unwrap();
+    session.sign_update(&[1; 245]).unwrap();
+    refused(session.sign_update(&[1]), CKR_DATA_LEN_RANGE);
+    refused(session.sign_final(), CKR_OPERATION_NOT_INITIALIZED);
+    // Hashed here, a message may be longer than any request.
+    let long = vec![0x61; 1_000_000];
+    session.sign_init(&CKM_ECDSA_SHA256.into(), private(&session, EC)).unwrap();
+    let signature = session.sign(&long).unwrap();
+    verifies_digest("sha256", &[], &case.spki(EC), &long, &ecdsa_der(&signature)).unwrap();
+    // Sent as it is, it may not.
+    session.sign_init(&CKM_EDDSA.into(), private(&session, ED)).unwrap();
+    refused(session.sign(&long), CKR_DATA_LEN_RANGE);
+}

@@ -1,0 +1,104 @@
+//! Slots and tokens (PKCS#11 3.2 section 5.5).
+
+use cryptoki_sys::*;
+
+use super::Case;
+use crate::support::p11::refused;
+
+pub fn have_a_token(case: &Case) {
+    let info = case.p11.slot_info(case.slot).unwrap();
+    assert_eq!(info.flags & CKF_TOKEN_PRESENT, CKF_TOKEN_PRESENT);
+    let token = case.p11.token_info(case.slot).unwrap();
+    assert_eq!(token.label, padded(&case.label));
+    let expected = CKF_TOKEN_INITIALIZED | CKF_LOGIN_REQUIRED | CKF_USER_PIN_INITIALIZED | CKF_RNG;
+    assert_eq!(token.flags & expected, expected);
+    for text in [&info.slotDescription[..], &info.manufacturerID, &token.manufacturerID, &token.model] {
+        assert!(std::str::from_utf8(text).is_ok_and(|text| !text.contains('\0') && !text.trim().is_empty()));
+    }
+}
+
+fn padded<const N: usize>(text: &str) -> [u8; N] {
+    let mut field = [b' '; N];
+    field[..text.len()].copy_from_slice(text.as_bytes());
+    field
+}
+
+pub fn a_bad_slot_harms_no_other(case: &Case) {
+    let (all, with_token) = (case.p11.slots(false).unwrap(), case.p11.slots(true).unwrap());
+    assert!(all.contains(&case.bad_slot) && !with_token.contains(&case.bad_slot));
+    assert!(all.contains(&case.slot) && with_token.contains(&case.slot));
+    assert_eq!(all.len(), with_token.len() + 1);
+    assert_eq!(case.p11.slot_info(case.bad_slot).unwrap().flags & CKF_TOKEN_PRESENT, 0);
+    refused(case.p11.token_info(case.bad_slot).map(drop), CKR_TOKEN_NOT_PRESENT);
+    refused(case.p11.mechanisms(case.bad_slot), CKR_TOKEN_NOT_PRESENT);
+    refused(case.p11.open(case.bad_slot).map(drop), CKR_TOKEN_NOT_PRESENT);
+    refused(case.p11.token_info(CK_SLOT_ID::MAX).map(drop), CKR_SLOT_ID_INVALID);
+}
+
+pub fn labels_and_serial_numbers_are_their_own(case: &Case) {
+    let slots = case.p11.slots(true).unwrap();
+    let tokens: Vec<_> = slots.iter().map(|slot| case.p11.token_info(*slot).unwrap()).collect();
+    let mut names: Vec<_> = tokens.iter().map(|token| (token.serialNumber, token.label)).collect();
+    names.sort_unstable();
+    assert!(names.is_sorted_by(|one, next| one.0 != next.0 && one.1 != next.1));
+    for (serial, _) in names {
+        assert!(serial.iter().all(u8::is_ascii_alphanumeric), "{serial:?}");
+    }
+}
+
+/// A rival announces `CKM_RSA_PKCS_OAEP` for signing, and encryptions that it then refuses.
+pub fn mechanisms_are_told_truly(case: &Case) {
+    let list = case.p11.mechanisms(case.slot).unwrap();
+    let (sign, crypt) = (CKF_SIGN | CKF_VERIFY, CKF_ENCRYPT | CKF_DECRYPT);
+    let purposes = sign | crypt | CKF_DIGEST | CKF_MESSAGE_ENCRYPT | CKF_WRAP | CKF_UNWRAP | CKF_DERIVE;
+    for (kind, expected) in [
+        (CKM_RSA_PKCS, sign | crypt),
+        (CKM_SHA1_RSA_PKCS, sign),
+        (CKM_SHA512_RSA_PKCS, sign),
+        (CKM_RSA_PKCS_PSS, sign),
+        (CKM_SHA224_RSA_PKCS_PSS, sign),
+        (CKM_ECDSA, sign),
+        (CKM_ECDSA_SHA384, sign),
+        (CKM_EDDSA, sign),
+        (CKM_RSA_PKCS_OAEP, crypt),
+        (CKM_AES_ECB, crypt),
+        (CKM_AES_CBC, CKF_DECRYPT),
+        (CKM_AES_CBC_PAD, CKF_DECRYPT),
+        (CKM_AES_CTR, CKF_DECRYPT),
+        (CKM_AES_GCM, CKF_DECRYPT | CKF_MESSAGE_ENCRYPT),
+        (CKM_SHA_1, CKF_DIGEST),
+        (CKM_SHA3_512, CKF_DIGEST),
+    ] {
+        assert!(list.contains(&kind), "{kind:#x}");
+        let info = case.p11.mechanism_info(case.slot, kind).unwrap();
+        assert_eq!(info.flags & purposes, expected, "{kind:#x}");
+        assert!(info.ulMinKeySize <= info.ulMaxKeySize);
+    }
+    for kind in [CKM_RSA_X_509, CKM_MD5, CKM_AES_KEY_GEN, CKM_RSA_PKCS_KEY_PAIR_GEN] {
+        assert!(!list.contains(&kind), "{kind:#x}");
+        refused(case.p11.mechanism_info(case.slot, kind).map(drop), CKR_MECHANISM_INVALID);
+    }
+    let sizes = case.p11.mechanism_info(case.slot, CKM_AES_ECB).unwrap();
+    assert_eq!((sizes.ulMinKeySize, sizes.ulMaxKeySize), (16, 32), "bytes");
+}
+
+/// A rival makes two requests for each of these calls. Here not even the address is looked at: nobody listens there.
+pub fn asking_about_them_makes_no_request(case: &Case) {
+    for slot in case.p11.slots(true).unwrap() {
+        let start = std::time::Instant::now();
+        case.p11.slot_info(slot).unwrap();
+        case.p11.token_info(slot).unwrap();
+        case.p11.mechanisms(slot).unwrap();
+        assert!(start.elapsed().as_millis() < 1000, "slot {slot}");
+    }
+}
+
+pub fn one_that_cannot_be_reached_fails_when_it_is_used(case: &Case) {
+    case.p11.token_info(case.slot).unwrap();
+    let session = case.session();
+    session.digest_init(&CKM_SHA256.into()).unwrap();
+    session.digest(b"abc").unwrap();
+    refused(session.find(&[]), CKR_DEVICE_ERROR);
+    refused(session.login(case.dialect.pin()), CKR_DEVICE_ERROR);
+    assert_eq!(session.info().unwrap().state, CKS_RO_PUBLIC_SESSION);
+}
