@@ -308,7 +308,9 @@ impl Session {
             let object = self.key_for(chosen, key, CKA_ENCRYPT)?;
             match &object.material {
                 Material::Public(public) => Encrypting::with_public_key(chosen, public.clone()),
-                Material::Hsm(key) => Encrypting::with_secret_key(chosen, key.clone(), self.token.backend()),
+                Material::Hsm(key) => {
+                    Encrypting::with_secret_key(chosen, Arc::clone(key), self.token.backend())
+                }
                 Material::Passive => Err(not_permitted()),
             }
             .map(Box::new)
@@ -412,9 +414,9 @@ impl Session {
         Ok(object)
     }
 
-    fn hsm_key(&self, chosen: &Chosen, key: CK_OBJECT_HANDLE, usage: u64) -> Result<HsmKey> {
+    fn hsm_key(&self, chosen: &Chosen, key: CK_OBJECT_HANDLE, usage: u64) -> Result<Arc<HsmKey>> {
         match &self.key_for(chosen, key, usage)?.material {
-            Material::Hsm(key) => Ok(key.clone()),
+            Material::Hsm(key) => Ok(Arc::clone(key)),
             _ => Err(not_permitted()),
         }
     }
