@@ -9,7 +9,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use cryptoki_sys::{
     CK_RV, CKR_ATTRIBUTE_SENSITIVE, CKR_ATTRIBUTE_TYPE_INVALID, CKR_BUFFER_TOO_SMALL,
-    CKR_CRYPTOKI_NOT_INITIALIZED, CKR_GENERAL_ERROR, CKR_NO_EVENT, CKR_OK,
+    CKR_CRYPTOKI_NOT_INITIALIZED, CKR_FUNCTION_NOT_PARALLEL, CKR_GENERAL_ERROR, CKR_NO_EVENT, CKR_OK,
+    CKR_RANDOM_SEED_NOT_SUPPORTED,
 };
 
 use crate::config::Level;
@@ -19,7 +20,6 @@ use crate::observe::log::Log;
 use table::Function;
 
 pub mod arg;
-mod cipher;
 pub mod codes;
 mod digest;
 mod epoch;
@@ -29,9 +29,10 @@ mod object;
 mod random;
 pub mod rv_name;
 mod session;
-mod sign;
 mod slot;
+mod step;
 pub mod table;
+mod verify;
 
 /// A function that needs an initialised module: nearly all.
 fn entry(function: Function, body: impl FnOnce(&Module) -> Result<()>) -> CK_RV {
@@ -61,8 +62,14 @@ fn conclude(function: Function, log: Option<&Log>, body: impl FnOnce() -> Result
 }
 
 /// Codes that answer a question rather than tell of a failure.
-const ANSWERS: [CK_RV; 4] =
-    [CKR_ATTRIBUTE_SENSITIVE, CKR_ATTRIBUTE_TYPE_INVALID, CKR_BUFFER_TOO_SMALL, CKR_NO_EVENT];
+const ANSWERS: [CK_RV; 6] = [
+    CKR_ATTRIBUTE_SENSITIVE,
+    CKR_ATTRIBUTE_TYPE_INVALID,
+    CKR_BUFFER_TOO_SMALL,
+    CKR_FUNCTION_NOT_PARALLEL,
+    CKR_NO_EVENT,
+    CKR_RANDOM_SEED_NOT_SUPPORTED,
+];
 
 /// One line a failure.
 fn report(log: &Log, function: Function, rv: CK_RV, error: &Error) {

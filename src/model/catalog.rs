@@ -211,6 +211,13 @@ impl Catalog {
         self.changed();
     }
 
+    /// Forgets everything, handles included: the right to list is gone.
+    pub fn clear(&self) {
+        *self.entries.write() = Entries::default();
+        *self.index.write() = None;
+        self.changed();
+    }
+
     fn changed(&self) {
         self.generation.fetch_add(1, Ordering::AcqRel);
     }

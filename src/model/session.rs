@@ -249,8 +249,22 @@ impl Session {
         })
     }
 
-    /// `C_VerifyInit`, and with a signature `C_VerifySignatureInit`
-    pub fn verify_init(
+    /// `C_VerifyInit`
+    pub fn verify_init(&self, chosen: &Chosen, key: CK_OBJECT_HANDLE) -> Result<()> {
+        self.begin_verifying(chosen, key, None)
+    }
+
+    /// `C_VerifySignatureInit`
+    pub fn verify_signature_init(
+        &self,
+        chosen: &Chosen,
+        key: CK_OBJECT_HANDLE,
+        signature: &[u8],
+    ) -> Result<()> {
+        self.begin_verifying(chosen, key, Some(signature.to_vec()))
+    }
+
+    fn begin_verifying(
         &self,
         chosen: &Chosen,
         key: CK_OBJECT_HANDLE,
@@ -266,37 +280,50 @@ impl Session {
         })
     }
 
-    /// `C_Verify` and `C_VerifySignature`; the one does not end what the other's initialisation began.
-    pub fn verify(&self, data: Input<'_>, signature: Option<Input<'_>>) -> Result<()> {
-        self.verifying(signature, |verify, signature| verify.verify(data, signature))
+    /// `C_Verify`
+    pub fn verify(&self, data: Input<'_>, signature: Input<'_>) -> Result<()> {
+        self.end_verifying(false, |verify| verify.verify(data, signature))
     }
 
-    /// `C_VerifyUpdate` and `C_VerifySignatureUpdate`
-    pub fn verify_update(&self, part: Input<'_>, signature_first: bool) -> Result<()> {
+    /// `C_VerifyUpdate`
+    pub fn verify_update(&self, part: Input<'_>) -> Result<()> {
+        self.go_on_verifying(false, part)
+    }
+
+    /// `C_VerifyFinal`
+    pub fn verify_final(&self, signature: Input<'_>) -> Result<()> {
+        self.end_verifying(false, |verify| verify.finish(signature))
+    }
+
+    /// `C_VerifySignature`
+    pub fn verify_signature(&self, data: Input<'_>) -> Result<()> {
+        self.end_verifying(true, |verify| verify.verify(data, None))
+    }
+
+    /// `C_VerifySignatureUpdate`
+    pub fn verify_signature_update(&self, part: Input<'_>) -> Result<()> {
+        self.go_on_verifying(true, part)
+    }
+
+    /// `C_VerifySignatureFinal`
+    pub fn verify_signature_final(&self) -> Result<()> {
+        self.end_verifying(true, |verify| verify.finish(None))
+    }
+
+    fn go_on_verifying(&self, signature_first: bool, part: Input<'_>) -> Result<()> {
         let place = &mut self.operations.lock().verify;
-        if place.as_ref().is_some_and(|verify| verify.has_signature() != signature_first) {
-            return Err(not_initialized());
-        }
+        check_kind(place, signature_first)?;
         continuing(place, |verify| verify.update(part))
     }
 
-    /// `C_VerifyFinal` and `C_VerifySignatureFinal`
-    pub fn verify_final(&self, signature: Option<Input<'_>>) -> Result<()> {
-        self.verifying(signature, |verify, signature| verify.finish(signature))
-    }
-
-    /// `signature` is `None` where it came with the initialisation.
-    fn verifying(
+    fn end_verifying(
         &self,
-        signature: Option<Input<'_>>,
-        run: impl FnOnce(&mut Verifying, Input<'_>) -> Result<()>,
+        signature_first: bool,
+        run: impl FnOnce(&mut Verifying) -> Result<()>,
     ) -> Result<()> {
         let place = &mut self.operations.lock().verify;
-        if place.as_ref().is_some_and(|verify| verify.has_signature() != signature.is_none()) {
-            return Err(not_initialized());
-        }
-        let result = ending(place, |verify| run(verify, signature.flatten()).map(|()| Output::bytes([])));
-        result.map(|_| ())
+        check_kind(place, signature_first)?;
+        ending(place, |verify| run(verify).map(|()| Output::bytes([]))).map(|_| ())
     }
 
     // Ciphers.
@@ -427,6 +454,14 @@ impl Session {
             self.token.forget_key(&key.name);
         }
         result
+    }
+}
+
+/// The functions of the one kind of verification do not go on with what those of the other began.
+fn check_kind(place: &Option<Box<Verifying>>, signature_first: bool) -> Result<()> {
+    match place {
+        Some(verify) if verify.has_signature() != signature_first => Err(not_initialized()),
+        _ => Ok(()),
     }
 }
 

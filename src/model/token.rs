@@ -162,6 +162,9 @@ impl Token {
             return Err(Error::new(CKR_USER_NOT_LOGGED_IN, "nobody is logged in"));
         }
         self.backend.logout();
+        if !self.backend.may_list() {
+            self.catalog.clear();
+        }
         if self.backend.login_required() {
             self.session_objects.remove_where(|held| held.object.attributes.is_private());
         }
