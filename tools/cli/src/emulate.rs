@@ -14,7 +14,7 @@ pub fn run(args: &EmulateArgs) -> Result<(), Box<dyn Error>> {
     let mut signals = Signals::new([SIGINT, SIGTERM])?;
     let emulator = Emulator::start(args.options())?;
     let dir = std::path::absolute(&args.dir)?;
-    println!("{} emulator of {} on {}", env!("CARGO_PKG_NAME"), args.vendor, emulator.url());
+    println!("p11rest: emulator of {} on {}", args.vendor, emulator.url());
     println!("export P11REST_CONFIG={}", dir.join("p11rest.toml").display());
     signals.forever().next();
     emulator.stop();
