@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use cryptoki_sys::{
-    CK_FLAGS, CK_OBJECT_HANDLE, CK_SESSION_HANDLE, CK_SLOT_ID, CK_STATE, CKA_DECRYPT, CKA_ENCRYPT, CKA_SIGN,
-    CKA_VERIFY, CKF_DECRYPT, CKF_DIGEST, CKF_ENCRYPT, CKF_FIND_OBJECTS, CKF_MESSAGE_ENCRYPT, CKF_RW_SESSION,
-    CKF_SERIAL_SESSION, CKF_SIGN, CKF_VERIFY, CKR_KEY_FUNCTION_NOT_PERMITTED, CKR_KEY_HANDLE_INVALID,
-    CKR_KEY_TYPE_INCONSISTENT, CKR_OPERATION_ACTIVE, CKR_SESSION_READ_ONLY, CKS_RO_PUBLIC_SESSION,
-    CKS_RO_USER_FUNCTIONS, CKS_RW_PUBLIC_SESSION, CKS_RW_USER_FUNCTIONS,
+    CK_FLAGS, CK_OBJECT_HANDLE, CK_SESSION_HANDLE, CK_SLOT_ID, CK_STATE, CK_ULONG, CKA_DECRYPT, CKA_ENCRYPT,
+    CKA_KEY_TYPE, CKA_SIGN, CKA_TOKEN, CKA_VERIFY, CKF_DECRYPT, CKF_DIGEST, CKF_ENCRYPT, CKF_FIND_OBJECTS,
+    CKF_MESSAGE_ENCRYPT, CKF_RW_SESSION, CKF_SERIAL_SESSION, CKF_SIGN, CKF_VERIFY,
+    CKR_KEY_FUNCTION_NOT_PERMITTED, CKR_KEY_HANDLE_INVALID, CKR_KEY_SIZE_RANGE, CKR_KEY_TYPE_INCONSISTENT,
+    CKR_OPERATION_ACTIVE, CKR_SESSION_READ_ONLY, CKS_RO_PUBLIC_SESSION, CKS_RO_USER_FUNCTIONS,
+    CKS_RW_PUBLIC_SESSION, CKS_RW_USER_FUNCTIONS,
 };
-use cryptoki_sys::{CKA_KEY_TYPE, CKA_TOKEN};
 use parking_lot::Mutex;
 use secrecy::SecretString;
 
@@ -447,7 +447,20 @@ impl Session {
         if !object.attributes.is_true(usage) {
             return Err(not_permitted());
         }
+        self.check_size(chosen, &object)?;
         Ok(object)
+    }
+
+    /// What `C_GetMechanismInfo` tells of key sizes holds.
+    fn check_size(&self, chosen: &Chosen, object: &Object) -> Result<()> {
+        let Some(public) = object.public_key() else { return Ok(()) };
+        let offer = self.token.offer(chosen.mechanism.kind)?;
+        let bits = public.bits() as CK_ULONG;
+        if (offer.min..=offer.max).contains(&bits) {
+            return Ok(());
+        }
+        let text = format!("{} is for keys of {} to {} bits", chosen.mechanism.name, offer.min, offer.max);
+        Err(Error::new(CKR_KEY_SIZE_RANGE, text))
     }
 
     fn hsm_key(&self, chosen: &Chosen, key: CK_OBJECT_HANDLE, usage: u64) -> Result<Arc<HsmKey>> {
