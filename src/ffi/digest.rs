@@ -13,7 +13,7 @@ pub(super) unsafe fn digest_init(
 ) -> Result<()> {
     let session = module.session(session)?;
     // SAFETY: the caller owes a valid mechanism or NULL.
-    session.digest_init(&unsafe { arg::mechanism(mechanism) }?)
+    session.digest_init(unsafe { arg::mechanism(mechanism) }?.as_ref())
 }
 
 pub(super) unsafe fn digest_key(

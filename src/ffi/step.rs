@@ -19,11 +19,11 @@ pub(super) unsafe fn begin(
     session: CK_SESSION_HANDLE,
     mechanism: *mut CK_MECHANISM,
     key: CK_OBJECT_HANDLE,
-    call: impl FnOnce(&Session, &Chosen, CK_OBJECT_HANDLE) -> Result<()>,
+    call: impl FnOnce(&Session, Option<&Chosen>, CK_OBJECT_HANDLE) -> Result<()>,
 ) -> Result<()> {
     let session = module.session(session)?;
     // SAFETY: the same duty.
-    call(&session, &unsafe { arg::mechanism(mechanism) }?, key)
+    call(&session, unsafe { arg::mechanism(mechanism) }?.as_ref(), key)
 }
 
 /// `(session, data, length)`

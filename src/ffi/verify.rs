@@ -31,7 +31,7 @@ pub(super) unsafe fn verify_signature_init(
     // SAFETY: the caller owes a valid mechanism and a signature of the length given, or NULL.
     let (mechanism, signature) =
         unsafe { (arg::mechanism(mechanism)?, arg::bytes(signature, signature_len)?) };
-    session.verify_signature_init(&mechanism, key, signature)
+    session.verify_signature_init(mechanism.as_ref(), key, signature)
 }
 
 pub(super) unsafe fn verify_signature_final(module: &Module, session: CK_SESSION_HANDLE) -> Result<()> {

@@ -277,8 +277,14 @@ impl Catalog {
         entries.by_number = order.iter().map(|entry| (entry.number, Arc::clone(entry))).collect();
         entries.by_name = by_name;
         let order: Arc<[_]> = order.into();
+        let numbers = |order: &[Arc<Entry>]| order.iter().map(|entry| entry.number).collect::<Vec<_>>();
+        let same = entries.listed.as_ref().is_some_and(|old| numbers(&old.order) == numbers(&order));
         entries.listed = Some(Listed { at: Instant::now(), order: Arc::clone(&order) });
-        self.changed();
+        drop(entries);
+        if !same {
+            self.changed();
+        }
+        self.log.info(format_args!("listed {} keys", order.len()));
         Ok(order)
     }
 
@@ -568,7 +574,10 @@ pub fn other_handle(counter: &Counter) -> u64 {
     counter.next() * PARTS + PARTS - 1
 }
 
-fn lock_until(mutex: &Mutex<()>, deadline: Deadline) -> Result<MutexGuard<'_, ()>> {
-    let guard = deadline.remaining().and_then(|left| mutex.try_lock_for(left));
-    guard.ok_or_else(|| Error::new(CKR_DEVICE_ERROR, "the keys were not listed before the deadline"))
+/// A single-flight gate: whoever waits wants what the one inside is asking the HSM for.
+pub fn lock_until(gate: &Mutex<()>, deadline: Deadline) -> Result<MutexGuard<'_, ()>> {
+    let guard = deadline.remaining().and_then(|left| gate.try_lock_for(left));
+    guard.ok_or_else(|| {
+        Error::new(CKR_DEVICE_ERROR, "another thread still waited for the HSM at the deadline")
+    })
 }

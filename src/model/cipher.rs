@@ -79,6 +79,14 @@ impl Encrypting {
         }
     }
 
+    /// The key at the HSM, if one is needed.
+    pub fn hsm_key(&self) -> Option<&HsmKey> {
+        match &self.target {
+            EncryptTarget::AesEcb(key) => Some(key),
+            EncryptTarget::RsaPkcs1(_) | EncryptTarget::RsaOaep(..) => None,
+        }
+    }
+
     /// `C_Encrypt`
     pub fn encrypt(
         &mut self,
@@ -402,6 +410,11 @@ impl MessageEncrypting {
             Some(CipherKind::AesGcm) => Ok(Self { key }),
             _ => Err(Error::new(CKR_MECHANISM_INVALID, "only GCM encrypts messages")),
         }
+    }
+
+    /// The key.
+    pub fn key(&self) -> &HsmKey {
+        &self.key
     }
 
     /// `C_EncryptMessage`; with a query or too little room nothing is sent.

@@ -26,6 +26,7 @@ use crate::config::EdwardsPoint;
 use crate::crypto::certificate::Certificate;
 use crate::crypto::digest::Hash;
 use crate::crypto::public_key::{PublicKey, PublicKeyKind};
+use crate::crypto::verify;
 
 /// An object: what callers may read of it, and what operations need of it.
 pub struct Object {
@@ -62,6 +63,15 @@ impl Object {
     /// `CKA_CLASS`; every object has one.
     pub fn class(&self) -> CK_OBJECT_CLASS {
         self.attributes.class().unwrap_or(CK_UNAVAILABLE_INFORMATION)
+    }
+
+    /// The public key, or the public half, where it is known.
+    pub fn public_key(&self) -> Option<&PublicKey> {
+        match &self.material {
+            Material::Hsm(key) => key.public.as_ref(),
+            Material::Public(public) => Some(public),
+            Material::Passive => None,
+        }
     }
 
     /// Whether `kind` is an attribute that this object has and never tells (section 5.7.5).
@@ -130,7 +140,7 @@ impl Maker<'_> {
     pub fn public_key(&self, known: &Known<'_>, public: &PublicKey) -> Object {
         let mut builder = self.key(known, CKO_PUBLIC_KEY, false);
         let usage = known.info.usage;
-        public_uses(&mut builder, usage);
+        public_uses(&mut builder, Usage { sign: usage.sign && verify::serves(public), ..usage });
         public_parts(&mut builder, public, self.edwards_point, true);
         generated_by(&mut builder, known.info.protection.local, pair_generator(public));
         if let Some(key_type) = key_type(public) {

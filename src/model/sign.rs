@@ -5,8 +5,9 @@ use std::sync::Arc;
 use cryptoki_sys::{
     CK_MECHANISM_TYPE, CK_ULONG, CKG_MGF1_SHA1, CKG_MGF1_SHA224, CKG_MGF1_SHA256, CKG_MGF1_SHA384,
     CKG_MGF1_SHA512, CKR_DATA_LEN_RANGE, CKR_DEVICE_ERROR, CKR_FUNCTION_FAILED, CKR_FUNCTION_REJECTED,
-    CKR_KEY_TYPE_INCONSISTENT, CKR_MECHANISM_INVALID, CKR_MECHANISM_PARAM_INVALID,
-    CKR_OPERATION_NOT_INITIALIZED, CKR_SIGNATURE_INVALID, CKR_SIGNATURE_LEN_RANGE, CKR_USER_NOT_LOGGED_IN,
+    CKR_KEY_FUNCTION_NOT_PERMITTED, CKR_KEY_TYPE_INCONSISTENT, CKR_MECHANISM_INVALID,
+    CKR_MECHANISM_PARAM_INVALID, CKR_OPERATION_NOT_INITIALIZED, CKR_SIGNATURE_INVALID,
+    CKR_SIGNATURE_LEN_RANGE, CKR_USER_NOT_LOGGED_IN,
 };
 use secrecy::SecretString;
 use zeroize::Zeroizing;
@@ -298,6 +299,10 @@ pub struct Verifying {
 impl Verifying {
     /// The operation of `C_VerifyInit`, or with a signature that of `C_VerifySignatureInit`.
     pub fn new(chosen: &Chosen, public: PublicKey, signature: Option<Vec<u8>>) -> Result<Self> {
+        if !verify::serves(&public) {
+            let text = "signatures over this curve are not verified here";
+            return Err(Error::new(CKR_KEY_FUNCTION_NOT_PERMITTED, text));
+        }
         // No HSM has to take the message, so that its length is the caller's affair.
         let plan = Plan::new(chosen, &public, isize::MAX as usize)?;
         let intake = plan.intake();
