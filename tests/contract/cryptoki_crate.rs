@@ -12,7 +12,7 @@ use cryptoki::types::AuthPin;
 
 use super::{AES, Case, EC, EC_CERT, ED, RSA, RSA_CERT};
 use crate::support::module;
-use crate::support::openssl::{describe, ecdsa_der, hex_below, verifies_bytes, verifies_digest};
+use crate::support::openssl::{describe, ecdsa_der, hex_below, verifies_digest, verifies_eddsa};
 
 const DATA: &[u8] = b"through another pair of hands";
 
@@ -77,7 +77,7 @@ pub fn signs_and_verifies(case: &Case) {
             assert!(session.verify(&mechanism, public, &DATA[1..], &signature).is_err());
             let spki = case.spki(label);
             match label {
-                ED => verifies_bytes(&["-rawin"], &spki, DATA, &signature),
+                ED => verifies_eddsa(&spki, DATA, &signature),
                 EC | EC_CERT => verifies_digest("sha256", &[], &spki, DATA, &ecdsa_der(&signature)),
                 RSA => verifies_digest("sha256", &[], &spki, DATA, &signature),
                 _ => verifies_digest("sha256", &pss_options, &spki, DATA, &signature),

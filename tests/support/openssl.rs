@@ -120,20 +120,22 @@ pub fn verifies_digest(
     try_openssl(&arguments, message).map(drop)
 }
 
-/// Whether a signature over a digest, or over bytes as they are, verifies with `openssl pkeyutl`.
-pub fn verifies_bytes(
-    options: &[&str],
-    spki: &[u8],
-    bytes: &[u8],
-    signature: &[u8],
-) -> Result<(), String> {
+/// Whether an Ed25519 signature verifies with `openssl pkeyutl`.
+pub fn verifies_eddsa(spki: &[u8], message: &[u8], signature: &[u8]) -> Result<(), String> {
     let files = Files::new();
     let (key, signature) = (files.put("key", spki), files.put("signature", signature));
-    let data = files.put("data", bytes);
-    let mut arguments = vec!["pkeyutl", "-verify", "-pubin", "-keyform", "DER", "-inkey", &key];
-    arguments.extend(["-in", &data, "-sigfile", &signature]);
-    arguments.extend(options);
-    try_openssl(&arguments, b"").map(drop)
+    let message = files.put("message", message);
+    let key = ["-pubin", "-keyform", "DER", "-inkey", &key];
+    let arguments = [&["pkeyutl", "-verify", "-rawin"], &key[..], &["-in", &message, "-sigfile", &signature]];
+    try_openssl(&arguments.concat(), b"").map(drop)
+}
+
+/// What stands below the PKCS#1 padding of an RSA signature, with `openssl pkeyutl`.
+pub fn recovered(spki: &[u8], signature: &[u8]) -> Vec<u8> {
+    let files = Files::new();
+    let (key, signature) = (files.put("key", spki), files.put("signature", signature));
+    let key = ["-pubin", "-keyform", "DER", "-inkey", &key];
+    openssl(&[&["pkeyutl", "-verifyrecover"], &key[..], &["-in", &signature]].concat(), b"")
 }
 
 /// r‖s as the DER that `openssl` takes: SEQUENCE { INTEGER r, INTEGER s }.

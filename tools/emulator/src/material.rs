@@ -3,7 +3,7 @@
 use aws_lc_rs::rsa::KeySize;
 use der::Document;
 use der::pem::LineEnding;
-use ed25519_dalek::pkcs8::{DecodePrivateKey, EncodePrivateKey};
+use ed25519_dalek::pkcs8::{DecodePrivateKey, EncodePrivateKey, KeypairBytes};
 use rand_core::{OsRng, RngCore};
 use serde::{Deserialize, Serialize};
 use spki::EncodePublicKey;
@@ -143,7 +143,10 @@ impl Material {
             Material::P384(key) => key.to_pkcs8_der(),
             Material::P521(key) => key.to_pkcs8_der(),
             Material::Secp256k1(key) => key.to_pkcs8_der(),
-            Material::Ed25519(key) => key.to_pkcs8_der(),
+            // Without the public key: OpenSSL 3.0 does not read the version of PKCS#8 that has it.
+            Material::Ed25519(key) => {
+                KeypairBytes { secret_key: key.to_bytes(), public_key: None }.to_pkcs8_der()
+            }
             Material::Secret(bytes) => return encode_pem(SECRET_PEM, bytes),
         };
         encode_pem(PKCS8_PEM, document.map_err(Error::crypto)?.as_bytes())
@@ -241,6 +244,14 @@ mod tests {
             assert_eq!(again.public_key().unwrap(), key.public_key().unwrap(), "{kind:?}");
             assert_eq!(again.to_pem().unwrap(), key.to_pem().unwrap(), "{kind:?}");
         }
+    }
+
+    /// RFC 8410 section 7: version 0, the algorithm, the key in an OCTET STRING within another.
+    #[test]
+    fn an_ed25519_key_is_kept_in_the_first_version() {
+        let pem = Material::generate(Kind::Ed25519).unwrap().to_pem().unwrap();
+        let (_, der) = der::pem::decode_vec(pem.as_bytes()).unwrap();
+        assert_eq!(der[..16], *b"\x30\x2e\x02\x01\x00\x30\x05\x06\x03\x2b\x65\x70\x04\x22\x04\x20");
     }
 
     #[test]
