@@ -1,8 +1,8 @@
 //! The log, at its most talkative, holds no secret and no data.
 
 use std::fs;
-use std::os::unix::fs::OpenOptionsExt;
 use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use contract::{DESCRIBED_ID, Dialect, EC, LOCKED, PASSWORD, Plan, Purpose, Sealed, Setting, World};
+use contract::{AES, DESCRIBED_ID, Dialect, EC, LOCKED, PASSWORD, Plan, Purpose, Sealed, Setting, World};
 use reqwest::Method;
 use serde_json::{Value, json};
 use support::emulator::Emulator;
@@ -28,12 +28,16 @@ impl Dialect for Securosys {
     fn slot(&self, label: &str, emulator: &Emulator, setting: Setting) -> String {
         let file = |name: &str| emulator.path(name).display().to_string();
         let url = if setting == Setting::Unreachable { "http://127.0.0.1:1" } else { emulator.url() };
-        let mut text = format!("[[slot]]\nlabel = \"{label}\"\nbackend = \"securosys\"\nurls = [\"{url}\"]\n");
+        let mut text =
+            format!("[[slot]]\nlabel = \"{label}\"\nbackend = \"securosys\"\nurls = [\"{url}\"]\n");
         if setting == Setting::Certificates {
             text += &format!("certificates = [\"{}\"]\n", file("certificates"));
         }
         if setting == Setting::OctetStringPoint {
             text += "edwards_point = \"octet-string\"\n";
+        }
+        if setting == Setting::Narrow {
+            text += "mechanisms = [\"CKM_RSA_PKCS\", \"CKM_SHA256\"]\n";
         }
         let operation = if setting == Setting::NoLogin { self.pin() } else { "pin" };
         let (management, service) = (file("key-management.key"), file("service.key"));
@@ -45,6 +49,11 @@ impl Dialect for Securosys {
             let ca = if setting == Setting::WrongAuthority { "certificates" } else { "ca.pem" };
             text += &format!("[slot.tls]\nca = \"{}\"\n", file(ca));
         }
+        match setting {
+            Setting::Narrow => text += "[slot.catalog]\nhide = [\"ec-c*\", \"ed25519\"]\n",
+            Setting::ShowInternal => text += "[slot.catalog]\nshow_internal = true\n",
+            _ => {}
+        }
         if setting == Setting::Impatient {
             text += "[slot.timeouts]\ncall = \"500ms\"\n";
         }
@@ -52,7 +61,8 @@ impl Dialect for Securosys {
             let id = openssl::to_hex(&DESCRIBED_ID);
             text += &format!(
                 "[[slot.key]]\nlabel = \"{LOCKED}\"\npublic_key = \"{}\"\npassword = true\n\
-                 [[slot.key]]\nlabel = \"{EC}\"\nid = \"{id}\"\n",
+                 [[slot.key]]\nlabel = \"{EC}\"\nid = \"{id}\"\n\
+                 [[slot.key]]\nlabel = \"{AES}\"\ntype = \"aes-256\"\n",
                 file("locked.pub")
             );
         }
@@ -60,7 +70,7 @@ impl Dialect for Securosys {
     }
 
     fn prepare(&self, emulator: &Emulator) {
-        create(emulator, LOCKED, Some(PASSWORD));
+        create(emulator, LOCKED, None, Some(PASSWORD));
         let spki = openssl::public_key(&self.private_pem(emulator, LOCKED));
         std::fs::write(emulator.path("locked.pub"), spki).expect("the emulator's folder can be written");
     }
@@ -83,15 +93,14 @@ impl Dialect for Securosys {
         STANDARD.decode(lines).expect("PEM is Base64")
     }
 
-    fn create_key(&self, emulator: &Emulator, label: &str) {
-        create(emulator, label, None);
+    fn create_key(&self, emulator: &Emulator, label: &str, id: Option<&[u8]>) {
+        create(emulator, label, id.map(openssl::to_hex), None);
     }
 
     fn delete_key(&self, emulator: &Emulator, label: &str) {
         let key = emulator.text("key-management.key");
         let body = json!({ "label": label });
-        let answer =
-            emulator.call(Method::POST, "/v1/key/deleteKey", &[("X-API-KEY", &key)], Some(&body));
+        let answer = emulator.call(Method::POST, "/v1/key/deleteKey", &[("X-API-KEY", &key)], Some(&body));
         assert_eq!(answer.status(), 200, "{label} is deleted");
     }
 
@@ -122,10 +131,11 @@ impl Dialect for Securosys {
 }
 
 /// A P-256 key for signing.
-fn create(emulator: &Emulator, label: &str, password: Option<&str>) {
+fn create(emulator: &Emulator, label: &str, id: Option<String>, password: Option<&str>) {
     let key = emulator.text("key-management.key");
     let body = json!({
         "label": label,
+        "id": id,
         "password": password,
         "algorithm": "EC",
         "curveOid": "1.2.840.10045.3.1.7",

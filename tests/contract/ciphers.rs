@@ -105,7 +105,10 @@ pub fn rsa_limits(case: &Case) {
     session.decrypt_init(&HASHES[0].oaep(), key).unwrap();
     refused(session.decrypt(&sealed), CKR_ENCRYPTED_DATA_INVALID);
     refused(session.encrypt_init(&CKM_RSA_PKCS.into(), key), CKR_KEY_FUNCTION_NOT_PERMITTED);
-    refused(session.decrypt_init(&CKM_RSA_PKCS.into(), public(&session, RSA)), CKR_KEY_FUNCTION_NOT_PERMITTED);
+    refused(
+        session.decrypt_init(&CKM_RSA_PKCS.into(), public(&session, RSA)),
+        CKR_KEY_FUNCTION_NOT_PERMITTED,
+    );
     refused(session.decrypt_init(&CKM_RSA_PKCS.into(), secret(&session, AES)), CKR_KEY_TYPE_INCONSISTENT);
 }
 
@@ -210,6 +213,13 @@ pub fn aes_gcm(case: &Case) {
         assert_ne!(*iv, [0; 12]);
         ivs.push(*iv);
     }
+    // A shorter tag.
+    let (mut iv, mut tag) = ([0; 12], [0; 12]);
+    let room = Room::Bytes(TEXT.len());
+    let made = session.encrypt_message(CKG_GENERATE, &mut iv, &mut tag, b"", TEXT, room);
+    assert_eq!(made.code, Code(CKR_OK));
+    let sealed = Sealed { label: AES, iv: &iv, aad: b"", ciphertext: &made.bytes, tag: &tag };
+    assert_eq!(case.dialect.open_gcm(case.emulator, &sealed), TEXT);
     session.message_encrypt_final().unwrap();
     refused(session.message_encrypt_final(), CKR_OPERATION_NOT_INITIALIZED);
     ivs.sort_unstable();

@@ -107,8 +107,7 @@ pub fn encrypts_messages(case: &Case) {
     let session = user(case);
     let aes = find(&session, ObjectClass::SECRET_KEY, AES);
     let (mut iv, mut tag) = ([0; 12], [0; 16]);
-    let params =
-        GcmMessageParams::new(&mut iv, 0.into(), GeneratorFunction::Generate, &mut tag).unwrap();
+    let params = GcmMessageParams::new(&mut iv, 0.into(), GeneratorFunction::Generate, &mut tag).unwrap();
     session.message_encrypt_init(&Mechanism::AesGcmMessage(params), aes).unwrap();
     let message = MessageParam::AesGcmMessage(params);
     let sealed = session.encrypt_message(&message, b"header", DATA).unwrap();

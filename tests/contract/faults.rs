@@ -37,13 +37,16 @@ fn verifies(session: &Session, signature: &[u8]) {
 
 /// The call fails with the fault, and the next one, without it, succeeds.
 fn fails_while_it_lasts(case: &Case, broken: Value) {
-    let session = case.user();
-    let key = private(&session, EC);
+    fails_while_it_lasts_in(case, &case.user(), broken);
+}
+
+fn fails_while_it_lasts_in(case: &Case, session: &Session, broken: Value) {
+    let key = private(session, EC);
     fault(case, broken);
-    refused(sign(&session, key), CKR_DEVICE_ERROR);
+    refused(sign(session, key), CKR_DEVICE_ERROR);
     refused(session.sign(b"data"), CKR_OPERATION_NOT_INITIALIZED);
     case.emulator.heal();
-    verifies(&session, &sign(&session, key).unwrap());
+    verifies(session, &sign(session, key).unwrap());
 }
 
 /// A rival fails, or waits a whole second.
@@ -54,7 +57,7 @@ pub fn unavailable_once(case: &Case) {
         fault(case, json!({ "status": status, "count": 1 }));
         let (before, start) = (asked(case), Instant::now());
         verifies(&session, &sign(&session, key).unwrap());
-        assert!(start.elapsed() < Duration::from_millis(500), "{status}: {:?}", start.elapsed());
+        assert!(start.elapsed() < Duration::from_secs(1), "{status}: {:?}", start.elapsed());
         assert_eq!(asked(case) - before, 2, "{status}");
     }
 }
@@ -82,15 +85,26 @@ pub fn an_answer_without_a_signature(case: &Case) {
     fails_while_it_lasts(case, json!({ "status": 200, "body": { "signature": 7 } }));
 }
 
-/// The server closes after an answer that said nothing of it: the request on the dead connection is sent anew.
+/// Servers close idle connections when they like.
 pub fn a_connection_closed_while_idle(case: &Case) {
     let session = case.user();
     let key = private(&session, EC);
     sign(&session, key).unwrap();
+    case.emulator.restart();
+    assert_eq!(asked(case), 0, "another life of the emulator");
+    verifies(&session, &sign(&session, key).unwrap());
+    assert_eq!(asked(case), 1);
+}
+
+/// The request went out on a kept connection that the server was closing just then.
+pub fn a_connection_closed_instead_of_an_answer(case: &Case) {
+    let session = case.user();
+    let key = private(&session, EC);
     for _ in 0..5 {
         fault(case, json!({ "action": "close", "count": 1 }));
         verifies(&session, &sign(&session, key).unwrap());
     }
+    fails_while_it_lasts_in(case, &session, json!({ "action": "close" }));
 }
 
 pub fn a_reset_once(case: &Case) {
@@ -108,7 +122,7 @@ pub fn an_hsm_that_says_nothing(case: &Case) {
     let start = Instant::now();
     refused(sign(&session, key), CKR_DEVICE_ERROR);
     let took = start.elapsed();
-    assert!((Duration::from_millis(450)..Duration::from_millis(1500)).contains(&took), "{took:?}");
+    assert!((Duration::from_millis(450)..Duration::from_millis(2500)).contains(&took), "{took:?}");
     case.emulator.heal();
     verifies(&session, &sign(&session, key).unwrap());
 }

@@ -5,7 +5,8 @@ use der::{Decode, Encode};
 use x509_cert::Certificate;
 
 use super::{
-    Case, DESCRIBED_ID, EC, FILE_CERTIFICATE, LOCKED, LOOSE_CERTIFICATE, PASSWORD, certificate, private, public,
+    AES, Case, DESCRIBED_ID, EC, FILE_CERTIFICATE, LOCKED, LOOSE_CERTIFICATE, PASSWORD, certificate, private,
+    public, secret,
 };
 use crate::support::openssl::{ecdsa_der, openssl, verifies_digest};
 use crate::support::p11::refused;
@@ -15,7 +16,7 @@ const SIGN: CK_MECHANISM_TYPE = CKM_ECDSA_SHA256;
 
 pub fn a_key_that_vanishes_is_gone(case: &Case) {
     let label = format!("doomed-{}", case.slot);
-    case.dialect.create_key(case.emulator, &label);
+    case.dialect.create_key(case.emulator, &label, None);
     let session = case.user();
     let key = private(&session, &label);
     session.sign_init(&SIGN.into(), key).unwrap();
@@ -38,11 +39,25 @@ pub fn a_new_key_is_found_by_its_label(case: &Case) {
     assert!(!session.labels(&[]).contains(&label));
     // A label that was missing a moment ago is not asked for again at once.
     std::thread::sleep(std::time::Duration::from_millis(1100));
-    case.dialect.create_key(case.emulator, &label);
+    case.dialect.create_key(case.emulator, &label, None);
     let key = private(&session, &label);
     assert!(session.labels(&[]).contains(&label), "and then listed");
     session.sign_init(&SIGN.into(), key).unwrap();
     session.sign(b"data").unwrap();
+    case.dialect.delete_key(case.emulator, &label);
+}
+
+/// A key has the id that other providers of this HSM know it by.
+pub fn an_id_that_the_hsm_keeps_is_the_id(case: &Case) {
+    let label = format!("numbered-{}", case.slot);
+    let id = [0x00, 0x17, 0xfe];
+    case.dialect.create_key(case.emulator, &label, Some(&id));
+    let session = case.user();
+    for object in [private(&session, &label), public(&session, &label)] {
+        assert_eq!(session.attribute(object, CKA_ID).unwrap(), id);
+    }
+    let found = session.find(&[bytes(CKA_ID, id)]).unwrap();
+    assert_eq!(found, [private(&session, &label), public(&session, &label)]);
     case.dialect.delete_key(case.emulator, &label);
 }
 
@@ -89,6 +104,7 @@ pub fn the_configuration_describes_keys(case: &Case) {
         assert_eq!(session.ulong(object, CKA_KEY_TYPE), Ok(CKK_EC));
         assert_eq!(session.attribute(object, CKA_PUBLIC_KEY_INFO).unwrap(), case.spki(LOCKED));
     }
+    assert_eq!(session.ulong(secret(&session, AES), CKA_VALUE_LEN), Ok(32));
     for object in [private(&session, EC), public(&session, EC)] {
         assert_eq!(session.attribute(object, CKA_ID).unwrap(), DESCRIBED_ID);
     }
@@ -113,5 +129,9 @@ pub fn certificates_come_from_files(case: &Case) {
     let subject = Certificate::from_der(&expected).unwrap().tbs_certificate.subject.to_der().unwrap();
     let template = [number(CKA_CLASS, CKO_CERTIFICATE), bytes(CKA_SUBJECT, &subject)];
     assert_eq!(session.find(&template), Ok(vec![loose]));
-    assert_eq!(session.find(&[number(CKA_CLASS, CKO_CERTIFICATE)]).unwrap().len(), 4, "with those of the HSM");
+    assert_eq!(
+        session.find(&[number(CKA_CLASS, CKO_CERTIFICATE)]).unwrap().len(),
+        4,
+        "with those of the HSM"
+    );
 }

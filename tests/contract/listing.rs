@@ -48,11 +48,9 @@ pub fn an_id(case: &Case) {
 
 pub fn a_key_type(case: &Case) {
     let session = case.user();
-    for (key_type, expected) in [
-        (CKK_RSA, &[RSA, RSA_CERT][..]),
-        (CKK_EC, &[EC_CERT, EC]),
-        (CKK_EC_EDWARDS, &[ED]),
-    ] {
+    for (key_type, expected) in
+        [(CKK_RSA, &[RSA, RSA_CERT][..]), (CKK_EC, &[EC_CERT, EC]), (CKK_EC_EDWARDS, &[ED])]
+    {
         for class in [CKO_PRIVATE_KEY, CKO_PUBLIC_KEY] {
             let template = [number(CKA_CLASS, class), number(CKA_KEY_TYPE, key_type)];
             assert_eq!(session.labels(&template), expected, "class {class} type {key_type}");
@@ -83,7 +81,11 @@ pub fn no_attributes(case: &Case) {
     expected.sort_unstable();
     assert_eq!(session.labels(&[]), expected);
     let found = session.find(&[]).unwrap();
-    assert_eq!(session.find(&[flag(CKA_TOKEN, true)]), Ok(found.clone()), "the same handles in the same order");
+    assert_eq!(
+        session.find(&[flag(CKA_TOKEN, true)]),
+        Ok(found.clone()),
+        "the same handles in the same order"
+    );
     let mut unique = found.clone();
     unique.sort_unstable();
     unique.dedup();
@@ -119,6 +121,22 @@ pub fn what_the_hsm_keeps_for_itself_is_hidden(case: &Case) {
     for hidden in case.dialect.hidden() {
         assert!(!labels.iter().any(|label| label == hidden), "{hidden}");
         assert_eq!(session.find(&[bytes(CKA_LABEL, hidden)]), Ok(vec![]), "{hidden} by its label");
+    }
+}
+
+pub fn the_configuration_hides_keys(case: &Case) {
+    let session = case.user();
+    let template = [number(CKA_CLASS, CKO_PRIVATE_KEY)];
+    assert_eq!(session.labels(&template), [EC, LOCKED, RSA, RSA_CERT]);
+    assert_eq!(session.find(&[bytes(CKA_LABEL, ED)]), Ok(vec![]));
+    assert_eq!(session.labels(&[number(CKA_CLASS, CKO_CERTIFICATE)]), [RSA_CERT]);
+}
+
+pub fn the_configuration_shows_what_the_hsm_keeps(case: &Case) {
+    let session = case.user();
+    for hidden in case.dialect.hidden() {
+        let key = private(&session, hidden);
+        assert_eq!(session.attribute(key, CKA_LABEL).unwrap(), hidden.as_bytes());
     }
 }
 

@@ -13,7 +13,9 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-use cryptoki_sys::{CK_OBJECT_HANDLE, CK_SLOT_ID, CKO_CERTIFICATE, CKO_PRIVATE_KEY, CKO_PUBLIC_KEY, CKO_SECRET_KEY};
+use cryptoki_sys::{
+    CK_OBJECT_HANDLE, CK_SLOT_ID, CKO_CERTIFICATE, CKO_PRIVATE_KEY, CKO_PUBLIC_KEY, CKO_SECRET_KEY,
+};
 
 use crate::support::emulator::Emulator;
 use crate::support::openssl;
@@ -52,6 +54,8 @@ macro_rules! contract_cases {
                     shared Plain nothing_matches;
                     shared Plain attributes_are_read_between_two_steps;
                     shared Plain what_the_hsm_keeps_for_itself_is_hidden;
+                    shared Narrow the_configuration_hides_keys;
+                    shared ShowInternal the_configuration_shows_what_the_hsm_keeps;
                     shared Plain private_objects_come_and_go_with_the_login;
                     shared Plain a_search_has_its_states;
                 }
@@ -152,6 +156,7 @@ macro_rules! contract_cases {
                 keys {
                     own Plain a_key_that_vanishes_is_gone;
                     own Plain a_new_key_is_found_by_its_label;
+                    own Plain an_id_that_the_hsm_keeps_is_the_id;
                     shared Plain a_key_with_a_password_is_listed;
                     shared Described a_key_with_a_password_signs;
                     shared Described the_configuration_describes_keys;
@@ -162,7 +167,8 @@ macro_rules! contract_cases {
                     shared Plain a_bad_slot_harms_no_other;
                     shared Plain labels_and_serial_numbers_are_their_own;
                     shared Plain mechanisms_are_told_truly;
-                    shared Plain asking_about_them_makes_no_request;
+                    own Plain asking_about_them_makes_no_request;
+                    shared Narrow the_configuration_narrows_what_is_offered;
                     shared Unreachable one_that_cannot_be_reached_fails_when_it_is_used;
                 }
                 faults {
@@ -172,6 +178,7 @@ macro_rules! contract_cases {
                     own Plain an_answer_that_is_no_json;
                     own Plain an_answer_without_a_signature;
                     own Plain a_connection_closed_while_idle;
+                    own Plain a_connection_closed_instead_of_an_answer;
                     own Plain a_reset_once;
                     own Impatient an_hsm_that_says_nothing;
                     own Plain a_refused_credential;
@@ -227,7 +234,7 @@ pub trait Dialect: Sync {
     fn secret(&self, emulator: &Emulator, label: &str) -> Vec<u8>;
 
     /// Makes a P-256 key for signing, past the module.
-    fn create_key(&self, emulator: &Emulator, label: &str);
+    fn create_key(&self, emulator: &Emulator, label: &str, id: Option<&[u8]>);
 
     /// Deletes a key, past the module.
     fn delete_key(&self, emulator: &Emulator, label: &str);
@@ -267,10 +274,15 @@ pub enum Setting {
     NoLogin,
     /// `edwards_point = "octet-string"`
     OctetStringPoint,
-    /// `[[slot.key]]` gives the public key of [`LOCKED`], and [`DESCRIBED_ID`] to [`EC`].
+    /// `[[slot.key]]` gives the public key of [`LOCKED`], [`DESCRIBED_ID`] to [`EC`] and its type to [`AES`].
     Described,
     /// A folder with the certificates [`FILE_CERTIFICATE`] of [`EC`] and [`LOOSE_CERTIFICATE`] of no key.
     Certificates,
+    /// `mechanisms = ["CKM_RSA_PKCS", "CKM_SHA256"]`, and [`EC_CERT`] and [`ED`] are hidden by the patterns
+    /// `ec-c*` and `ed25519`.
+    Narrow,
+    /// `show_internal = true`
+    ShowInternal,
     /// Nobody listens at the URL.
     Unreachable,
     /// A call may take half a second.
@@ -406,9 +418,13 @@ impl World {
         config.push_str("urls = [\"ftp://127.0.0.1\"]\n");
         config.push_str(&dialect.slot("neighbour", &emulators[&kinds[0]], Setting::Plain));
         let path = emulators[&kinds[0]].path("world.toml");
-        let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path).expect("a new file");
+        let mut file =
+            fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path).expect("a new file");
         file.write_all(config.as_bytes()).expect("the configuration can be written");
+        let stats = || kinds.map(|kind| emulators[&kind].stats());
+        let before = stats();
         P11::load().initialize(&path).expect("the configuration is right");
+        assert_eq!(stats(), before, "C_Initialize makes no request");
         let turns = kinds.into_iter().map(|kind| (kind, Mutex::default())).collect();
         let bad_slot = CK_SLOT_ID::try_from(plans.len()).expect("a slot id");
         Self { dialect, emulators, turns, slots, bad_slot }

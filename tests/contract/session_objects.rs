@@ -151,7 +151,8 @@ pub fn are_copied_and_changed(case: &Case) {
     assert_eq!(session.attribute(object, CKA_ID).unwrap(), [9]);
     assert_eq!(session.attribute(copy, CKA_LABEL).unwrap(), b"copy");
     refused(session.set(object, &[bytes(CKA_MODULUS, [1])]), CKR_ATTRIBUTE_READ_ONLY);
-    let fixed = session.create(&data_object(&[flag(CKA_MODIFIABLE, false), flag(CKA_COPYABLE, false)])).unwrap();
+    let fixed =
+        session.create(&data_object(&[flag(CKA_MODIFIABLE, false), flag(CKA_COPYABLE, false)])).unwrap();
     refused(session.set(fixed, &[bytes(CKA_LABEL, "x")]), CKR_ACTION_PROHIBITED);
     refused(session.copy(fixed, &[]), CKR_ACTION_PROHIBITED);
     let lasting = session.create(&data_object(&[flag(CKA_DESTROYABLE, false)])).unwrap();

@@ -10,13 +10,8 @@ use crate::support::session::{Room, Session};
 
 const MESSAGE: &[u8] = b"The quick brown fox jumps over the lazy dog, and signs for it.";
 
-const SHA_RSA: [CK_MECHANISM_TYPE; 5] = [
-    CKM_SHA1_RSA_PKCS,
-    CKM_SHA224_RSA_PKCS,
-    CKM_SHA256_RSA_PKCS,
-    CKM_SHA384_RSA_PKCS,
-    CKM_SHA512_RSA_PKCS,
-];
+const SHA_RSA: [CK_MECHANISM_TYPE; 5] =
+    [CKM_SHA1_RSA_PKCS, CKM_SHA224_RSA_PKCS, CKM_SHA256_RSA_PKCS, CKM_SHA384_RSA_PKCS, CKM_SHA512_RSA_PKCS];
 const SHA_PSS: [CK_MECHANISM_TYPE; 5] = [
     CKM_SHA1_RSA_PKCS_PSS,
     CKM_SHA224_RSA_PKCS_PSS,
@@ -170,7 +165,8 @@ pub fn eddsa(case: &Case) {
         }
     }
     // No prehash and no context, said in words.
-    let spoken = CK_EDDSA_PARAMS { phFlag: CK_FALSE, ulContextDataLen: 0, pContextData: std::ptr::null_mut() };
+    let spoken =
+        CK_EDDSA_PARAMS { phFlag: CK_FALSE, ulContextDataLen: 0, pContextData: std::ptr::null_mut() };
     let words = [&u64::from(spoken.phFlag).to_ne_bytes()[..], &[0; 16]].concat();
     assert_eq!(words.len(), size_of_val(&spoken));
     signed(&session, &Mechanism::Bytes(CKM_EDDSA, words), ED, MESSAGE, 64);

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -18,13 +20,18 @@ use super::tool;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Runs a command until its standard input ends, which it does at the latest when this process does, however it ends:
-/// values in statics are never dropped. Then the folder goes too.
+/// values in statics are never dropped. Then the folder goes too. A line of input is a port to start anew on.
 const KEEPER: &str = r#"
     folder=$1
     shift
     "$@" &
     child=$!
-    read -r _
+    while read -r port; do
+        kill "$child"
+        wait "$child"
+        "$@" --port "$port" &
+        child=$!
+    done
     kill "$child"
     wait "$child"
     rm -rf -- "$folder"
@@ -33,6 +40,7 @@ const KEEPER: &str = r#"
 /// A running emulator with a folder of its own.
 pub struct Emulator {
     keeper: Child,
+    orders: Mutex<Option<ChildStdin>>,
     folder: PathBuf,
     url: String,
     client: Client,
@@ -61,13 +69,24 @@ impl Emulator {
         if tls {
             command.arg("--tls");
         }
-        let keeper = command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().expect("a shell starts");
+        let mut keeper = command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().expect("a shell starts");
+        let orders = Mutex::new(keeper.stdin.take());
         let url = ready(&folder);
         let client = client(tls.then(|| folder.join("ca.pem")));
-        let emulator = Self { keeper, folder, url, client };
+        let emulator = Self { keeper, orders, folder, url, client };
         // From now on a connection of our own is open, and is not counted by those who compare.
         emulator.stats();
         emulator
+    }
+
+    /// Ends it and starts it again at the same address, with the same keys: every connection is closed.
+    pub fn restart(&self) {
+        let (_, port) = self.url.rsplit_once(':').expect("the URL has a port");
+        fs::remove_file(self.folder.join("ready")).expect("it is ready");
+        let mut orders = self.orders.lock().expect("nobody panicked with it");
+        let orders = orders.as_mut().expect("the emulator runs");
+        writeln!(orders, "{port}").expect("the shell reads");
+        assert_eq!(ready(&self.folder), self.url);
     }
 
     /// The base URL.
@@ -137,7 +156,7 @@ impl Emulator {
 
 impl Drop for Emulator {
     fn drop(&mut self) {
-        drop(self.keeper.stdin.take());
+        drop(self.orders.lock().map(|mut orders| orders.take()));
         // Nothing is lost if it is gone already.
         let _ = self.keeper.wait();
     }

@@ -78,11 +78,11 @@ impl Mechanism {
     pub fn lend<R>(&self, call: impl FnOnce(*mut CK_MECHANISM) -> R) -> R {
         match self {
             Self::Plain(_) => self.lend_parameter(ptr::null_mut(), 0, call),
-            Self::Bytes(_, bytes) => {
-                self.lend_parameter(bytes.as_ptr().cast_mut().cast(), bytes.len(), call)
-            }
-            Self::Pss { hash, mgf, salt, .. } => self
-                .lend_value(CK_RSA_PKCS_PSS_PARAMS { hashAlg: *hash, mgf: *mgf, sLen: *salt as CK_ULONG }, call),
+            Self::Bytes(_, bytes) => self.lend_parameter(bytes.as_ptr().cast_mut().cast(), bytes.len(), call),
+            Self::Pss { hash, mgf, salt, .. } => self.lend_value(
+                CK_RSA_PKCS_PSS_PARAMS { hashAlg: *hash, mgf: *mgf, sLen: *salt as CK_ULONG },
+                call,
+            ),
             Self::Oaep { hash, mgf, label } => {
                 let params = CK_RSA_PKCS_OAEP_PARAMS {
                     hashAlg: *hash,

@@ -79,7 +79,8 @@ impl P11 {
             let library = Box::leak(Box::new(library));
             let mut interface: *mut CK_INTERFACE = ptr::null_mut();
             // SAFETY: NULL asks for the default interface, and there is a place for it.
-            let rv = unsafe { library.C_GetInterface(ptr::null_mut(), ptr::null_mut(), &raw mut interface, 0) };
+            let rv =
+                unsafe { library.C_GetInterface(ptr::null_mut(), ptr::null_mut(), &raw mut interface, 0) };
             assert_eq!(Code(rv), Code(CKR_OK), "C_GetInterface");
             // SAFETY: C_GetInterface gave an interface, whose table begins with its version.
             let table = unsafe { (*interface).pFunctionList.cast::<CK_FUNCTION_LIST_3_2>().as_ref() };

@@ -45,6 +45,9 @@ pub enum Room {
     Bytes(usize),
 }
 
+/// What was told of an attribute: its length (`None`: `CK_UNAVAILABLE_INFORMATION`), and what is in its buffer.
+pub type Told = (Option<usize>, Vec<u8>);
+
 /// What a call with output came to.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Answer {
@@ -334,10 +337,7 @@ impl Session {
         let (aad, aad_len) = (read_only(aad), ulong(aad.len()));
         let (from, length) = (read_only(plaintext), ulong(plaintext.len()));
         Answer::of(room, |to, told| {
-            call!(
-                self.p11,
-                C_EncryptMessage(self.handle, place, size, aad, aad_len, from, length, to, told)
-            )
+            call!(self.p11, C_EncryptMessage(self.handle, place, size, aad, aad_len, from, length, to, told))
         })
     }
 
@@ -419,13 +419,12 @@ impl Session {
         }
     }
 
-    /// One call of `C_GetAttributeValue`: its code, and for each attribute the length that was told
-    /// (`None`: `CK_UNAVAILABLE_INFORMATION`) and what is in its buffer.
+    /// One call of `C_GetAttributeValue`: its code, and what was told of each attribute.
     pub fn attributes(
         &self,
         object: CK_OBJECT_HANDLE,
         wanted: &[(CK_ATTRIBUTE_TYPE, Room)],
-    ) -> (CK_RV, Vec<(Option<usize>, Vec<u8>)>) {
+    ) -> (CK_RV, Vec<Told>) {
         let mut buffers: Vec<Vec<u8>> = wanted
             .iter()
             .map(|(_, room)| if let Room::Bytes(have) = room { vec![0; *have] } else { Vec::new() })
