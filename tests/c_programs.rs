@@ -9,6 +9,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use support::{module, root};
+
+mod support;
+
 #[test]
 fn tables() {
     run("tables");
@@ -101,18 +105,6 @@ fn standard_header() -> PathBuf {
     directory
 }
 
-fn module() -> PathBuf {
-    let module = env::var_os("P11REST_MODULE")
-        .map_or_else(|| root().join("target/release/libp11rest.so"), PathBuf::from);
-    assert!(
-        module.is_file(),
-        "no module at {}: build it with `cargo build --release -p p11rest`, or name another in P11REST_MODULE",
-        module.display()
-    );
-    // dlopen searches the system for a name without a slash.
-    module.canonicalize().expect("a file has a path")
-}
-
 fn configuration(directory: &Path) -> PathBuf {
     let path = directory.join("p11rest.toml");
     let text = r#"version = 1
@@ -131,10 +123,6 @@ fn scratch(name: &str) -> PathBuf {
     let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("c_programs").join(name);
     fs::create_dir_all(&directory).expect("the target directory can be written");
     directory
-}
-
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
 fn report(output: &Output) -> String {

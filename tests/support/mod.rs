@@ -19,28 +19,23 @@ pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The module under test: `P11REST_MODULE`, or the release build. One that is older than the sources would test
-/// something else.
+/// The module under test: `P11REST_MODULE`, or the release build.
 pub fn module() -> PathBuf {
-    let path = built("P11REST_MODULE", "target/release/libp11rest.so");
-    let age = |path: &Path| path.metadata().and_then(|meta| meta.modified()).expect("the file has a time");
-    let sources = newest(&root().join("src"));
-    assert!(
-        age(&path) >= sources,
-        "{} is older than the sources: run `make` (or `cargo build --release -p p11rest`)",
-        path.display()
-    );
-    path
+    built("P11REST_MODULE", "target/release/libp11rest.so", &["src"])
 }
 
 /// The command-line tool, which runs the emulator: `P11REST_TOOL`, or the release build.
 pub fn tool() -> PathBuf {
-    built("P11REST_TOOL", "target/release/p11rest")
+    built("P11REST_TOOL", "target/release/p11rest", &["tools/cli/src", "tools/emulator/src"])
 }
 
-fn built(variable: &str, default: &str) -> PathBuf {
+/// A file that was built before. One that is older than its sources would test something else.
+fn built(variable: &str, default: &str, sources: &[&str]) -> PathBuf {
     let path = env::var_os(variable).map_or_else(|| root().join(default), PathBuf::from);
     assert!(path.is_file(), "{} is not there: run `make`, or name another in {variable}", path.display());
+    let time = path.metadata().and_then(|meta| meta.modified()).expect("a file has a time");
+    let fresh = sources.iter().all(|folder| newest(&root().join(folder)) <= time);
+    assert!(fresh, "{} is older than its sources {sources:?}: run `make`", path.display());
     // dlopen searches the system for a name without a slash.
     path.canonicalize().expect("a file has a path")
 }
