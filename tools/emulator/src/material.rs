@@ -3,7 +3,7 @@
 use aws_lc_rs::rsa::KeySize;
 use der::Document;
 use der::pem::LineEnding;
-use ed25519_dalek::pkcs8::{DecodePrivateKey, EncodePrivateKey};
+use ed25519_dalek::pkcs8::{DecodePrivateKey, EncodePrivateKey, KeypairBytes};
 use rand_core::{OsRng, RngCore};
 use serde::{Deserialize, Serialize};
 use spki::EncodePublicKey;
@@ -143,7 +143,10 @@ impl Material {
             Material::P384(key) => key.to_pkcs8_der(),
             Material::P521(key) => key.to_pkcs8_der(),
             Material::Secp256k1(key) => key.to_pkcs8_der(),
-            Material::Ed25519(key) => key.to_pkcs8_der(),
+            // Without the public half: OpenSSL 3.0 reads PKCS#8 version 1 only.
+            Material::Ed25519(key) => {
+                KeypairBytes { secret_key: key.to_bytes(), public_key: None }.to_pkcs8_der()
+            }
             Material::Secret(bytes) => return encode_pem(SECRET_PEM, bytes),
         };
         encode_pem(PKCS8_PEM, document.map_err(Error::crypto)?.as_bytes())
@@ -241,6 +244,16 @@ mod tests {
             assert_eq!(again.public_key().unwrap(), key.public_key().unwrap(), "{kind:?}");
             assert_eq!(again.to_pem().unwrap(), key.to_pem().unwrap(), "{kind:?}");
         }
+    }
+
+    /// The form of RFC 8410, section 7: version 0, no public key.
+    #[test]
+    fn ed25519_is_kept_in_the_older_form() {
+        let pem = Material::generate(Kind::Ed25519).unwrap().to_pem().unwrap();
+        let (_, contents) = der::pem::decode_vec(pem.as_bytes()).unwrap();
+        let head =
+            [0x30, 0x2e, 0x02, 0x01, 0, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20];
+        assert_eq!((contents.len(), contents.get(..16)), (48, Some(&head[..])));
     }
 
     #[test]
