@@ -69,10 +69,10 @@ export_certificate() {
 }
 
 export_public_key() {
-    p11 --export "$url;object=$1;type=public" --outder --outfile "$work/public"
-    openssl pkey -pubin -in "$work/$1.pub" -outform DER | cmp - "$work/public"
-    user --export-pubkey "$url;object=$1;type=private" --outder --outfile "$work/public"
-    openssl pkey -pubin -in "$work/$1.pub" -outform DER | cmp - "$work/public"
+    p11 --export "$url;object=$1;type=public" --outfile "$work/public"
+    openssl pkey -pubin -in "$work/public" | cmp - "$work/$1.pub"
+    user --export-pubkey "$url;object=$1;type=private" --outfile "$work/public"
+    openssl pkey -pubin -in "$work/public" | cmp - "$work/$1.pub"
 }
 
 # test_sign KEY OPTIONS...: signs, and verifies with both halves of the key.
