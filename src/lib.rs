@@ -20,8 +20,9 @@
 //! # Lock rules
 //!
 //! 1. A registry (sessions, objects, catalog entries) is locked for a look-up or a change, never during a request.
-//! 2. A session is locked during its own operation, the request included. Nothing wider ever is, but for the two
-//!    single-flight gates of a token (listing its keys, logging in), whose waiters want the same answer.
+//! 2. A session is locked during its own operation, the request included. Nothing wider ever is, but for the three
+//!    single-flight gates of a token (listing its keys, reading attributes, logging in), whose waiters want the same answer
+//!    and wait no longer than their deadline.
 //! 3. Everything hangs off the epoch (`ffi/epoch.rs`): after a fork the child finds no state, and touches none.
 #![deny(unsafe_code)]
 

@@ -9,7 +9,7 @@ use crate::crypto::digest::Hash;
 use crate::crypto::public_key::PublicKey;
 
 /// The name of a key at the HSM, as the HSM spells it.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct KeyName(Arc<str>);
 
 impl KeyName {
@@ -28,6 +28,12 @@ impl From<&str> for KeyName {
 impl From<String> for KeyName {
     fn from(name: String) -> Self {
         Self(name.into())
+    }
+}
+
+impl fmt::Debug for KeyName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
     }
 }
 

@@ -56,12 +56,21 @@ pub(super) fn token(slot: RawSlot, source: &Source) -> Result<Token, Problem> {
     })?;
     let backend = section.required("backend", backend, "write backend = \"securosys\"")?;
     let pool = pool(&section.section("pool", "slot.pool")?)?;
+    let members = members(&section, backend)?;
+    let auth = auth(&section.section("auth", "slot.auth")?)?;
+    let tls = tls(&section.section("tls", "slot.tls")?)?;
+    if source.secure && tls.ca.is_none() && members.iter().flatten().any(|url| url.tls) {
+        // Where the platform keeps its authorities can be redirected by the environment.
+        let fault =
+            Fault::new("is missing in a set-uid or set-gid program", "write ca = \"/path/to/ca.pem\"");
+        return Err(section.problem("tls.ca", fault));
+    }
     Ok(Token {
         label,
         backend,
-        members: members(&section, backend)?,
-        auth: auth(&section.section("auth", "slot.auth")?)?,
-        tls: tls(&section.section("tls", "slot.tls")?)?,
+        members,
+        auth,
+        tls,
         timeouts: timeouts(&section.section("timeouts", "slot.timeouts")?)?,
         catalog: catalog(&section.section("catalog", "slot.catalog")?, pool)?,
         pool,

@@ -47,8 +47,13 @@ pub fn ecdsa_der_to_raw(der: &[u8], width: usize) -> Result<Vec<u8>, Error> {
     let mut numbers = Reader::new(Reader::only(der, tag::SEQUENCE, WHAT)?, WHAT);
     let (r, s) = (numbers.unsigned()?, numbers.unsigned()?);
     numbers.finish()?;
-    let mut raw = left_padded(r, width)?;
-    raw.extend_from_slice(&left_padded(s, width)?);
+    if width > MAX_WIDTH {
+        return Err(Error::SignatureLength);
+    }
+    let mut raw = vec![0; 2 * width];
+    let (left, right) = raw.split_at_mut(width);
+    right_aligned(r, left)?;
+    right_aligned(s, right)?;
     Ok(raw)
 }
 
@@ -58,12 +63,14 @@ pub fn ecdsa_raw_to_der(raw: &[u8]) -> Vec<u8> {
     tlv::element(tag::SEQUENCE, &[tlv::unsigned(r), tlv::unsigned(s)].concat())
 }
 
-fn left_padded(number: &[u8], width: usize) -> Result<Vec<u8>, Error> {
-    /// Far above any order, and it keeps a senseless width from asking for all the memory.
-    const MAX_WIDTH: usize = 1 << 16;
-    let zeros =
-        width.checked_sub(number.len()).filter(|_| width <= MAX_WIDTH).ok_or(Error::SignatureLength)?;
-    Ok([&vec![0; zeros], number].concat())
+/// Far above any order, and it keeps a senseless width from asking for all the memory.
+const MAX_WIDTH: usize = 1 << 16;
+
+/// Puts a number at the end of `place`, which is zero.
+fn right_aligned(number: &[u8], place: &mut [u8]) -> Result<(), Error> {
+    let start = place.len().checked_sub(number.len()).ok_or(Error::SignatureLength)?;
+    place[start..].copy_from_slice(number); // `start` is within: it was subtracted from the length
+    Ok(())
 }
 
 /// An OCTET STRING in DER around `content`.

@@ -82,6 +82,17 @@ fn check_rsa_signature(key: &RsaPublicKey, signature: &[u8]) -> Result<(), Error
     if BigUint::from_bytes_be(signature) >= *key.n() { Err(Error::SignatureInvalid) } else { Ok(()) }
 }
 
+/// Whether signatures of this key can be verified here: of elliptic curves only some have arithmetic.
+pub fn serves(key: &PublicKey) -> bool {
+    match key.kind() {
+        PublicKeyKind::Rsa { .. } | PublicKeyKind::Ed25519(_) => true,
+        PublicKeyKind::Ec { curve, .. } => {
+            [Curve::SECP256R1, Curve::SECP256K1, Curve::SECP384R1, Curve::SECP521R1].contains(curve)
+        }
+        PublicKeyKind::Other => false,
+    }
+}
+
 fn ecdsa(curve: Curve, point: &[u8], input: &[u8], signature: &[u8]) -> Result<(), Error> {
     if input.is_empty() {
         return Err(Error::DataLength);

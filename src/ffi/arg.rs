@@ -267,21 +267,21 @@ unsafe fn fill_one(attribute: &mut CK_ATTRIBUTE, told: Told<'_>) -> Result<()> {
     Ok(())
 }
 
-/// A mechanism with its parameter.
+/// A mechanism with its parameter; `None` for NULL.
 ///
 /// # Errors
-/// `CKR_ARGUMENTS_BAD` for NULL, `CKR_MECHANISM_INVALID`, `CKR_MECHANISM_PARAM_INVALID`
+/// `CKR_MECHANISM_INVALID`, `CKR_MECHANISM_PARAM_INVALID`
 ///
 /// # Safety
 /// Unless NULL, `mechanism` must be valid for reads, its parameter for reads of its length, and what the parameter points
 /// to for reads of the lengths in it.
-pub unsafe fn mechanism(mechanism: *const CK_MECHANISM) -> Result<Chosen> {
+pub unsafe fn mechanism(mechanism: *const CK_MECHANISM) -> Result<Option<Chosen>> {
     // SAFETY: the same duty.
-    let given = unsafe { read(mechanism) }?;
+    let Ok(given) = (unsafe { read(mechanism) }) else { return Ok(None) };
     let row = mechanism::find(given.mechanism)?;
     // SAFETY: the same duty.
     let parameter = unsafe { parameter(row.parameter, &given) }?;
-    Ok(Chosen { mechanism: row, parameter })
+    Ok(Some(Chosen { mechanism: row, parameter }))
 }
 
 /// A mechanism of the message functions: its parameter comes with each message.
@@ -291,10 +291,10 @@ pub unsafe fn mechanism(mechanism: *const CK_MECHANISM) -> Result<Chosen> {
 ///
 /// # Safety
 /// Unless NULL, `mechanism` must be valid for reads.
-pub unsafe fn message_mechanism(mechanism: *const CK_MECHANISM) -> Result<Chosen> {
+pub unsafe fn message_mechanism(mechanism: *const CK_MECHANISM) -> Result<Option<Chosen>> {
     // SAFETY: the same duty.
-    let given = unsafe { read(mechanism) }?;
-    Ok(Chosen { mechanism: mechanism::find(given.mechanism)?, parameter: Parameter::None })
+    let Ok(given) = (unsafe { read(mechanism) }) else { return Ok(None) };
+    Ok(Some(Chosen { mechanism: mechanism::find(given.mechanism)?, parameter: Parameter::None }))
 }
 
 unsafe fn parameter(kind: ParameterKind, given: &CK_MECHANISM) -> Result<Parameter> {

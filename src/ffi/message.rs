@@ -15,7 +15,7 @@ pub(super) unsafe fn message_encrypt_init(
 ) -> Result<()> {
     let session = module.session(session)?;
     // SAFETY: the caller owes a valid mechanism or NULL.
-    session.message_encrypt_init(&unsafe { arg::message_mechanism(mechanism) }?, key)
+    session.message_encrypt_init(unsafe { arg::message_mechanism(mechanism) }?.as_ref(), key)
 }
 
 #[allow(clippy::too_many_arguments)] // the standard's

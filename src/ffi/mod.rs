@@ -6,10 +6,12 @@
 #![allow(unsafe_code)]
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Instant;
 
 use cryptoki_sys::{
     CK_RV, CKR_ATTRIBUTE_SENSITIVE, CKR_ATTRIBUTE_TYPE_INVALID, CKR_BUFFER_TOO_SMALL,
-    CKR_CRYPTOKI_NOT_INITIALIZED, CKR_GENERAL_ERROR, CKR_NO_EVENT, CKR_OK,
+    CKR_CRYPTOKI_NOT_INITIALIZED, CKR_FUNCTION_NOT_PARALLEL, CKR_FUNCTION_NOT_SUPPORTED, CKR_GENERAL_ERROR,
+    CKR_NO_EVENT, CKR_OK, CKR_RANDOM_SEED_NOT_SUPPORTED,
 };
 
 use crate::config::Level;
@@ -19,7 +21,6 @@ use crate::observe::log::Log;
 use table::Function;
 
 pub mod arg;
-mod cipher;
 pub mod codes;
 mod digest;
 mod epoch;
@@ -29,15 +30,22 @@ mod object;
 mod random;
 pub mod rv_name;
 mod session;
-mod sign;
 mod slot;
+mod step;
 pub mod table;
+mod verify;
 
 /// A function that needs an initialised module: nearly all.
 fn entry(function: Function, body: impl FnOnce(&Module) -> Result<()>) -> CK_RV {
     let Some(call) = epoch::enter() else { return CKR_CRYPTOKI_NOT_INITIALIZED };
     let module = call.module();
-    conclude(function, Some(module.log()), || body(module))
+    let begun = module.log().enabled(Level::Trace).then(Instant::now);
+    let rv = conclude(function, Some(module.log()), || body(module));
+    if let Some(begun) = begun {
+        let (name, told, took) = (function.name(), rv_name::name(rv), begun.elapsed().as_micros());
+        module.log().trace(format_args!("{name}: {told} after {took} µs"));
+    }
+    rv
 }
 
 /// A function that works before `C_Initialize` and after `C_Finalize`.
@@ -61,12 +69,22 @@ fn conclude(function: Function, log: Option<&Log>, body: impl FnOnce() -> Result
 }
 
 /// Codes that answer a question rather than tell of a failure.
-const ANSWERS: [CK_RV; 4] =
-    [CKR_ATTRIBUTE_SENSITIVE, CKR_ATTRIBUTE_TYPE_INVALID, CKR_BUFFER_TOO_SMALL, CKR_NO_EVENT];
+const ANSWERS: [CK_RV; 6] = [
+    CKR_ATTRIBUTE_SENSITIVE,
+    CKR_ATTRIBUTE_TYPE_INVALID,
+    CKR_BUFFER_TOO_SMALL,
+    CKR_FUNCTION_NOT_PARALLEL,
+    CKR_NO_EVENT,
+    CKR_RANDOM_SEED_NOT_SUPPORTED,
+];
 
 /// One line a failure.
 fn report(log: &Log, function: Function, rv: CK_RV, error: &Error) {
-    let level = if ANSWERS.contains(&rv) { Level::Debug } else { Level::Error };
+    let level = match rv {
+        CKR_FUNCTION_NOT_SUPPORTED => Level::Info,
+        _ if ANSWERS.contains(&rv) => Level::Debug,
+        _ => Level::Error,
+    };
     let (name, told) = (function.name(), rv_name::name(rv));
     if rv == error.rv() {
         log.write(level, format_args!("{name}: {told}: {error}"));

@@ -2,7 +2,8 @@
 
 use cryptoki_sys::*;
 
-use super::{cipher, digest, entry, general, message, object, pure_entry, random, session, sign, slot};
+use super::{digest, entry, general, message, object, pure_entry, random, session, slot, step, verify};
+use crate::model::session::Session;
 
 macro_rules! exported {
     (pure $name:ident ($($arg:ident: $type:ty),*) $body:path) => {
@@ -27,6 +28,14 @@ macro_rules! exported {
         pub unsafe extern "C" fn $name($($arg: $type),*) -> CK_RV {
             let _ = ($($arg,)*);
             entry(Function::$name, |_| general::refuse($rv))
+        }
+    };
+    ($shape:ident $name:ident ($($arg:ident: $type:ty),*) $body:path) => {
+        #[unsafe(no_mangle)]
+        #[allow(non_snake_case, clippy::missing_safety_doc, missing_docs)]
+        pub unsafe extern "C" fn $name($($arg: $type),*) -> CK_RV {
+            // SAFETY: the caller owes what the standard says of this function's arguments.
+            entry(Function::$name, |module| unsafe { step::$shape(module, $($arg,)* $body) })
         }
     };
 }
@@ -81,7 +90,9 @@ macro_rules! functions {
     };
 }
 
-// What the functions of later issues answer is the code that the standard has for a function that is not there.
+// The first word of a row says how the body is called: `pure` needs no initialised module, `call` gets the module and the
+// arguments as they are, `refuse` answers with the code that the standard has for a function that is not there, and the
+// others are the shapes of `step`, whose bodies are the session's own.
 functions! {
     v2_40 {
         pure C_Initialize(init_args: CK_VOID_PTR) => general::initialize;
@@ -113,29 +124,29 @@ functions! {
         call C_FindObjectsInit(session: CK_SESSION_HANDLE, template: *mut CK_ATTRIBUTE, count: CK_ULONG) => object::find_objects_init;
         call C_FindObjects(session: CK_SESSION_HANDLE, objects: *mut CK_OBJECT_HANDLE, most: CK_ULONG, count: *mut CK_ULONG) => object::find_objects;
         call C_FindObjectsFinal(session: CK_SESSION_HANDLE) => object::find_objects_final;
-        call C_EncryptInit(session: CK_SESSION_HANDLE, mechanism: *mut CK_MECHANISM, key: CK_OBJECT_HANDLE) => cipher::encrypt_init;
-        call C_Encrypt(session: CK_SESSION_HANDLE, data: *mut CK_BYTE, data_len: CK_ULONG, out: *mut CK_BYTE, out_len: *mut CK_ULONG) => cipher::encrypt;
-        call C_EncryptUpdate(session: CK_SESSION_HANDLE, part: *mut CK_BYTE, part_len: CK_ULONG, out: *mut CK_BYTE, out_len: *mut CK_ULONG) => cipher::encrypt_update;
-        call C_EncryptFinal(session: CK_SESSION_HANDLE, out: *mut CK_BYTE, out_len: *mut CK_ULONG) => cipher::encrypt_final;
-        call C_DecryptInit(session: CK_SESSION_HANDLE, mechanism: *mut CK_MECHANISM, key: CK_OBJECT_HANDLE) => cipher::decrypt_init;
-        call C_Decrypt(session: CK_SESSION_HANDLE, data: *mut CK_BYTE, data_len: CK_ULONG, out: *mut CK_BYTE, out_len: *mut CK_ULONG) => cipher::decrypt;
-        call C_DecryptUpdate(session: CK_SESSION_HANDLE, part: *mut CK_BYTE, part_len: CK_ULONG, out: *mut CK_BYTE, out_len: *mut CK_ULONG) => cipher::decrypt_update;
-        call C_DecryptFinal(session: CK_SESSION_HANDLE, out: *mut CK_BYTE, out_len: *mut CK_ULONG) => cipher::decrypt_final;
+        begin C_EncryptInit(session: CK_SESSION_HANDLE, mechanism: *mut CK_MECHANISM, key: CK_OBJECT_HANDLE) => Session::encrypt_init;
+        transform C_Encrypt(session: CK_SESSION_HANDLE, data: *mut CK_BYTE, data_len: CK_ULONG, out: *mut CK_BYTE, out_len: *mut CK_ULONG) => Session::encrypt;
+        transform C_EncryptUpdate(session: CK_SESSION_HANDLE, part: *mut CK_BYTE, part_len: CK_ULONG, out: *mut CK_BYTE, out_len: *mut CK_ULONG) => Session::encrypt_update;
+        conclude C_EncryptFinal(session: CK_SESSION_HANDLE, out: *mut CK_BYTE, out_len: *mut CK_ULONG) => Session::encrypt_final;
+        begin C_DecryptInit(session: CK_SESSION_HANDLE, mechanism: *mut CK_MECHANISM, key: CK_OBJECT_HANDLE) => Session::decrypt_init;
+        transform C_Decrypt(session: CK_SESSION_HANDLE, data: *mut CK_BYTE, data_len: CK_ULONG, out: *mut CK_BYTE, out_len: *mut CK_ULONG) => Session::decrypt;
+        transform C_DecryptUpdate(session: CK_SESSION_HANDLE, part: *mut CK_BYTE, part_len: CK_ULONG, out: *mut CK_BYTE, out_len: *mut CK_ULONG) => Session::decrypt_update;
+        conclude C_DecryptFinal(session: CK_SESSION_HANDLE, out: *mut CK_BYTE, out_len: *mut CK_ULONG) => Session::decrypt_final;
         call C_DigestInit(session: CK_SESSION_HANDLE, mechanism: *mut CK_MECHANISM) => digest::digest_init;
-        call C_Digest(session: CK_SESSION_HANDLE, data: *mut CK_BYTE, data_len: CK_ULONG, out: *mut CK_BYTE, out_len: *mut CK_ULONG) => digest::digest;
-        call C_DigestUpdate(session: CK_SESSION_HANDLE, part: *mut CK_BYTE, part_len: CK_ULONG) => digest::digest_update;
+        transform C_Digest(session: CK_SESSION_HANDLE, data: *mut CK_BYTE, data_len: CK_ULONG, out: *mut CK_BYTE, out_len: *mut CK_ULONG) => Session::digest;
+        feed C_DigestUpdate(session: CK_SESSION_HANDLE, part: *mut CK_BYTE, part_len: CK_ULONG) => Session::digest_update;
         call C_DigestKey(session: CK_SESSION_HANDLE, key: CK_OBJECT_HANDLE) => digest::digest_key;
-        call C_DigestFinal(session: CK_SESSION_HANDLE, out: *mut CK_BYTE, out_len: *mut CK_ULONG) => digest::digest_final;
-        call C_SignInit(session: CK_SESSION_HANDLE, mechanism: *mut CK_MECHANISM, key: CK_OBJECT_HANDLE) => sign::sign_init;
-        call C_Sign(session: CK_SESSION_HANDLE, data: *mut CK_BYTE, data_len: CK_ULONG, out: *mut CK_BYTE, out_len: *mut CK_ULONG) => sign::sign;
-        call C_SignUpdate(session: CK_SESSION_HANDLE, part: *mut CK_BYTE, part_len: CK_ULONG) => sign::sign_update;
-        call C_SignFinal(session: CK_SESSION_HANDLE, out: *mut CK_BYTE, out_len: *mut CK_ULONG) => sign::sign_final;
+        conclude C_DigestFinal(session: CK_SESSION_HANDLE, out: *mut CK_BYTE, out_len: *mut CK_ULONG) => Session::digest_final;
+        begin C_SignInit(session: CK_SESSION_HANDLE, mechanism: *mut CK_MECHANISM, key: CK_OBJECT_HANDLE) => Session::sign_init;
+        transform C_Sign(session: CK_SESSION_HANDLE, data: *mut CK_BYTE, data_len: CK_ULONG, out: *mut CK_BYTE, out_len: *mut CK_ULONG) => Session::sign;
+        feed C_SignUpdate(session: CK_SESSION_HANDLE, part: *mut CK_BYTE, part_len: CK_ULONG) => Session::sign_update;
+        conclude C_SignFinal(session: CK_SESSION_HANDLE, out: *mut CK_BYTE, out_len: *mut CK_ULONG) => Session::sign_final;
         refuse C_SignRecoverInit(session: CK_SESSION_HANDLE, mechanism: *mut CK_MECHANISM, key: CK_OBJECT_HANDLE) => CKR_FUNCTION_NOT_SUPPORTED;
         refuse C_SignRecover(session: CK_SESSION_HANDLE, data: *mut CK_BYTE, data_len: CK_ULONG, out: *mut CK_BYTE, out_len: *mut CK_ULONG) => CKR_FUNCTION_NOT_SUPPORTED;
-        call C_VerifyInit(session: CK_SESSION_HANDLE, mechanism: *mut CK_MECHANISM, key: CK_OBJECT_HANDLE) => sign::verify_init;
-        call C_Verify(session: CK_SESSION_HANDLE, data: *mut CK_BYTE, data_len: CK_ULONG, signature: *mut CK_BYTE, signature_len: CK_ULONG) => sign::verify;
-        call C_VerifyUpdate(session: CK_SESSION_HANDLE, part: *mut CK_BYTE, part_len: CK_ULONG) => sign::verify_update;
-        call C_VerifyFinal(session: CK_SESSION_HANDLE, signature: *mut CK_BYTE, signature_len: CK_ULONG) => sign::verify_final;
+        begin C_VerifyInit(session: CK_SESSION_HANDLE, mechanism: *mut CK_MECHANISM, key: CK_OBJECT_HANDLE) => Session::verify_init;
+        call C_Verify(session: CK_SESSION_HANDLE, data: *mut CK_BYTE, data_len: CK_ULONG, signature: *mut CK_BYTE, signature_len: CK_ULONG) => verify::verify;
+        feed C_VerifyUpdate(session: CK_SESSION_HANDLE, part: *mut CK_BYTE, part_len: CK_ULONG) => Session::verify_update;
+        feed C_VerifyFinal(session: CK_SESSION_HANDLE, signature: *mut CK_BYTE, signature_len: CK_ULONG) => Session::verify_final;
         refuse C_VerifyRecoverInit(session: CK_SESSION_HANDLE, mechanism: *mut CK_MECHANISM, key: CK_OBJECT_HANDLE) => CKR_FUNCTION_NOT_SUPPORTED;
         refuse C_VerifyRecover(session: CK_SESSION_HANDLE, signature: *mut CK_BYTE, signature_len: CK_ULONG, out: *mut CK_BYTE, out_len: *mut CK_ULONG) => CKR_FUNCTION_NOT_SUPPORTED;
         refuse C_DigestEncryptUpdate(session: CK_SESSION_HANDLE, part: *mut CK_BYTE, part_len: CK_ULONG, out: *mut CK_BYTE, out_len: *mut CK_ULONG) => CKR_FUNCTION_NOT_SUPPORTED;
@@ -182,10 +193,10 @@ functions! {
     v3_2 {
         refuse C_EncapsulateKey(session: CK_SESSION_HANDLE, mechanism: *mut CK_MECHANISM, public_key: CK_OBJECT_HANDLE, template: *mut CK_ATTRIBUTE, count: CK_ULONG, ciphertext: *mut CK_BYTE, ciphertext_len: *mut CK_ULONG, key: *mut CK_OBJECT_HANDLE) => CKR_FUNCTION_NOT_SUPPORTED;
         refuse C_DecapsulateKey(session: CK_SESSION_HANDLE, mechanism: *mut CK_MECHANISM, private_key: CK_OBJECT_HANDLE, template: *mut CK_ATTRIBUTE, count: CK_ULONG, ciphertext: *mut CK_BYTE, ciphertext_len: CK_ULONG, key: *mut CK_OBJECT_HANDLE) => CKR_FUNCTION_NOT_SUPPORTED;
-        call C_VerifySignatureInit(session: CK_SESSION_HANDLE, mechanism: *mut CK_MECHANISM, key: CK_OBJECT_HANDLE, signature: *mut CK_BYTE, signature_len: CK_ULONG) => sign::verify_signature_init;
-        call C_VerifySignature(session: CK_SESSION_HANDLE, data: *mut CK_BYTE, data_len: CK_ULONG) => sign::verify_signature;
-        call C_VerifySignatureUpdate(session: CK_SESSION_HANDLE, part: *mut CK_BYTE, part_len: CK_ULONG) => sign::verify_signature_update;
-        call C_VerifySignatureFinal(session: CK_SESSION_HANDLE) => sign::verify_signature_final;
+        call C_VerifySignatureInit(session: CK_SESSION_HANDLE, mechanism: *mut CK_MECHANISM, key: CK_OBJECT_HANDLE, signature: *mut CK_BYTE, signature_len: CK_ULONG) => verify::verify_signature_init;
+        feed C_VerifySignature(session: CK_SESSION_HANDLE, data: *mut CK_BYTE, data_len: CK_ULONG) => Session::verify_signature;
+        feed C_VerifySignatureUpdate(session: CK_SESSION_HANDLE, part: *mut CK_BYTE, part_len: CK_ULONG) => Session::verify_signature_update;
+        call C_VerifySignatureFinal(session: CK_SESSION_HANDLE) => verify::verify_signature_final;
         call C_GetSessionValidationFlags(session: CK_SESSION_HANDLE, kind: CK_SESSION_VALIDATION_FLAGS_TYPE, flags: *mut CK_FLAGS) => session::get_session_validation_flags;
         refuse C_AsyncComplete(session: CK_SESSION_HANDLE, function: *mut CK_UTF8CHAR, result: *mut CK_ASYNC_DATA) => CKR_FUNCTION_NOT_SUPPORTED;
         refuse C_AsyncGetID(session: CK_SESSION_HANDLE, function: *mut CK_UTF8CHAR, id: *mut CK_ULONG) => CKR_FUNCTION_NOT_SUPPORTED;

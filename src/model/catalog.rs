@@ -12,13 +12,14 @@ use std::time::{Duration, Instant};
 use cryptoki_sys::{CKO_CERTIFICATE, CKO_PRIVATE_KEY, CKO_PUBLIC_KEY, CKO_SECRET_KEY, CKR_DEVICE_ERROR};
 use parking_lot::{Mutex, MutexGuard, RwLock};
 
+use super::attribute_cache::AttributeCache;
 use super::certificate_store::CertificateStore;
 use super::handle::Counter;
 use super::key_objects::{self, KeyObjects};
 use super::mechanism::{Mechanism, Offer};
 use super::object::{Maker, Object};
 use super::template::Template;
-use crate::backend::{Backend, KeyName};
+use crate::backend::{Backend, KeyInfo, KeyName};
 use crate::config;
 use crate::error::{Error, Result};
 use crate::observe::log::Log;
@@ -26,6 +27,9 @@ use crate::transport::Deadline;
 
 /// A search by label may ask the HSM for a key that a listing as young as this did not show.
 const FRESH: Duration = Duration::from_secs(1);
+
+/// Attributes older than this are read again by the next search: a key can have been made anew under its old name.
+const BELIEVED: Duration = Duration::from_secs(60 * 60);
 
 /// Handles are `entry number × 4 + part`, so that the objects of one key need one entry.
 const PARTS: u64 = 4;
@@ -37,6 +41,7 @@ pub struct Catalog {
     traits: Traits,
     known: HashMap<KeyName, config::Key>,
     files: CertificateStore,
+    on_disk: Option<AttributeCache>,
     counter: Arc<Counter>,
     log: Log,
     entries: RwLock<Entries>,
@@ -83,6 +88,8 @@ struct Entry {
 #[derive(Default)]
 struct Loaded {
     keys: Option<Arc<KeyObjects>>,
+    /// When `keys` were read.
+    at: Option<Instant>,
     /// The certificate, once it was asked for.
     certificate: Option<Option<Arc<Object>>>,
 }
@@ -90,6 +97,7 @@ struct Loaded {
 /// All objects of a listing, for searches that name no label.
 struct Index {
     generation: u64,
+    built: Instant,
     certificates: bool,
     objects: Vec<(u64, Arc<Object>)>,
     by_id: HashMap<Vec<u8>, Vec<usize>>,
@@ -123,12 +131,15 @@ impl Catalog {
         log: Log,
     ) -> Self {
         let known = token.keys.iter().map(|key| (KeyName::from(key.label.as_str()), key.clone())).collect();
+        let on_disk = token.catalog.cache.clone();
+        let on_disk = on_disk.map(|path| AttributeCache::new(path, traits.serial, log.clone()));
         Self {
             backend,
             settings: token.catalog.clone(),
             traits,
             known,
             files: CertificateStore::new(token.certificates.clone(), log.clone()),
+            on_disk,
             counter,
             log,
             entries: RwLock::default(),
@@ -181,6 +192,9 @@ impl Catalog {
 
     /// Forgets a key that the HSM says is gone.
     pub fn forget(&self, name: &KeyName) {
+        if let Some(cache) = &self.on_disk {
+            cache.forget(name);
+        }
         let mut entries = self.entries.write();
         if let Some(entry) = entries.by_name.remove(name) {
             entries.by_number.remove(&entry.number);
@@ -194,6 +208,13 @@ impl Catalog {
     /// Believes no listing any more: the credentials changed.
     pub fn expire(&self) {
         self.entries.write().listed = None;
+        self.changed();
+    }
+
+    /// Forgets everything, handles included: the right to list is gone.
+    pub fn clear(&self) {
+        *self.entries.write() = Entries::default();
+        *self.index.write() = None;
         self.changed();
     }
 
@@ -256,8 +277,14 @@ impl Catalog {
         entries.by_number = order.iter().map(|entry| (entry.number, Arc::clone(entry))).collect();
         entries.by_name = by_name;
         let order: Arc<[_]> = order.into();
+        let numbers = |order: &[Arc<Entry>]| order.iter().map(|entry| entry.number).collect::<Vec<_>>();
+        let same = entries.listed.as_ref().is_some_and(|old| numbers(&old.order) == numbers(&order));
         entries.listed = Some(Listed { at: Instant::now(), order: Arc::clone(&order) });
-        self.changed();
+        drop(entries);
+        if !same {
+            self.changed();
+        }
+        self.log.info(format_args!("listed {} keys", order.len()));
         Ok(order)
     }
 
@@ -326,8 +353,15 @@ impl Catalog {
     }
 
     fn load_keys(&self, entries: &[Arc<Entry>], deadline: Deadline) -> Result<()> {
-        let missing: Vec<_> = entries.iter().filter(|entry| entry.loaded.read().keys.is_none()).collect();
-        let names: Vec<_> = missing.iter().map(|entry| entry.name.clone()).collect();
+        let missing: Vec<_> = entries.iter().filter(|entry| !entry.loaded.read().has_keys()).collect();
+        let (stored, missing): (Vec<_>, Vec<_>) = missing
+            .into_iter()
+            .map(|entry| (entry, self.on_disk(&entry.name)))
+            .partition(|(_, info)| info.is_some());
+        for (entry, info) in &stored {
+            info.iter().for_each(|info| self.store_keys(entry, info));
+        }
+        let names: Vec<_> = missing.iter().map(|(entry, _)| entry.name.clone()).collect();
         let answers = if self.backend.may_list() {
             self.backend.describe(&names, deadline)
         } else {
@@ -335,13 +369,20 @@ impl Catalog {
         };
         let asked = answers.len();
         let mut failures = Vec::new();
-        for (entry, answer) in missing.iter().zip(answers) {
+        let mut told = Vec::new();
+        for ((entry, _), answer) in missing.iter().zip(answers) {
             match answer {
-                Ok(Some(info)) => self.store_keys(entry, &info),
+                Ok(Some(info)) => {
+                    self.store_keys(entry, &info);
+                    told.push((&entry.name, info));
+                }
                 // Gone between listing and reading: the next listing will not have it.
-                Ok(None) => {}
+                Ok(None) => *entry.loaded.write() = Loaded::default(),
                 Err(error) => failures.push((&entry.name, error)),
             }
+        }
+        if let Some(cache) = self.on_disk.as_ref().filter(|_| self.backend.may_list()) {
+            cache.put(told.iter().map(|(name, info)| (*name, info)));
         }
         for (name, error) in &failures {
             self.log.warn(format_args!("the attributes of key {name:?} cannot be read: {error}"));
@@ -352,12 +393,20 @@ impl Catalog {
         }
     }
 
-    fn store_keys(&self, entry: &Entry, info: &crate::backend::KeyInfo) {
+    fn on_disk(&self, name: &KeyName) -> Option<KeyInfo> {
+        self.on_disk.as_ref().filter(|_| self.backend.may_list())?.get(name)
+    }
+
+    fn store_keys(&self, entry: &Entry, info: &KeyInfo) {
         let keys = key_objects::build(&self.maker(), &entry.name, info, self.known.get(&entry.name));
         if let Some(odd) = &keys.remark {
             self.log.info(format_args!("key {:?}: {odd}", entry.name));
         }
-        entry.loaded.write().keys = Some(Arc::new(keys));
+        let mut loaded = entry.loaded.write();
+        // A certificate was matched with the key as it was.
+        let same = loaded.keys.as_ref().is_some_and(|before| before.public_key == keys.public_key);
+        let certificate = if same { loaded.certificate.take() } else { None };
+        *loaded = Loaded { keys: Some(Arc::new(keys)), at: Some(Instant::now()), certificate };
     }
 
     /// From the configuration, else the files, else the HSM: the first two cost no request.
@@ -440,7 +489,9 @@ impl Catalog {
         let order = self.listed(deadline)?;
         let generation = self.generation.load(Ordering::Acquire);
         let usable = |index: &&Arc<Index>| {
-            index.generation == generation && (index.certificates || !wanted.certificates)
+            index.generation == generation
+                && index.built.elapsed() < BELIEVED
+                && (index.certificates || !wanted.certificates)
         };
         if let Some(index) = self.index.read().as_ref().filter(usable) {
             return Ok(Arc::clone(index));
@@ -449,6 +500,7 @@ impl Catalog {
         let generation = self.generation.load(Ordering::Acquire);
         let mut index = Index {
             generation,
+            built: Instant::now(),
             certificates: wanted.certificates,
             objects: Vec::new(),
             by_id: HashMap::new(),
@@ -494,10 +546,16 @@ impl Index {
     }
 }
 
+impl Loaded {
+    fn has_keys(&self) -> bool {
+        self.keys.is_some() && self.at.is_some_and(|at| at.elapsed() < BELIEVED)
+    }
+}
+
 impl Entry {
     fn has(&self, wanted: Wanted) -> bool {
         let loaded = self.loaded.read();
-        loaded.keys.is_some() && (!wanted.certificates || loaded.certificate.is_some())
+        loaded.has_keys() && (!wanted.certificates || loaded.certificate.is_some())
     }
 
     fn part(&self, part: u64) -> Option<Arc<Object>> {
@@ -516,7 +574,10 @@ pub fn other_handle(counter: &Counter) -> u64 {
     counter.next() * PARTS + PARTS - 1
 }
 
-fn lock_until(mutex: &Mutex<()>, deadline: Deadline) -> Result<MutexGuard<'_, ()>> {
-    let guard = deadline.remaining().and_then(|left| mutex.try_lock_for(left));
-    guard.ok_or_else(|| Error::new(CKR_DEVICE_ERROR, "the keys were not listed before the deadline"))
+/// A single-flight gate: whoever waits wants what the one inside is asking the HSM for.
+pub fn lock_until(gate: &Mutex<()>, deadline: Deadline) -> Result<MutexGuard<'_, ()>> {
+    let guard = deadline.remaining().and_then(|left| gate.try_lock_for(left));
+    guard.ok_or_else(|| {
+        Error::new(CKR_DEVICE_ERROR, "another thread still waited for the HSM at the deadline")
+    })
 }

@@ -1,6 +1,8 @@
 //! Encryption and decryption. What needs a secret is the HSM's; its API takes everything in one request, so data that
 //! comes in parts is kept until the end.
 
+use std::sync::Arc;
+
 use cryptoki_sys::{
     CK_ULONG, CKR_DATA_LEN_RANGE, CKR_DEVICE_ERROR, CKR_ENCRYPTED_DATA_INVALID, CKR_ENCRYPTED_DATA_LEN_RANGE,
     CKR_FUNCTION_FAILED, CKR_KEY_TYPE_INCONSISTENT, CKR_MECHANISM_INVALID, CKR_MECHANISM_PARAM_INVALID,
@@ -51,7 +53,7 @@ pub struct Encrypting {
 enum EncryptTarget {
     RsaPkcs1(PublicKey),
     RsaOaep(PublicKey, Hash),
-    AesEcb(HsmKey),
+    AesEcb(Arc<HsmKey>),
 }
 
 impl Encrypting {
@@ -67,13 +69,21 @@ impl Encrypting {
     }
 
     /// `C_EncryptInit` with a secret key. Modes whose IV the caller chooses are not the HSM's.
-    pub fn with_secret_key(chosen: &Chosen, key: HsmKey, backend: &dyn Backend) -> Result<Self> {
+    pub fn with_secret_key(chosen: &Chosen, key: Arc<HsmKey>, backend: &dyn Backend) -> Result<Self> {
         match chosen.mechanism.cipher_kind() {
             Some(CipherKind::AesEcb) => Ok(Self {
                 target: EncryptTarget::AesEcb(key),
                 intake: Intake::collect(backend.payload_limit(), Excess::Refuse),
             }),
             _ => Err(Error::new(CKR_MECHANISM_INVALID, "the HSM does not encrypt with an IV of the caller")),
+        }
+    }
+
+    /// The key at the HSM, if one is needed.
+    pub fn hsm_key(&self) -> Option<&HsmKey> {
+        match &self.target {
+            EncryptTarget::AesEcb(key) => Some(key),
+            EncryptTarget::RsaPkcs1(_) | EncryptTarget::RsaOaep(..) => None,
         }
     }
 
@@ -261,7 +271,7 @@ fn gcm_tag_bits(bits: CK_ULONG) -> Result<usize> {
 
 impl Decrypting {
     /// The operation of `C_DecryptInit`.
-    pub fn new(chosen: &Chosen, key: HsmKey, backend: &dyn Backend) -> Result<Self> {
+    pub fn new(chosen: &Chosen, key: Arc<HsmKey>, backend: &dyn Backend) -> Result<Self> {
         let mode = DecryptMode::new(chosen, &key)?;
         if !backend.can_decrypt(&mode.scheme()) {
             let text = "the HSM does not decrypt with these parameters";
@@ -378,7 +388,7 @@ impl Decrypting {
 
 /// The key of `C_MessageEncryptInit`, for any number of messages.
 pub struct MessageEncrypting {
-    key: HsmKey,
+    key: Arc<HsmKey>,
 }
 
 /// What one message may bring and wants back (`CK_GCM_MESSAGE_PARAMS`).
@@ -395,11 +405,16 @@ pub struct Message<'a> {
 
 impl MessageEncrypting {
     /// The operation of `C_MessageEncryptInit`.
-    pub fn new(chosen: &Chosen, key: HsmKey) -> Result<Self> {
+    pub fn new(chosen: &Chosen, key: Arc<HsmKey>) -> Result<Self> {
         match chosen.mechanism.cipher_kind() {
             Some(CipherKind::AesGcm) => Ok(Self { key }),
             _ => Err(Error::new(CKR_MECHANISM_INVALID, "only GCM encrypts messages")),
         }
+    }
+
+    /// The key.
+    pub fn key(&self) -> &HsmKey {
+        &self.key
     }
 
     /// `C_EncryptMessage`; with a query or too little room nothing is sent.

@@ -51,7 +51,13 @@ pub fn build(
         KeyKind::Public(public) if key_type(public).is_some() => {
             (None, Some(maker.public_key(&known, public)), Some(public))
         }
-        KeyKind::Aes(bytes) => (Some(maker.aes_key(&known, *bytes)), None, None),
+        KeyKind::Aes(bytes) => {
+            if bytes.is_none() {
+                remark =
+                    Some("the HSM does not tell its length: [[slot.key]] with type = \"aes-…\" can".into());
+            }
+            (Some(maker.aes_key(&known, *bytes)), None, None)
+        }
         KeyKind::Locked => (Some(maker.locked_key(&known)), None, None),
         KeyKind::Pair(public) | KeyKind::Public(public) => {
             remark = Some(format!("not shown, algorithm {} is not served", public.algorithm_oid()));

@@ -1,6 +1,7 @@
 //! Slots, tokens, sessions, objects and operations: the rules of the standard, with no word of HTTP or of a vendor.
 
 pub mod attribute;
+pub mod attribute_cache;
 pub mod catalog;
 pub mod certificate_store;
 pub mod cipher;

@@ -1,5 +1,7 @@
 //! Objects: what the HSM and the configuration tell of a key, as attributes of the standard (PKCS#11 3.2 section 4).
 
+use std::sync::Arc;
+
 use cryptoki_sys::{
     CK_ATTRIBUTE_TYPE, CK_CERTIFICATE_CATEGORY_AUTHORITY, CK_CERTIFICATE_CATEGORY_TOKEN_USER, CK_KEY_TYPE,
     CK_MECHANISM_TYPE, CK_OBJECT_CLASS, CK_UNAVAILABLE_INFORMATION, CKA_ALWAYS_AUTHENTICATE,
@@ -24,6 +26,7 @@ use crate::config::EdwardsPoint;
 use crate::crypto::certificate::Certificate;
 use crate::crypto::digest::Hash;
 use crate::crypto::public_key::{PublicKey, PublicKeyKind};
+use crate::crypto::verify;
 
 /// An object: what callers may read of it, and what operations need of it.
 pub struct Object {
@@ -37,7 +40,7 @@ pub struct Object {
 #[derive(Clone)]
 pub enum Material {
     /// A private or secret key at the HSM.
-    Hsm(HsmKey),
+    Hsm(Arc<HsmKey>),
     /// A public key: verification and encryption need no HSM.
     Public(PublicKey),
     /// Nothing that an operation could use.
@@ -45,7 +48,6 @@ pub enum Material {
 }
 
 /// A key that never leaves the HSM.
-#[derive(Clone)]
 pub struct HsmKey {
     /// Its name there.
     pub name: KeyName,
@@ -61,6 +63,15 @@ impl Object {
     /// `CKA_CLASS`; every object has one.
     pub fn class(&self) -> CK_OBJECT_CLASS {
         self.attributes.class().unwrap_or(CK_UNAVAILABLE_INFORMATION)
+    }
+
+    /// The public key, or the public half, where it is known.
+    pub fn public_key(&self) -> Option<&PublicKey> {
+        match &self.material {
+            Material::Hsm(key) => key.public.as_ref(),
+            Material::Public(public) => Some(public),
+            Material::Passive => None,
+        }
     }
 
     /// Whether `kind` is an attribute that this object has and never tells (section 5.7.5).
@@ -129,7 +140,7 @@ impl Maker<'_> {
     pub fn public_key(&self, known: &Known<'_>, public: &PublicKey) -> Object {
         let mut builder = self.key(known, CKO_PUBLIC_KEY, false);
         let usage = known.info.usage;
-        public_uses(&mut builder, usage);
+        public_uses(&mut builder, Usage { sign: usage.sign && verify::serves(public), ..usage });
         public_parts(&mut builder, public, self.edwards_point, true);
         generated_by(&mut builder, known.info.protection.local, pair_generator(public));
         if let Some(key_type) = key_type(public) {
@@ -151,9 +162,8 @@ impl Maker<'_> {
         builder.bool(CKA_ENCRYPT, usage.decrypt).bool(CKA_WRAP, usage.unwrap).bool(CKA_VERIFY, usage.sign);
         builder.bool(CKA_TRUSTED, false);
         protection(&mut builder, known.info.protection);
-        if let Some(bytes) = bytes {
-            builder.ulong(CKA_VALUE_LEN, bytes as u64);
-        }
+        // Where the HSM does not say, SunPKCS11 still wants an answer, and NSS takes this one for none.
+        builder.ulong(CKA_VALUE_LEN, bytes.map_or(CK_UNAVAILABLE_INFORMATION, |bytes| bytes as u64));
         generated_by(&mut builder, known.info.protection.local, Some(CKM_AES_KEY_GEN));
         self.allow(&mut builder, CKK_AES, |_| usage.decrypt);
         self.finish(builder, known, None)
@@ -229,7 +239,7 @@ impl Maker<'_> {
             approval: known.info.approval,
             password: known.password,
         };
-        Object { attributes: builder.build(), material: Material::Hsm(key) }
+        Object { attributes: builder.build(), material: Material::Hsm(Arc::new(key)) }
     }
 }
 

@@ -5,6 +5,7 @@ use cryptoki_sys::{
 };
 use zeroize::Zeroizing;
 
+use super::mechanism::Chosen;
 use crate::crypto::digest::Hasher;
 use crate::error::{Error, Result};
 
@@ -58,16 +59,28 @@ impl Room {
     }
 }
 
-/// Puts a new operation in its place.
+/// Puts a new operation in its place; without a mechanism ends the one that is there (as the descriptions of the
+/// `C_…Init` functions have it since 3.0).
 ///
 /// # Errors
-/// `CKR_OPERATION_ACTIVE` when there is one already; it goes on.
-pub fn begin<O>(place: &mut Option<O>, make: impl FnOnce() -> Result<O>) -> Result<()> {
-    if place.is_some() {
-        return Err(Error::new(CKR_OPERATION_ACTIVE, "an operation of this kind is active"));
+/// `CKR_OPERATION_ACTIVE` when there is one already; it goes on. `CKR_ARGUMENTS_BAD` when there is none to end.
+pub fn begin<O>(
+    place: &mut Option<O>,
+    chosen: Option<&Chosen>,
+    make: impl FnOnce(&Chosen) -> Result<O>,
+) -> Result<()> {
+    match (chosen, &place) {
+        (None, None) => Err(Error::arguments("NULL where there should be a mechanism")),
+        (None, Some(_)) => {
+            *place = None;
+            Ok(())
+        }
+        (Some(_), Some(_)) => Err(Error::new(CKR_OPERATION_ACTIVE, "an operation of this kind is active")),
+        (Some(chosen), None) => {
+            *place = Some(make(chosen)?);
+            Ok(())
+        }
     }
-    *place = Some(make()?);
-    Ok(())
 }
 
 /// A call that ends the operation, unless it asked for the length or its buffer was too small.

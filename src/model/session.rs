@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use cryptoki_sys::{
-    CK_FLAGS, CK_OBJECT_HANDLE, CK_SESSION_HANDLE, CK_SLOT_ID, CK_STATE, CKA_DECRYPT, CKA_ENCRYPT, CKA_SIGN,
-    CKA_VERIFY, CKF_DECRYPT, CKF_DIGEST, CKF_ENCRYPT, CKF_FIND_OBJECTS, CKF_MESSAGE_ENCRYPT, CKF_RW_SESSION,
-    CKF_SERIAL_SESSION, CKF_SIGN, CKF_VERIFY, CKR_KEY_FUNCTION_NOT_PERMITTED, CKR_KEY_HANDLE_INVALID,
-    CKR_KEY_TYPE_INCONSISTENT, CKR_SESSION_READ_ONLY, CKS_RO_PUBLIC_SESSION, CKS_RO_USER_FUNCTIONS,
+    CK_FLAGS, CK_OBJECT_HANDLE, CK_SESSION_HANDLE, CK_SLOT_ID, CK_STATE, CK_ULONG, CKA_DECRYPT, CKA_ENCRYPT,
+    CKA_KEY_TYPE, CKA_SIGN, CKA_TOKEN, CKA_VERIFY, CKF_DECRYPT, CKF_DIGEST, CKF_ENCRYPT, CKF_FIND_OBJECTS,
+    CKF_MESSAGE_ENCRYPT, CKF_RW_SESSION, CKF_SERIAL_SESSION, CKF_SIGN, CKF_VERIFY,
+    CKR_KEY_FUNCTION_NOT_PERMITTED, CKR_KEY_HANDLE_INVALID, CKR_KEY_SIZE_RANGE, CKR_KEY_TYPE_INCONSISTENT,
+    CKR_OPERATION_ACTIVE, CKR_SESSION_READ_ONLY, CKS_RO_PUBLIC_SESSION, CKS_RO_USER_FUNCTIONS,
     CKS_RW_PUBLIC_SESSION, CKS_RW_USER_FUNCTIONS,
 };
-use cryptoki_sys::{CKA_KEY_TYPE, CKA_TOKEN};
 use parking_lot::Mutex;
 use secrecy::SecretString;
 
@@ -129,7 +129,11 @@ impl Session {
     /// `C_FindObjectsInit`
     pub fn find_init(&self, template: &Template) -> Result<()> {
         let place = &mut self.operations.lock().find;
-        begin(place, || Ok(Finding { left: self.token.find(template)?.into_iter() }))
+        if place.is_some() {
+            return Err(Error::new(CKR_OPERATION_ACTIVE, "a search is active"));
+        }
+        *place = Some(Finding { left: self.token.find(template)?.into_iter() });
+        Ok(())
     }
 
     /// `C_FindObjects`: at most `most` handles that were not told before.
@@ -185,8 +189,8 @@ impl Session {
     // Digests.
 
     /// `C_DigestInit`
-    pub fn digest_init(&self, chosen: &Chosen) -> Result<()> {
-        begin(&mut self.operations.lock().digest, || {
+    pub fn digest_init(&self, chosen: Option<&Chosen>) -> Result<()> {
+        begin(&mut self.operations.lock().digest, chosen, |chosen| {
             self.token.offers_for(chosen, CKF_DIGEST)?;
             Digesting::new(chosen)
         })
@@ -216,8 +220,8 @@ impl Session {
     // Signatures.
 
     /// `C_SignInit`
-    pub fn sign_init(&self, chosen: &Chosen, key: CK_OBJECT_HANDLE) -> Result<()> {
-        begin(&mut self.operations.lock().sign, || {
+    pub fn sign_init(&self, chosen: Option<&Chosen>, key: CK_OBJECT_HANDLE) -> Result<()> {
+        begin(&mut self.operations.lock().sign, chosen, |chosen| {
             self.token.offers_for(chosen, CKF_SIGN)?;
             let key = self.hsm_key(chosen, key, CKA_SIGN)?;
             Signing::new(chosen, key, self.token.backend()).map(Box::new)
@@ -230,7 +234,7 @@ impl Session {
         ending(&mut self.operations.lock().sign, |sign| {
             self.token.check_private_access()?;
             let result = sign.sign(data, room, self.token.backend(), deadline);
-            self.noticing_loss(result, &sign.key.key)
+            self.noticing_loss(result, Some(&sign.key.key))
         })
     }
 
@@ -245,18 +249,32 @@ impl Session {
         ending(&mut self.operations.lock().sign, |sign| {
             self.token.check_private_access()?;
             let result = sign.finish(room, self.token.backend(), deadline);
-            self.noticing_loss(result, &sign.key.key)
+            self.noticing_loss(result, Some(&sign.key.key))
         })
     }
 
-    /// `C_VerifyInit`, and with a signature `C_VerifySignatureInit`
-    pub fn verify_init(
+    /// `C_VerifyInit`
+    pub fn verify_init(&self, chosen: Option<&Chosen>, key: CK_OBJECT_HANDLE) -> Result<()> {
+        self.begin_verifying(chosen, key, None)
+    }
+
+    /// `C_VerifySignatureInit`
+    pub fn verify_signature_init(
         &self,
-        chosen: &Chosen,
+        chosen: Option<&Chosen>,
+        key: CK_OBJECT_HANDLE,
+        signature: &[u8],
+    ) -> Result<()> {
+        self.begin_verifying(chosen, key, Some(signature.to_vec()))
+    }
+
+    fn begin_verifying(
+        &self,
+        chosen: Option<&Chosen>,
         key: CK_OBJECT_HANDLE,
         signature: Option<Vec<u8>>,
     ) -> Result<()> {
-        begin(&mut self.operations.lock().verify, || {
+        begin(&mut self.operations.lock().verify, chosen, |chosen| {
             self.token.offers_for(chosen, CKF_VERIFY)?;
             let object = self.key_for(chosen, key, CKA_VERIFY)?;
             match &object.material {
@@ -266,49 +284,64 @@ impl Session {
         })
     }
 
-    /// `C_Verify` and `C_VerifySignature`; the one does not end what the other's initialisation began.
-    pub fn verify(&self, data: Input<'_>, signature: Option<Input<'_>>) -> Result<()> {
-        self.verifying(signature, |verify, signature| verify.verify(data, signature))
+    /// `C_Verify`
+    pub fn verify(&self, data: Input<'_>, signature: Input<'_>) -> Result<()> {
+        self.end_verifying(false, |verify| verify.verify(data, signature))
     }
 
-    /// `C_VerifyUpdate` and `C_VerifySignatureUpdate`
-    pub fn verify_update(&self, part: Input<'_>, signature_first: bool) -> Result<()> {
+    /// `C_VerifyUpdate`
+    pub fn verify_update(&self, part: Input<'_>) -> Result<()> {
+        self.go_on_verifying(false, part)
+    }
+
+    /// `C_VerifyFinal`
+    pub fn verify_final(&self, signature: Input<'_>) -> Result<()> {
+        self.end_verifying(false, |verify| verify.finish(signature))
+    }
+
+    /// `C_VerifySignature`
+    pub fn verify_signature(&self, data: Input<'_>) -> Result<()> {
+        self.end_verifying(true, |verify| verify.verify(data, None))
+    }
+
+    /// `C_VerifySignatureUpdate`
+    pub fn verify_signature_update(&self, part: Input<'_>) -> Result<()> {
+        self.go_on_verifying(true, part)
+    }
+
+    /// `C_VerifySignatureFinal`
+    pub fn verify_signature_final(&self) -> Result<()> {
+        self.end_verifying(true, |verify| verify.finish(None))
+    }
+
+    fn go_on_verifying(&self, signature_first: bool, part: Input<'_>) -> Result<()> {
         let place = &mut self.operations.lock().verify;
-        if place.as_ref().is_some_and(|verify| verify.has_signature() != signature_first) {
-            return Err(not_initialized());
-        }
+        check_kind(place, signature_first)?;
         continuing(place, |verify| verify.update(part))
     }
 
-    /// `C_VerifyFinal` and `C_VerifySignatureFinal`
-    pub fn verify_final(&self, signature: Option<Input<'_>>) -> Result<()> {
-        self.verifying(signature, |verify, signature| verify.finish(signature))
-    }
-
-    /// `signature` is `None` where it came with the initialisation.
-    fn verifying(
+    fn end_verifying(
         &self,
-        signature: Option<Input<'_>>,
-        run: impl FnOnce(&mut Verifying, Input<'_>) -> Result<()>,
+        signature_first: bool,
+        run: impl FnOnce(&mut Verifying) -> Result<()>,
     ) -> Result<()> {
         let place = &mut self.operations.lock().verify;
-        if place.as_ref().is_some_and(|verify| verify.has_signature() != signature.is_none()) {
-            return Err(not_initialized());
-        }
-        let result = ending(place, |verify| run(verify, signature.flatten()).map(|()| Output::bytes([])));
-        result.map(|_| ())
+        check_kind(place, signature_first)?;
+        ending(place, |verify| run(verify).map(|()| Output::bytes([]))).map(|_| ())
     }
 
     // Ciphers.
 
     /// `C_EncryptInit`
-    pub fn encrypt_init(&self, chosen: &Chosen, key: CK_OBJECT_HANDLE) -> Result<()> {
-        begin(&mut self.operations.lock().encrypt, || {
+    pub fn encrypt_init(&self, chosen: Option<&Chosen>, key: CK_OBJECT_HANDLE) -> Result<()> {
+        begin(&mut self.operations.lock().encrypt, chosen, |chosen| {
             self.token.offers_for(chosen, CKF_ENCRYPT)?;
             let object = self.key_for(chosen, key, CKA_ENCRYPT)?;
             match &object.material {
                 Material::Public(public) => Encrypting::with_public_key(chosen, public.clone()),
-                Material::Hsm(key) => Encrypting::with_secret_key(chosen, key.clone(), self.token.backend()),
+                Material::Hsm(key) => {
+                    Encrypting::with_secret_key(chosen, Arc::clone(key), self.token.backend())
+                }
                 Material::Passive => Err(not_permitted()),
             }
             .map(Box::new)
@@ -319,7 +352,9 @@ impl Session {
     pub fn encrypt(&self, data: Input<'_>, room: Room) -> Result<Output> {
         let deadline = self.token.deadline();
         ending(&mut self.operations.lock().encrypt, |encrypt| {
-            encrypt.encrypt(data, room, self.token.backend(), deadline)
+            self.check_access(encrypt)?;
+            let result = encrypt.encrypt(data, room, self.token.backend(), deadline);
+            self.noticing_loss(result, encrypt.hsm_key())
         })
     }
 
@@ -332,13 +367,15 @@ impl Session {
     pub fn encrypt_final(&self, room: Room) -> Result<Output> {
         let deadline = self.token.deadline();
         ending(&mut self.operations.lock().encrypt, |encrypt| {
-            encrypt.finish(room, self.token.backend(), deadline)
+            self.check_access(encrypt)?;
+            let result = encrypt.finish(room, self.token.backend(), deadline);
+            self.noticing_loss(result, encrypt.hsm_key())
         })
     }
 
     /// `C_DecryptInit`
-    pub fn decrypt_init(&self, chosen: &Chosen, key: CK_OBJECT_HANDLE) -> Result<()> {
-        begin(&mut self.operations.lock().decrypt, || {
+    pub fn decrypt_init(&self, chosen: Option<&Chosen>, key: CK_OBJECT_HANDLE) -> Result<()> {
+        begin(&mut self.operations.lock().decrypt, chosen, |chosen| {
             self.token.offers_for(chosen, CKF_DECRYPT)?;
             let key = self.hsm_key(chosen, key, CKA_DECRYPT)?;
             Decrypting::new(chosen, key, self.token.backend()).map(Box::new)
@@ -351,7 +388,7 @@ impl Session {
         ending(&mut self.operations.lock().decrypt, |decrypt| {
             self.token.check_private_access()?;
             let result = decrypt.decrypt(data, room, self.token.backend(), deadline);
-            self.noticing_loss(result, &decrypt.key.key)
+            self.noticing_loss(result, Some(&decrypt.key.key))
         })
     }
 
@@ -366,13 +403,13 @@ impl Session {
         ending(&mut self.operations.lock().decrypt, |decrypt| {
             self.token.check_private_access()?;
             let result = decrypt.finish(room, self.token.backend(), deadline);
-            self.noticing_loss(result, &decrypt.key.key)
+            self.noticing_loss(result, Some(&decrypt.key.key))
         })
     }
 
     /// `C_MessageEncryptInit`
-    pub fn message_encrypt_init(&self, chosen: &Chosen, key: CK_OBJECT_HANDLE) -> Result<()> {
-        begin(&mut self.operations.lock().message_encrypt, || {
+    pub fn message_encrypt_init(&self, chosen: Option<&Chosen>, key: CK_OBJECT_HANDLE) -> Result<()> {
+        begin(&mut self.operations.lock().message_encrypt, chosen, |chosen| {
             self.token.offers_for(chosen, CKF_MESSAGE_ENCRYPT)?;
             let key = self.hsm_key(chosen, key, CKA_ENCRYPT)?;
             MessageEncrypting::new(chosen, key)
@@ -385,7 +422,8 @@ impl Session {
         let operations = &*self.operations.lock();
         let encrypting = operations.message_encrypt.as_ref().ok_or_else(not_initialized)?;
         self.token.check_private_access()?;
-        encrypting.encrypt(message, room, self.token.backend(), deadline)
+        let result = encrypting.encrypt(message, room, self.token.backend(), deadline);
+        self.noticing_loss(result, Some(encrypting.key()))
     }
 
     /// `C_MessageEncryptFinal`
@@ -409,22 +447,49 @@ impl Session {
         if !object.attributes.is_true(usage) {
             return Err(not_permitted());
         }
+        self.check_size(chosen, &object)?;
         Ok(object)
     }
 
-    fn hsm_key(&self, chosen: &Chosen, key: CK_OBJECT_HANDLE, usage: u64) -> Result<HsmKey> {
+    /// What `C_GetMechanismInfo` tells of key sizes holds.
+    fn check_size(&self, chosen: &Chosen, object: &Object) -> Result<()> {
+        let Some(public) = object.public_key() else { return Ok(()) };
+        let offer = self.token.offer(chosen.mechanism.kind)?;
+        let bits = public.bits() as CK_ULONG;
+        if (offer.min..=offer.max).contains(&bits) {
+            return Ok(());
+        }
+        let text = format!("{} is for keys of {} to {} bits", chosen.mechanism.name, offer.min, offer.max);
+        Err(Error::new(CKR_KEY_SIZE_RANGE, text))
+    }
+
+    fn hsm_key(&self, chosen: &Chosen, key: CK_OBJECT_HANDLE, usage: u64) -> Result<Arc<HsmKey>> {
         match &self.key_for(chosen, key, usage)?.material {
-            Material::Hsm(key) => Ok(key.clone()),
+            Material::Hsm(key) => Ok(Arc::clone(key)),
             _ => Err(not_permitted()),
         }
     }
 
     /// A key that the HSM does not know any more must not be found any more.
-    fn noticing_loss<T>(&self, result: Result<T>, key: &HsmKey) -> Result<T> {
-        if result.as_ref().is_err_and(|error| error.rv() == CKR_KEY_HANDLE_INVALID) {
+    fn noticing_loss<T>(&self, result: Result<T>, key: Option<&HsmKey>) -> Result<T> {
+        let is_gone = result.as_ref().is_err_and(|error| error.rv() == CKR_KEY_HANDLE_INVALID);
+        if let Some(key) = key.filter(|_| is_gone) {
             self.token.forget_key(&key.name);
         }
         result
+    }
+
+    /// Encryption with a public key needs no login.
+    fn check_access(&self, encrypting: &Encrypting) -> Result<()> {
+        encrypting.hsm_key().map_or(Ok(()), |_| self.token.check_private_access())
+    }
+}
+
+/// The functions of the one kind of verification do not go on with what those of the other began.
+fn check_kind(place: &Option<Box<Verifying>>, signature_first: bool) -> Result<()> {
+    match place {
+        Some(verify) if verify.has_signature() != signature_first => Err(not_initialized()),
+        _ => Ok(()),
     }
 }
 

@@ -16,6 +16,7 @@ use super::template::Template;
 use crate::config::EdwardsPoint;
 use crate::crypto::certificate::Certificate;
 use crate::crypto::public_key::PublicKey;
+use crate::crypto::verify;
 use crate::error::{Error, Result};
 
 /// A session object and the session that it dies with.
@@ -130,7 +131,7 @@ fn public_key(builder: &mut Builder, template: &Template, edwards_point: Edwards
     }
     public_parts(builder, &public, edwards_point, true);
     builder
-        .default_bool(CKA_VERIFY, true)
+        .default_bool(CKA_VERIFY, verify::serves(&public))
         .default_bool(CKA_ENCRYPT, key_type == CKK_RSA)
         .default_bool(CKA_WRAP, false)
         .default_bool(CKA_VERIFY_RECOVER, false)

@@ -1,10 +1,13 @@
 //! Signing at the HSM and verifying here: what the mechanisms have in common and where they differ.
 
+use std::sync::Arc;
+
 use cryptoki_sys::{
     CK_MECHANISM_TYPE, CK_ULONG, CKG_MGF1_SHA1, CKG_MGF1_SHA224, CKG_MGF1_SHA256, CKG_MGF1_SHA384,
     CKG_MGF1_SHA512, CKR_DATA_LEN_RANGE, CKR_DEVICE_ERROR, CKR_FUNCTION_FAILED, CKR_FUNCTION_REJECTED,
-    CKR_KEY_TYPE_INCONSISTENT, CKR_MECHANISM_INVALID, CKR_MECHANISM_PARAM_INVALID,
-    CKR_OPERATION_NOT_INITIALIZED, CKR_SIGNATURE_INVALID, CKR_SIGNATURE_LEN_RANGE, CKR_USER_NOT_LOGGED_IN,
+    CKR_KEY_FUNCTION_NOT_PERMITTED, CKR_KEY_TYPE_INCONSISTENT, CKR_MECHANISM_INVALID,
+    CKR_MECHANISM_PARAM_INVALID, CKR_OPERATION_NOT_INITIALIZED, CKR_SIGNATURE_INVALID,
+    CKR_SIGNATURE_LEN_RANGE, CKR_USER_NOT_LOGGED_IN,
 };
 use secrecy::SecretString;
 use zeroize::Zeroizing;
@@ -124,13 +127,13 @@ fn pure_eddsa(parameter: &Parameter) -> Result<()> {
 /// A key at the HSM in use: with its password, once the caller brought it.
 pub struct KeyInUse {
     /// The key.
-    pub key: HsmKey,
+    pub key: Arc<HsmKey>,
     password: Option<SecretString>,
 }
 
 impl KeyInUse {
     /// A key whose password, if it has one, is still to come.
-    pub fn new(key: HsmKey) -> Self {
+    pub fn new(key: Arc<HsmKey>) -> Self {
         Self { key, password: None }
     }
 
@@ -180,7 +183,7 @@ pub struct Signing {
 
 impl Signing {
     /// The operation of `C_SignInit`.
-    pub fn new(chosen: &Chosen, key: HsmKey, backend: &dyn Backend) -> Result<Self> {
+    pub fn new(chosen: &Chosen, key: Arc<HsmKey>, backend: &dyn Backend) -> Result<Self> {
         let public = key.public.as_ref().ok_or_else(|| {
             let text = "what this key is stays behind its password: give its public key in [[slot.key]]";
             Error::new(CKR_KEY_TYPE_INCONSISTENT, text)
@@ -250,11 +253,15 @@ impl Signing {
             return Ok((self.plan.scheme, data));
         }
         self.plan.check_length(data.len())?;
-        match (self.plan.scheme, encode::parse_digest_info(data)) {
-            (SignScheme::RsaPkcs1(None), Some((hash, digest))) if mgf1(hash).is_some() => {
+        if self.plan.scheme != SignScheme::RsaPkcs1(None) {
+            return Ok((self.plan.scheme, data));
+        }
+        match encode::parse_digest_info(data) {
+            // Only the very bytes that the HSM will make of the digest: there is another form, without NULL.
+            Some((hash, digest)) if mgf1(hash).is_some() && encode::digest_info(hash, digest) == data => {
                 Ok((SignScheme::RsaPkcs1(Some(hash)), digest))
             }
-            (scheme, _) => Ok((scheme, data)),
+            _ => Ok((self.plan.scheme, data)),
         }
     }
 
@@ -292,6 +299,10 @@ pub struct Verifying {
 impl Verifying {
     /// The operation of `C_VerifyInit`, or with a signature that of `C_VerifySignatureInit`.
     pub fn new(chosen: &Chosen, public: PublicKey, signature: Option<Vec<u8>>) -> Result<Self> {
+        if !verify::serves(&public) {
+            let text = "signatures over this curve are not verified here";
+            return Err(Error::new(CKR_KEY_FUNCTION_NOT_PERMITTED, text));
+        }
         // No HSM has to take the message, so that its length is the caller's affair.
         let plan = Plan::new(chosen, &public, isize::MAX as usize)?;
         let intake = plan.intake();

@@ -11,7 +11,7 @@ use cryptoki_sys::{
 };
 use parking_lot::Mutex;
 
-use super::catalog::{Catalog, Traits, other_handle};
+use super::catalog::{Catalog, Traits, lock_until, other_handle};
 use super::handle::{Counter, Registry};
 use super::mechanism::{self, Chosen, Mechanism, Offer};
 use super::object::Object;
@@ -142,7 +142,7 @@ impl Token {
             return Err(Error::new(CKR_USER_TYPE_INVALID, "this HSM knows no such user"));
         }
         let deadline = self.deadline();
-        let _gate = self.login_gate.lock();
+        let _gate = lock_until(&self.login_gate, deadline)?;
         if self.is_logged_in() {
             return Err(Error::new(CKR_USER_ALREADY_LOGGED_IN, "the user is logged in"));
         }
@@ -162,6 +162,9 @@ impl Token {
             return Err(Error::new(CKR_USER_NOT_LOGGED_IN, "nobody is logged in"));
         }
         self.backend.logout();
+        if !self.backend.may_list() {
+            self.catalog.clear();
+        }
         if self.backend.login_required() {
             self.session_objects.remove_where(|held| held.object.attributes.is_private());
         }

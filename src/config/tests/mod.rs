@@ -188,7 +188,10 @@ fn ids_that_are_named_are_given_first() {
 #[test]
 fn the_first_file_of_the_search_is_read() {
     let place = Place::new();
-    let labelled = |label: &str| SLOT.replacen("\"a\"", &format!("\"{label}\""), 1);
+    let labelled = |label: &str| {
+        let slot = SLOT.replacen("\"a\"", &format!("\"{label}\""), 1);
+        format!("{slot}tls.ca = \"ca.pem\"")
+    };
     let reserved = place.write("reserved.toml", labelled("reserved"));
     let named = place.write("named.toml", labelled("named"));
     place.write("xdg/p11rest/p11rest.toml", labelled("xdg"));
@@ -215,7 +218,7 @@ fn the_first_file_of_the_search_is_read() {
 #[test]
 fn a_set_uid_program_believes_no_environment() {
     let place = Place::new();
-    place.write("etc/p11rest.toml", format!("{SLOT}timeouts.call = \"9s\""));
+    place.write("etc/p11rest.toml", format!("{SLOT}tls.ca = \"ca.pem\""));
     let hostile = [
         ("P11REST_LOG", "trace"),
         ("P11REST_LOG_TARGET", "/etc/passwd"),
@@ -237,6 +240,18 @@ fn a_set_uid_program_believes_no_environment() {
             )
         );
     }
+}
+
+#[test]
+fn a_set_uid_program_names_its_authorities() {
+    let place = Place::new();
+    place.write("etc/p11rest.toml", SLOT);
+    let config = load(None, &place.process(true, &[])).unwrap();
+    let problem = place.shown(config.slots[0].token.as_ref().unwrap_err());
+    assert!(
+        problem.contains("slot.tls.ca: is missing in a set-uid or set-gid program; write ca ="),
+        "{problem}"
+    );
 }
 
 #[test]

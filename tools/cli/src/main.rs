@@ -1,16 +1,38 @@
 //! The command-line tool of p11rest.
+//!
+//! ```text
+//! main         arguments
+//! emulate      an emulated HSM on loopback until a signal
+//! demo         an emulated HSM, and the application below as a process of its own
+//! application  what a PKCS#11 application does: load, log in, list, sign
+//! scheme       the signature schemes and their names elsewhere
+//! openssl      verification by somebody else
+//! by_hand      the commands that do the same in a shell
+//! report       progress on standard output
+//! failure      what went wrong and what helps
+//! ```
+//!
+//! Exit status: 0 done, 1 failed, 2 wrong arguments.
+#![forbid(unsafe_code)]
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Parser, Subcommand};
+use clap::{ArgAction, Parser, Subcommand, ValueEnum};
 
+mod application;
+mod by_hand;
+mod demo;
 mod emulate;
+mod failure;
+mod openssl;
+mod report;
+mod scheme;
 
 /// p11rest: one PKCS#11 module in front of REST HSMs.
 #[derive(Parser)]
-#[command(version, about)]
+#[command(name = "p11rest", version, about)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -20,17 +42,22 @@ struct Cli {
 enum Command {
     /// Runs an emulator of a REST HSM on loopback until SIGINT or SIGTERM.
     Emulate(EmulateArgs),
+    /// Signs a file through the module with keys of an emulated HSM, and lets OpenSSL verify it.
+    Demo(DemoArgs),
+    /// The half of the demo that loads the module.
+    #[command(name = application::COMMAND, hide = true)]
+    Application(application::Args),
 }
 
 /// What `p11rest emulate` takes.
 #[derive(clap::Args)]
 struct EmulateArgs {
-    /// Where keys, secrets and the ready-made configuration are kept.
+    /// Where keys, secrets and the ready-made configuration are kept; made if missing.
     #[arg(long)]
     dir: PathBuf,
     /// Whose API is spoken.
-    #[arg(long, default_value = "securosys", value_parser = ["securosys"])]
-    vendor: String,
+    #[arg(long, value_enum, default_value_t = Vendor::Securosys)]
+    vendor: Vendor,
     /// The TCP port; 0 takes any that is free.
     #[arg(long, default_value_t = 0)]
     port: u16,
@@ -47,6 +74,7 @@ struct EmulateArgs {
 
 impl EmulateArgs {
     fn options(&self) -> p11rest_emulator::Options {
+        let Vendor::Securosys = self.vendor;
         p11rest_emulator::Options {
             dir: self.dir.clone(),
             port: self.port,
@@ -58,14 +86,47 @@ impl EmulateArgs {
     }
 }
 
+/// The APIs that the emulator speaks.
+#[derive(Clone, Copy, ValueEnum)]
+enum Vendor {
+    /// Securosys Transaction Security Broker
+    Securosys,
+}
+
+/// What `p11rest demo` takes.
+#[derive(clap::Args)]
+struct DemoArgs {
+    /// The module; else $P11REST_MODULE, else libp11rest.so in the folder of this program.
+    #[arg(long)]
+    module: Option<PathBuf>,
+    /// Where to work: the keys of an emulator that ran there before are used again; else a new temporary folder.
+    #[arg(long)]
+    dir: Option<PathBuf>,
+    /// The file to sign; else a short text.
+    #[arg(long)]
+    file: Option<PathBuf>,
+    /// HTTPS between module and HSM; --tls=false for plain HTTP.
+    #[arg(
+        long,
+        action = ArgAction::Set,
+        num_args = 0..=1,
+        require_equals = true,
+        default_value_t = true,
+        default_missing_value = "true"
+    )]
+    tls: bool,
+}
+
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Emulate(args) => emulate::run(&args),
+        Command::Demo(args) => demo::run(&args),
+        Command::Application(args) => application::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("p11rest: {error}");
+        Err(failure) => {
+            eprintln!("p11rest: {failure}");
             ExitCode::FAILURE
         }
     }

@@ -41,7 +41,7 @@ use tokio_rustls::TlsAcceptor;
 
 pub use error::Error;
 pub use securosys::{
-    CertificateForm, CertificatesRole, LoneAsynchronous, MalformedCode, MissingCertificate, RandomRole,
+    CertificateForm, CertificatesRole, LoneAsynchronous, MalformedCode, MissingCertificate, PIN, RandomRole,
     Switches, UsageRefusal, Version,
 };
 
@@ -50,10 +50,10 @@ use files::{Directory, remove_if_present, write_atomically};
 use securosys::Securosys;
 use server::Shared;
 
-/// The configuration for the module, in the emulator's directory.
-const CONFIG_FILE: &str = "p11rest.toml";
+/// The configuration for the module, in the emulator's directory; ready for `P11REST_CONFIG`.
+pub const CONFIG_FILE: &str = "p11rest.toml";
 /// Holds the URL for as long as the emulator answers.
-const READY_FILE: &str = "ready";
+pub const READY_FILE: &str = "ready";
 /// How long abandoned requests may hold up the end of the emulator.
 const SHUTDOWN: Duration = Duration::from_secs(2);
 
@@ -109,6 +109,7 @@ impl Default for Options {
 #[derive(Debug)]
 pub struct Emulator {
     url: String,
+    port: u16,
     stop: watch::Sender<bool>,
     thread: Option<JoinHandle<()>>,
     directory: Directory,
@@ -131,7 +132,8 @@ impl Emulator {
             false => None,
         };
         let listener = bind(options.port)?;
-        let url = url_of(&listener, options.tls)?;
+        let port = listener.local_addr().map_err(Error::server)?.port();
+        let url = url_of(port, options.tls);
         let config = vendor.module_config(&directory, &url, options.tls);
         let shared = Arc::new(Shared {
             vendor: Box::new(vendor),
@@ -142,7 +144,7 @@ impl Emulator {
         });
         let (stop, stopped) = watch::channel(false);
         let thread = spawn(listener, tls, shared, stopped)?;
-        let emulator = Emulator { url, stop, thread: Some(thread), directory };
+        let emulator = Emulator { url, port, stop, thread: Some(thread), directory };
         write_atomically(&emulator.directory.join(CONFIG_FILE), config.as_bytes())?;
         let ready = format!("{}\n", emulator.url);
         write_atomically(&emulator.directory.join(READY_FILE), ready.as_bytes())?;
@@ -152,6 +154,11 @@ impl Emulator {
     /// The base URL, without a trailing slash: `http://127.0.0.1:PORT` or `https://…`.
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// The TCP port on 127.0.0.1: the one that was asked for, or the free one that was taken.
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     /// Ends the emulator: requests in progress get a second to finish.
@@ -178,10 +185,9 @@ fn bind(port: u16) -> Result<TcpListener, Error> {
     Ok(listener)
 }
 
-fn url_of(listener: &TcpListener, tls: bool) -> Result<String, Error> {
-    let address = listener.local_addr().map_err(Error::server)?;
+fn url_of(port: u16, tls: bool) -> String {
     let scheme = if tls { "https" } else { "http" };
-    Ok(format!("{scheme}://{address}"))
+    format!("{scheme}://{}:{port}", Ipv4Addr::LOCALHOST)
 }
 
 /// Runs the server on a thread of its own; from here on the listener answers.

@@ -40,7 +40,7 @@ use roles::{Credentials, role_of};
 use routes::{Endpoint, Target, UNKNOWN_PATH, target};
 
 /// The key-operation API key of every emulator, and so the PIN of its slot.
-const PIN: &str = "1234";
+pub const PIN: &str = "1234";
 const KEY_MANAGEMENT_FILE: &str = "key-management.key";
 const SERVICE_FILE: &str = "service.key";
 const BEARER_FILE: &str = "bearer.jwt";

@@ -1,0 +1,157 @@
+//! `p11rest emulate`
+
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Output, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+use crate::{p11rest, run, stderr, stdout};
+
+/// Key generation without optimisation on a busy machine included.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// An emulator, killed if the test fails.
+struct Running {
+    child: Option<Child>,
+    dir: PathBuf,
+}
+
+impl Running {
+    fn start(dir: &Path, options: &[&str]) -> Running {
+        let mut command = p11rest();
+        command.arg("emulate").arg("--dir").arg(dir).args(options);
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        Running { child: Some(child), dir: dir.to_owned() }
+    }
+
+    /// Waits for a file in the folder.
+    fn wait_for(&mut self, name: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        while !self.dir.join(name).exists() {
+            let ended = self.child.as_mut().unwrap().try_wait().unwrap();
+            assert_eq!(ended, None, "the emulator ended before {name} was there");
+            assert!(Instant::now() < deadline, "no {name} after {PATIENCE:?}");
+            sleep(Duration::from_millis(5));
+        }
+    }
+
+    fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.dir.join(name)).unwrap()
+    }
+
+    fn end_by(mut self, signal: Signal) -> Output {
+        let child = self.child.take().unwrap();
+        kill_process(Pid::from_child(&child), signal).unwrap();
+        child.wait_with_output().unwrap()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+fn get(url: &str, path: &str) -> String {
+    let authority = url.strip_prefix("http://").unwrap();
+    let mut stream = TcpStream::connect(authority).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {authority}\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+#[test]
+fn it_answers_until_sigterm() {
+    let dir = TempDir::new().unwrap();
+    let mut emulator = Running::start(dir.path(), &[]);
+    emulator.wait_for("ready");
+    let url = emulator.read("ready").trim().to_owned();
+    let config = emulator.read("p11rest.toml");
+    assert!(config.contains(&format!("urls = [\"{url}\"]")), "{config}");
+    let stats = get(&url, "/_emulator/stats");
+    assert!(stats.starts_with("HTTP/1.1 200 OK\r\n"), "{stats}");
+    assert!(stats.contains("\"connections_accepted\":1"), "{stats}");
+    assert!(stats.contains("\"tls_handshakes\":0"), "{stats}");
+
+    let output = emulator.end_by(Signal::TERM);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert_eq!(stderr(&output), "");
+    assert!(!dir.path().join("ready").exists());
+    let config_path = dir.path().canonicalize().unwrap().join("p11rest.toml");
+    let said = stdout(&output);
+    assert!(said.contains(&format!("export P11REST_CONFIG={}\n", config_path.display())), "{said}");
+    assert!(said.contains(&url), "{said}");
+}
+
+#[test]
+fn it_speaks_tls_and_ends_on_sigint() {
+    let dir = TempDir::new().unwrap();
+    let mut emulator = Running::start(dir.path(), &["--tls", "--vendor", "securosys", "--canned"]);
+    emulator.wait_for("ready");
+    assert!(emulator.read("ready").starts_with("https://127.0.0.1:"));
+    assert!(emulator.read("p11rest.toml").contains("ca.pem"));
+    let output = emulator.end_by(Signal::INT);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert!(stdout(&output).contains("curl --cacert "), "{output:?}");
+    assert!(!dir.path().join("ready").exists());
+}
+
+#[test]
+fn a_signal_during_the_start_ends_it_cleanly() {
+    let dir = TempDir::new().unwrap();
+    let mut emulator = Running::start(dir.path(), &[]);
+    emulator.wait_for("lock");
+    let output = emulator.end_by(Signal::TERM);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert!(!dir.path().join("ready").exists());
+    // And nothing is half-made: the next one starts.
+    let mut next = Running::start(dir.path(), &[]);
+    next.wait_for("ready");
+    assert_eq!(next.end_by(Signal::TERM).status.code(), Some(0));
+}
+
+#[test]
+fn a_folder_has_one_emulator() {
+    let dir = TempDir::new().unwrap();
+    let mut first = Running::start(dir.path(), &[]);
+    first.wait_for("ready");
+    let second = run(p11rest().arg("emulate").arg("--dir").arg(dir.path()));
+    assert_eq!(second.status.code(), Some(1));
+    let complaint = stderr(&second);
+    assert!(complaint.starts_with("p11rest: "), "{complaint}");
+    assert!(complaint.contains("another emulator is running on this directory"), "{complaint}");
+    assert!(complaint.contains("--dir"), "{complaint}");
+    // The first is none the worse for it.
+    assert!(get(first.read("ready").trim(), "/_emulator/stats").starts_with("HTTP/1.1 200 OK"));
+}
+
+#[test]
+fn a_port_in_use_is_named() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let dir = TempDir::new().unwrap();
+    let output = run(p11rest().arg("emulate").arg("--dir").arg(dir.path()).args(["--port", &port]));
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains(&format!("127.0.0.1:{port}: Address already in use")), "{output:?}");
+    assert!(stderr(&output).contains("without --port"), "{output:?}");
+    assert!(!dir.path().join("ready").exists());
+}
+
+#[test]
+fn a_file_is_no_folder() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let output = run(p11rest().arg("emulate").arg("--dir").arg(file.path()));
+    assert_eq!(output.status.code(), Some(1));
+    let expected = format!("p11rest: {}: File exists", file.path().display());
+    assert!(stderr(&output).starts_with(&expected), "{output:?}");
+}
