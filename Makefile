@@ -14,6 +14,10 @@ export P11REST_MODULE := $(target)/release/libp11rest.so
 export P11REST_TOOL := $(target)/release/p11rest
 export P11REST_PYTHON := $(target)/python/bin/python
 
+# For those who work on it: with private items, so links to them are right.
+rustdoc := RUSTDOCFLAGS='-D warnings -A rustdoc::private-intra-doc-links' \
+	$(CARGO) doc --locked --no-deps --document-private-items
+
 .PHONY: all module tools demo test setup style deny lint unit c-programs applications install uninstall clean
 
 all: tools
@@ -54,7 +58,8 @@ deny:
 
 lint:
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
-	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --workspace --no-deps --document-private-items
+	$(rustdoc) --workspace --lib
+	$(rustdoc) -p p11rest-cli
 
 # Unit tests, the C programs, the suites that use the built module, and the emulator's and the tool's own.
 unit: tools
