@@ -3,6 +3,8 @@
 #   CARGO_TARGET_DIR   where to build; target
 #   PREFIX, DESTDIR    where `make install` puts it; /usr/local
 
+MAKEFLAGS += --no-print-directory
+
 CARGO ?= cargo
 PREFIX ?= /usr/local
 INSTALL ?= install
