@@ -287,7 +287,7 @@ pub unsafe fn mechanism(mechanism: *const CK_MECHANISM) -> Result<Option<Chosen>
 /// A mechanism of the message functions: its parameter comes with each message.
 ///
 /// # Errors
-/// As for [`mechanism`].
+/// As for [`mechanism()`].
 ///
 /// # Safety
 /// Unless NULL, `mechanism` must be valid for reads.

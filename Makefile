@@ -1,0 +1,87 @@
+# p11rest: `make` builds, `make demo` shows, `make test` checks all that there is to check.
+#
+#   CARGO_TARGET_DIR   where to build; target
+#   PREFIX, DESTDIR    where `make install` puts it; /usr/local
+
+MAKEFLAGS += --no-print-directory
+
+CARGO ?= cargo
+PREFIX ?= /usr/local
+INSTALL ?= install
+
+# Absolute, since tests run in other directories.
+target := $(abspath $(or $(CARGO_TARGET_DIR),target))
+export CARGO_TARGET_DIR := $(target)
+export P11REST_MODULE := $(target)/release/libp11rest.so
+export P11REST_TOOL := $(target)/release/p11rest
+export P11REST_PYTHON := $(target)/python/bin/python
+
+# For those who work on it: with private items, so links to them are right.
+rustdoc := RUSTDOCFLAGS='-D warnings -A rustdoc::private-intra-doc-links' \
+	$(CARGO) doc --locked --no-deps --document-private-items
+
+.PHONY: all module tools demo test setup style deny lint unit c-programs applications install uninstall clean
+
+all: tools
+
+# Alone, so that no feature which a tool asks of a package that both use gets into the module.
+module:
+	$(CARGO) build --locked --release -p p11rest
+
+tools: module
+	$(CARGO) build --locked --release -p p11rest-cli
+
+demo:
+	tests/setup build
+	$(MAKE) tools
+	$(P11REST_TOOL) demo
+
+# What fails fast comes first.
+test:
+	tests/setup test
+	$(MAKE) style
+	$(MAKE) deny
+	$(MAKE) lint
+	$(MAKE) tools
+	$(MAKE) unit
+	$(MAKE) applications
+
+setup:
+	tests/setup test
+
+style:
+	$(CARGO) fmt --all --check
+
+deny:
+	$(CARGO) deny --workspace --locked check bans licenses sources
+	@if timeout 120 $(CARGO) deny fetch db >/dev/null 2>&1; \
+	then $(CARGO) deny --workspace --locked check advisories; \
+	else echo 'advisories: not checked'; fi
+
+lint:
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	$(rustdoc) --workspace --lib
+	$(rustdoc) -p p11rest-cli
+
+# Unit tests, the C programs, the suites that use the built module, and the emulator's and the tool's own.
+unit: tools
+	$(CARGO) test --locked --no-fail-fast -p p11rest
+	$(CARGO) test --locked --no-fail-fast -p p11rest-emulator -p p11rest-cli
+
+# A part of `unit`.
+c-programs: module
+	$(CARGO) test --locked -p p11rest --test c_programs
+
+applications: tools
+	tests/applications/run
+
+install: all
+	$(INSTALL) -D -m 644 $(P11REST_MODULE) $(DESTDIR)$(PREFIX)/lib/libp11rest.so
+	$(INSTALL) -D -m 755 $(P11REST_TOOL) $(DESTDIR)$(PREFIX)/bin/p11rest
+	$(INSTALL) -D -m 644 include/p11rest.h $(DESTDIR)$(PREFIX)/include/p11rest.h
+
+uninstall:
+	rm -f $(DESTDIR)$(PREFIX)/lib/libp11rest.so $(DESTDIR)$(PREFIX)/bin/p11rest $(DESTDIR)$(PREFIX)/include/p11rest.h
+
+clean:
+	rm -rf $(target)

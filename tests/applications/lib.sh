@@ -1,0 +1,150 @@
+# What the application tests share. To be sourced by bash, after `set -euo pipefail`.
+#
+# A test starts an emulator, checks an application against it, and ends with `finish`:
+#
+#   start_emulator tls
+#   check "the name of what must work" command arguments...
+#   finish
+#
+# P11REST_MODULE and P11REST_TOOL name another module and another command-line tool than those of target/release.
+# P11REST_TALLY names a file that gets a line "PASSED FAILED" at the end.
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+module=${P11REST_MODULE:-$root/target/release/libp11rest.so}
+tool=${P11REST_TOOL:-$root/target/release/p11rest}
+tally=${P11REST_TALLY:-}
+application=$(basename "$0" .sh)
+
+# Nothing of the caller's environment reaches the module or the applications.
+unset "${!P11REST_@}" "${!PKCS11_@}" OPENSSL_CONF SOFTHSM2_CONF GNUTLS_PIN
+export LC_ALL=C.UTF-8 TZ=UTC
+
+for file in "$module" "$tool"; do
+    if [ ! -e "$file" ]; then
+        echo "$application: $file is missing: run make first" >&2
+        exit 1
+    fi
+done
+
+scratch=$(mktemp -d)
+# Where a test works, and the directory of the emulator.
+work=$scratch/work
+hsm=$scratch/hsm
+mkdir "$work"
+passed=0
+failed=0
+emulator=
+finished=
+
+# The PIN of the emulator's slot, and the label of its token.
+pin=1234
+token=securosys
+
+# start_emulator http|tls: sets P11REST_CONFIG to a configuration whose log goes to $scratch/module.log.
+start_emulator() {
+    local transport=() waited=0
+    [ "$1" = tls ] && transport=(--tls)
+    "$tool" emulate --dir "$hsm" "${transport[@]}" </dev/null >"$scratch/emulator.log" 2>&1 &
+    emulator=$!
+    while [ ! -e "$hsm/ready" ]; do
+        if ! kill -0 "$emulator" 2>/dev/null || [ $((waited += 1)) -gt 600 ]; then
+            echo "$application: the emulator does not start:" >&2
+            cat "$scratch/emulator.log" >&2
+            exit 1
+        fi
+        sleep 0.1
+    done
+    export P11REST_CONFIG=$hsm/p11rest.toml
+    export P11REST_LOG_TARGET=$scratch/module.log P11REST_LOG_LEVEL=trace
+    local name
+    for name in rsa-2048 rsa-cert ec-p256 ec-cert ed25519; do
+        openssl pkey -in "$hsm/keys/$name.pem" -pubout -out "$work/$name.pub"
+    done
+}
+
+# configure NAME < LINES: a configuration beside the emulator's, with LINES for its slot after it.
+configure() {
+    { cat "$hsm/p11rest.toml" && echo && cat; } >"$hsm/$1.toml"
+    chmod 600 "$hsm/$1.toml"
+    export P11REST_CONFIG=$hsm/$1.toml
+}
+
+# check NAME COMMAND...: the command must succeed; what it printed is shown if it does not. Functions run with errexit.
+check() {
+    local name=$1 status
+    shift
+    set +e
+    (
+        set -e
+        "$@"
+    ) >"$scratch/output" 2>&1 </dev/null
+    status=$?
+    set -e
+    if [ "$status" -eq 0 ]; then
+        passed=$((passed + 1))
+        echo "ok      $application: $name"
+    else
+        failed=$((failed + 1))
+        echo "FAILED  $application: $name (status $status)"
+        sed 's/^/            /' "$scratch/output"
+    fi
+}
+
+# refused PATTERN COMMAND...: the command must fail, and say PATTERN (a basic regular expression).
+refused() {
+    local pattern=$1 status=0 output
+    shift
+    output=$("$@" 2>&1) || status=$?
+    printf '%s\n' "$output"
+    [ "$status" -ne 0 ] && grep -q -e "$pattern" <<<"$output"
+}
+
+# says PATTERN COMMAND...: the command must succeed, and say PATTERN (a basic regular expression).
+says() {
+    local pattern=$1 output
+    shift
+    output=$("$@" 2>&1) || { printf '%s\n' "$output"; return 1; }
+    printf '%s\n' "$output"
+    grep -q -e "$pattern" <<<"$output"
+}
+
+# Every call left its trace in the module's log: no panic, and none of the secrets.
+log_is_clean() {
+    local secret
+    grep -q 'CKR_OK\|C_' "$scratch/module.log"
+    if grep -i 'panic' "$scratch/module.log"; then return 1; fi
+    for secret in "$hsm"/*.key; do
+        case $(head -n 1 "$secret") in -----BEGIN*) continue ;; esac
+        if grep -F -q -f "$secret" "$scratch/module.log"; then
+            echo "the log has the content of $(basename "$secret")"
+            return 1
+        fi
+    done
+}
+
+# Sums up. The last line of a test; exit status 1 if a check failed or there was none.
+finish() {
+    check "no panic and no secret in the module's log" log_is_clean
+    finished=yes
+    echo "$application: passed $passed, failed $failed"
+    [ -z "$tally" ] || echo "$passed $failed" >>"$tally"
+    [ "$failed" -eq 0 ]
+}
+
+clean_up() {
+    local status=$?
+    if [ -n "$emulator" ]; then
+        kill "$emulator" 2>/dev/null || true
+        wait "$emulator" 2>/dev/null || true
+    fi
+    if [ -z "$finished" ]; then
+        echo "FAILED  $application: stopped half-way with status $status"
+        [ -z "$tally" ] || echo "$passed $((failed + 1))" >>"$tally"
+        [ "$status" -ne 0 ] || status=1
+    fi
+    rm -rf "$scratch"
+    exit "$status"
+}
+trap clean_up EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
