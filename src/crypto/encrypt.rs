@@ -1,4 +1,4 @@
-//! Encryption with an RSA public key, and the padding of block ciphers.
+//! Encryption with an RSA public key, and the end of the padding of block ciphers.
 
 use rsa::BigUint;
 use rsa::traits::PublicKeyParts;
@@ -28,20 +28,6 @@ pub fn rsa_oaep(key: &PublicKey, hash: Hash, data: &[u8]) -> Result<Vec<u8>, Err
     raise(&key, &padding::oaep(hash, data, key.size())?)
 }
 
-/// RSA without padding (`CKM_RSA_X_509`, PKCS#11 3.2 section 6.1.7): shorter data counts as padded with zeros on the
-/// left.
-///
-/// # Errors
-/// [`Error::DataLength`] if the data is longer than the modulus or, as a number, not below it; [`Error::Unsupported`]
-/// as in [`rsa_pkcs1`].
-pub fn rsa_raw(key: &PublicKey, data: &[u8]) -> Result<Vec<u8>, Error> {
-    let key = key.rsa()?;
-    if data.len() > key.size() {
-        return Err(Error::DataLength);
-    }
-    raise(&key, data)
-}
-
 /// RSAEP (RFC 8017 section 5.1.1), as long as the modulus.
 fn raise(key: &rsa::RsaPublicKey, message: &[u8]) -> Result<Vec<u8>, Error> {
     let message = Zeroizing::new(BigUint::from_bytes_be(message));
@@ -53,19 +39,6 @@ fn raise(key: &rsa::RsaPublicKey, message: &[u8]) -> Result<Vec<u8>, Error> {
     let mut padded = vec![0; key.size().saturating_sub(ciphertext.len())];
     padded.extend_from_slice(&ciphertext);
     Ok(padded)
-}
-
-/// `data` with the padding of PKCS#7 (RFC 5652 section 6.3) for blocks of `block` bytes: 1 to `block` bytes more.
-///
-/// The padding is defined for blocks of 1 to 255 bytes; another `block` is taken as the nearest of them.
-pub fn pad_pkcs7(data: &[u8], block: usize) -> Vec<u8> {
-    let block = block.clamp(1, 255);
-    let missing = block - data.len() % block;
-    let mut padded = Vec::with_capacity(data.len() + missing);
-    padded.extend_from_slice(data);
-    // At most 255 by the clamp.
-    padded.resize(data.len() + missing, missing as u8);
-    padded
 }
 
 /// `data` without the padding of PKCS#7 for blocks of `block` bytes.
@@ -146,50 +119,27 @@ mod tests {
     }
 
     #[test]
-    fn openssl_decrypts_raw() {
-        let openssl = OpenSsl::rsa(1024);
-        let key = openssl.public_key();
-        for length in [0, 1, 127, 128] {
-            let mut data = Noise::new().bytes(length);
-            if length == 128 {
-                data[0] = 0;
-            }
-            let ciphertext = rsa_raw(&key, &data).unwrap();
-            let padded = [vec![0; 128 - length], data].concat();
-            assert_eq!(
-                openssl.pkeyutl("-decrypt -pkeyopt rsa_padding_mode:none", &ciphertext),
-                padded,
-                "{length}"
-            );
-        }
-        assert_eq!(rsa_raw(&key, &[0xff; 128]), Err(Error::DataLength));
-        assert_eq!(rsa_raw(&key, &[0; 129]), Err(Error::DataLength));
-    }
-
-    #[test]
     fn only_rsa_keys_encrypt() {
         let key = OpenSsl::ec("prime256v1").public_key();
         let error = Err(Error::Unsupported("not an RSA key"));
         assert_eq!(rsa_pkcs1(&key, &[]), error);
         assert_eq!(rsa_oaep(&key, Hash::Sha1, &[]), error);
-        assert_eq!(rsa_raw(&key, &[]), error);
     }
 
     #[test]
-    fn pkcs7_padding_both_ways() {
-        assert_eq!(pad_pkcs7(b"", 4), [4; 4]);
-        assert_eq!(pad_pkcs7(b"abc", 4), *b"abc\x01");
-        assert_eq!(pad_pkcs7(b"abcd", 4), *b"abcd\x04\x04\x04\x04");
-        for block in [0, 1, 8, 16, 255, 256, usize::MAX] {
+    fn pkcs7_padding_is_taken_off() {
+        assert_eq!(unpad_pkcs7(&[4; 4], 4), Ok(&b""[..]));
+        assert_eq!(unpad_pkcs7(b"abc\x01", 4), Ok(&b"abc"[..]));
+        assert_eq!(unpad_pkcs7(b"abcd\x04\x04\x04\x04", 4), Ok(&b"abcd"[..]));
+        for block in [1, 8, 16, 255] {
             for length in 0..40 {
-                let data = vec![7; length];
-                let padded = pad_pkcs7(&data, block);
-                let unpadded = unpad_pkcs7(&padded, block);
-                let expected =
-                    if (1..=255).contains(&block) { Ok(data.as_slice()) } else { Err(Error::DataLength) };
-                assert_eq!(unpadded, expected, "{block} {length}");
+                let missing = block - length % block;
+                let padded = [vec![7; length], vec![missing as u8; missing]].concat();
+                assert_eq!(unpad_pkcs7(&padded, block), Ok(&vec![7; length][..]), "{block} {length}");
             }
         }
+        assert_eq!(unpad_pkcs7(&[1; 256], 256), Err(Error::DataLength));
+        assert_eq!(unpad_pkcs7(&[1], 0), Err(Error::DataLength));
     }
 
     #[test]

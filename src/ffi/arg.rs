@@ -20,6 +20,12 @@ use crate::model::template::Template;
 /// More attributes than this are a wild length, not a template.
 const MOST_ATTRIBUTES: CK_ULONG = 1024;
 
+/// More bytes in one attribute are a wild length, and copying them would end the process for want of memory.
+const LONGEST_VALUE: usize = 1 << 20;
+
+/// The same for the parts of a mechanism's parameter and for signatures.
+const LONGEST_PART: usize = 64 << 10;
+
 /// `CK_GCM_PARAMS` as 2.40 had it before its errata: without `ulIvBits`.
 const OLD_GCM_PARAMS: usize = size_of::<CK_GCM_PARAMS>() - size_of::<CK_ULONG>();
 
@@ -46,6 +52,22 @@ pub unsafe fn input<'a>(pointer: *const CK_BYTE, length: CK_ULONG) -> Input<'a> 
 pub unsafe fn bytes<'a>(pointer: *const CK_BYTE, length: CK_ULONG) -> Result<&'a [u8]> {
     // SAFETY: the same duty.
     unsafe { input(pointer, length) }.ok_or_else(|| Error::arguments("NULL where there should be data"))
+}
+
+/// The bytes of a signature.
+///
+/// # Errors
+/// `CKR_ARGUMENTS_BAD` for NULL and for a length that no signature has.
+///
+/// # Safety
+/// As for [`input`].
+pub unsafe fn signature<'a>(pointer: *const CK_BYTE, length: CK_ULONG) -> Result<&'a [u8]> {
+    // SAFETY: the same duty.
+    let signature = unsafe { bytes(pointer, length) }?;
+    if signature.len() > LONGEST_PART {
+        return Err(Error::arguments("no signature has that length"));
+    }
+    Ok(signature)
 }
 
 /// Reads one value.
@@ -188,13 +210,13 @@ pub unsafe fn template(attributes: *const CK_ATTRIBUTE, count: CK_ULONG) -> Resu
         let attribute = unsafe { attributes.add(at).read_unaligned() };
         // SAFETY: the value is as long as the attribute says, by the caller's duty.
         let value = unsafe { input(attribute.pValue.cast(), attribute.ulValueLen) };
-        let value = value.ok_or_else(|| {
-            let text = format!("attribute {:#x} has a length but no value", attribute.type_);
+        let value = value.filter(|value| value.len() <= LONGEST_VALUE).ok_or_else(|| {
+            let text = format!("attribute {:#x} has a length out of reason, or no value", attribute.type_);
             Error::new(CKR_ATTRIBUTE_VALUE_INVALID, text)
         })?;
         copied.push((attribute.type_, value.to_vec()));
     }
-    Template::new(copied)
+    Ok(Template::new(copied))
 }
 
 fn check_count(attributes: *const CK_ATTRIBUTE, count: CK_ULONG) -> Result<usize> {
@@ -377,8 +399,10 @@ unsafe fn structure<T: Copy>(given: &CK_MECHANISM) -> Result<T> {
 
 unsafe fn owned(pointer: *const CK_BYTE, length: CK_ULONG) -> Result<Vec<u8>> {
     // SAFETY: the same duty.
-    let bytes = unsafe { input(pointer, length) };
-    bytes.map(<[u8]>::to_vec).ok_or_else(|| bad_parameter("NULL within the parameter"))
+    let bytes = unsafe { input(pointer, length) }.filter(|bytes| bytes.len() <= LONGEST_PART);
+    bytes
+        .map(<[u8]>::to_vec)
+        .ok_or_else(|| bad_parameter("NULL within the parameter, or a length out of reason"))
 }
 
 /// `CK_GCM_MESSAGE_PARAMS` of one message: the HSM makes IV and tag, the caller gets them here.

@@ -29,14 +29,14 @@ const LONGEST: usize = 64 << 10;
 pub(super) const MANUFACTURER: &str = "p11rest";
 
 pub(super) unsafe fn initialize(init_args: CK_VOID_PTR) -> Result<()> {
+    if epoch::is_running() {
+        return Err(already());
+    }
     let reserved = match init_args.is_null() {
         true => None,
         // SAFETY: the caller owes NULL or a CK_C_INITIALIZE_ARGS, with `pReserved` NULL or a string.
         false => unsafe { check_arguments(&init_args.cast::<CK_C_INITIALIZE_ARGS>().read_unaligned()) }?,
     };
-    if epoch::is_running() {
-        return Err(already());
-    }
     let process = Process::current(is_secure());
     let config = config::load(reserved.as_deref(), &process).map_err(|problem| {
         let rv = if problem.is_from_reserved() { CKR_ARGUMENTS_BAD } else { CKR_GENERAL_ERROR };

@@ -32,6 +32,7 @@ pub(super) unsafe fn encrypt_message(
     out_len: *mut CK_ULONG,
 ) -> Result<()> {
     let session = module.session(session)?;
+    session.check_message_encrypting()?;
     // SAFETY: the caller owes parameter, data and buffer of the lengths given, or NULL.
     let (parameter, aad, plaintext, out) = unsafe {
         (

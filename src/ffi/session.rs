@@ -3,11 +3,12 @@
 use cryptoki_sys::{
     CK_FLAGS, CK_NOTIFY, CK_SESSION_HANDLE, CK_SESSION_INFO, CK_SESSION_VALIDATION_FLAGS_TYPE, CK_SLOT_ID,
     CK_ULONG, CK_USER_TYPE, CK_UTF8CHAR, CK_VOID_PTR, CKR_PIN_INCORRECT, CKR_USER_TYPE_INVALID,
-    CKU_CONTEXT_SPECIFIC,
+    CKS_LAST_VALIDATION_OK, CKU_CONTEXT_SPECIFIC,
 };
 use secrecy::SecretString;
 
 use super::arg;
+use super::slot::LONGEST_PIN;
 use crate::error::{Error, Result};
 use crate::model::slot::Module;
 
@@ -67,6 +68,9 @@ pub(super) unsafe fn login(
     pin_len: CK_ULONG,
 ) -> Result<()> {
     let session = module.session(session)?;
+    if pin_len > LONGEST_PIN {
+        return Err(Error::new(CKR_PIN_INCORRECT, "the PIN is longer than ulMaxPinLen"));
+    }
     // SAFETY: the caller owes a PIN of the length given, or NULL.
     let pin = unsafe { arg::bytes(pin, pin_len) }?;
     if user != CKU_CONTEXT_SPECIFIC {
@@ -88,8 +92,10 @@ pub(super) unsafe fn login_user(
     username_len: CK_ULONG,
 ) -> Result<()> {
     module.session(session)?;
-    // SAFETY: the caller owes a name of the length given, or NULL.
-    if !unsafe { arg::bytes(username, username_len) }?.is_empty() {
+    if username.is_null() && username_len > 0 {
+        return Err(Error::arguments("NULL where there should be a name"));
+    }
+    if username_len > 0 {
         return Err(Error::new(CKR_USER_TYPE_INVALID, "this HSM has no named users"));
     }
     // SAFETY: the caller owes a PIN of the length given, or NULL.
@@ -100,14 +106,17 @@ pub(super) unsafe fn logout(module: &Module, session: CK_SESSION_HANDLE) -> Resu
     module.session(session)?.token().logout()
 }
 
-/// Validated modes are a matter of the HSM that it does not tell.
+/// Whether modes are validated is a matter of the HSM that it does not tell.
 pub(super) unsafe fn get_session_validation_flags(
     module: &Module,
     session: CK_SESSION_HANDLE,
-    _kind: CK_SESSION_VALIDATION_FLAGS_TYPE,
+    kind: CK_SESSION_VALIDATION_FLAGS_TYPE,
     flags: *mut CK_FLAGS,
 ) -> Result<()> {
     module.session(session)?;
+    if kind != CKS_LAST_VALIDATION_OK {
+        return Err(Error::arguments(format!("validation flags of type {kind} are not known")));
+    }
     // SAFETY: the caller owes a place for the flags, or NULL.
     unsafe { arg::write(flags, 0) }
 }

@@ -15,7 +15,7 @@ use crate::model::slot::Module;
 use crate::model::token::Token;
 
 /// The longest PIN in bytes: a JWT can be one.
-const LONGEST_PIN: CK_ULONG = 8192;
+pub(super) const LONGEST_PIN: CK_ULONG = 8192;
 
 pub(super) unsafe fn get_slot_list(
     module: &Module,

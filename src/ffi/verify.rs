@@ -30,7 +30,7 @@ pub(super) unsafe fn verify_signature_init(
     let session = module.session(session)?;
     // SAFETY: the caller owes a valid mechanism and a signature of the length given, or NULL.
     let (mechanism, signature) =
-        unsafe { (arg::mechanism(mechanism)?, arg::bytes(signature, signature_len)?) };
+        unsafe { (arg::mechanism(mechanism)?, arg::signature(signature, signature_len)?) };
     session.verify_signature_init(mechanism.as_ref(), key, signature)
 }
 

@@ -53,7 +53,7 @@ pub struct Encrypting {
 enum EncryptTarget {
     RsaPkcs1(PublicKey),
     RsaOaep(PublicKey, Hash),
-    AesEcb(Arc<HsmKey>),
+    AesEcb(KeyInUse),
 }
 
 impl Encrypting {
@@ -72,7 +72,7 @@ impl Encrypting {
     pub fn with_secret_key(chosen: &Chosen, key: Arc<HsmKey>, backend: &dyn Backend) -> Result<Self> {
         match chosen.mechanism.cipher_kind() {
             Some(CipherKind::AesEcb) => Ok(Self {
-                target: EncryptTarget::AesEcb(key),
+                target: EncryptTarget::AesEcb(KeyInUse::new(key)),
                 intake: Intake::collect(backend.payload_limit(), Excess::Refuse),
             }),
             _ => Err(Error::new(CKR_MECHANISM_INVALID, "the HSM does not encrypt with an IV of the caller")),
@@ -82,7 +82,15 @@ impl Encrypting {
     /// The key at the HSM, if one is needed.
     pub fn hsm_key(&self) -> Option<&HsmKey> {
         match &self.target {
-            EncryptTarget::AesEcb(key) => Some(key),
+            EncryptTarget::AesEcb(in_use) => Some(&in_use.key),
+            EncryptTarget::RsaPkcs1(_) | EncryptTarget::RsaOaep(..) => None,
+        }
+    }
+
+    /// The same, to be given its password.
+    pub fn key_in_use(&mut self) -> Option<&mut KeyInUse> {
+        match &mut self.target {
+            EncryptTarget::AesEcb(in_use) => Some(in_use),
             EncryptTarget::RsaPkcs1(_) | EncryptTarget::RsaOaep(..) => None,
         }
     }
@@ -140,10 +148,10 @@ impl Encrypting {
                 encrypt::rsa_oaep(public, *hash, &data).map_err(encryption_failed)?
             }
             EncryptTarget::AesEcb(_) if data.is_empty() => Vec::new(),
-            EncryptTarget::AesEcb(key) => {
+            EncryptTarget::AesEcb(in_use) => {
                 let request = EncryptRequest {
-                    key: &key.name,
-                    password: None,
+                    key: &in_use.key.name,
+                    password: in_use.password()?,
                     scheme: EncryptScheme::AesEcb,
                     plaintext: &data,
                 };
@@ -388,7 +396,8 @@ impl Decrypting {
 
 /// The key of `C_MessageEncryptInit`, for any number of messages.
 pub struct MessageEncrypting {
-    key: Arc<HsmKey>,
+    /// The key.
+    pub key: KeyInUse,
 }
 
 /// What one message may bring and wants back (`CK_GCM_MESSAGE_PARAMS`).
@@ -407,14 +416,9 @@ impl MessageEncrypting {
     /// The operation of `C_MessageEncryptInit`.
     pub fn new(chosen: &Chosen, key: Arc<HsmKey>) -> Result<Self> {
         match chosen.mechanism.cipher_kind() {
-            Some(CipherKind::AesGcm) => Ok(Self { key }),
+            Some(CipherKind::AesGcm) => Ok(Self { key: KeyInUse::new(key) }),
             _ => Err(Error::new(CKR_MECHANISM_INVALID, "only GCM encrypts messages")),
         }
-    }
-
-    /// The key.
-    pub fn key(&self) -> &HsmKey {
-        &self.key
     }
 
     /// `C_EncryptMessage`; with a query or too little room nothing is sent.
@@ -433,8 +437,8 @@ impl MessageEncrypting {
         let mut sealed = None;
         let ciphertext = room.fit(plaintext.len(), || {
             let request = EncryptRequest {
-                key: &self.key.name,
-                password: None,
+                key: &self.key.key.name,
+                password: self.key.password()?,
                 scheme: EncryptScheme::AesGcm { aad: message.aad, tag_bits },
                 plaintext,
             };

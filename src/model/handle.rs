@@ -44,6 +44,17 @@ impl<T> Registry<T> {
         self.0.write().insert(handle, thing);
     }
 
+    /// Puts a thing in the place of the one with this handle, if it is still there.
+    pub fn replace(&self, handle: u64, thing: Arc<T>) -> bool {
+        match self.0.write().get_mut(&handle) {
+            Some(place) => {
+                *place = thing;
+                true
+            }
+            None => false,
+        }
+    }
+
     /// Takes a thing out.
     pub fn remove(&self, handle: u64) -> Option<Arc<T>> {
         self.0.write().remove(&handle)

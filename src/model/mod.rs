@@ -1,13 +1,10 @@
 //! Slots, tokens, sessions, objects and operations: the rules of the standard, with no word of HTTP or of a vendor.
 
 pub mod attribute;
-pub mod attribute_cache;
 pub mod catalog;
-pub mod certificate_store;
 pub mod cipher;
 pub mod digest;
 pub mod handle;
-pub mod key_objects;
 pub mod mechanism;
 pub mod object;
 pub mod operation;

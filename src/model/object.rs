@@ -140,7 +140,8 @@ impl Maker<'_> {
     pub fn public_key(&self, known: &Known<'_>, public: &PublicKey) -> Object {
         let mut builder = self.key(known, CKO_PUBLIC_KEY, false);
         let usage = known.info.usage;
-        public_uses(&mut builder, Usage { sign: usage.sign && verify::serves(public), ..usage });
+        let usage = Usage { sign: usage.sign && verify::serves(public), ..usage };
+        public_uses(&mut builder, usage);
         public_parts(&mut builder, public, self.edwards_point, true);
         generated_by(&mut builder, known.info.protection.local, pair_generator(public));
         if let Some(key_type) = key_type(public) {
@@ -173,6 +174,7 @@ impl Maker<'_> {
     pub fn locked_key(&self, known: &Known<'_>) -> Object {
         let mut builder = self.key(known, CKO_PRIVATE_KEY, true);
         private_uses(&mut builder, known.info.usage, true);
+        builder.ulong(CKA_KEY_TYPE, CK_UNAVAILABLE_INFORMATION);
         protection(&mut builder, known.info.protection);
         self.finish(builder, known, None)
     }

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use cryptoki_sys::{
-    CK_FLAGS, CK_OBJECT_HANDLE, CK_SESSION_HANDLE, CK_SLOT_ID, CK_STATE, CK_ULONG, CKA_DECRYPT, CKA_ENCRYPT,
-    CKA_KEY_TYPE, CKA_SIGN, CKA_TOKEN, CKA_VERIFY, CKF_DECRYPT, CKF_DIGEST, CKF_ENCRYPT, CKF_FIND_OBJECTS,
-    CKF_MESSAGE_ENCRYPT, CKF_RW_SESSION, CKF_SERIAL_SESSION, CKF_SIGN, CKF_VERIFY,
-    CKR_KEY_FUNCTION_NOT_PERMITTED, CKR_KEY_HANDLE_INVALID, CKR_KEY_SIZE_RANGE, CKR_KEY_TYPE_INCONSISTENT,
-    CKR_OPERATION_ACTIVE, CKR_SESSION_READ_ONLY, CKS_RO_PUBLIC_SESSION, CKS_RO_USER_FUNCTIONS,
-    CKS_RW_PUBLIC_SESSION, CKS_RW_USER_FUNCTIONS,
+    CK_FLAGS, CK_OBJECT_HANDLE, CK_SESSION_HANDLE, CK_SLOT_ID, CK_STATE, CK_ULONG,
+    CK_UNAVAILABLE_INFORMATION, CKA_DECRYPT, CKA_ENCRYPT, CKA_KEY_TYPE, CKA_SIGN, CKA_TOKEN, CKA_VERIFY,
+    CKF_DECRYPT, CKF_DIGEST, CKF_ENCRYPT, CKF_FIND_OBJECTS, CKF_MESSAGE_ENCRYPT, CKF_RW_SESSION,
+    CKF_SERIAL_SESSION, CKF_SIGN, CKF_VERIFY, CKR_KEY_FUNCTION_NOT_PERMITTED, CKR_KEY_HANDLE_INVALID,
+    CKR_KEY_SIZE_RANGE, CKR_KEY_TYPE_INCONSISTENT, CKR_OPERATION_ACTIVE, CKR_SESSION_READ_ONLY,
+    CKS_RO_PUBLIC_SESSION, CKS_RO_USER_FUNCTIONS, CKS_RW_PUBLIC_SESSION, CKS_RW_USER_FUNCTIONS,
 };
 use parking_lot::Mutex;
 use secrecy::SecretString;
@@ -118,8 +118,10 @@ impl Session {
         let operations = &mut *self.operations.lock();
         let signing = operations.sign.as_mut().map(|operation| &mut operation.key);
         let decrypting = operations.decrypt.as_mut().map(|operation| &mut operation.key);
-        let mut waiting =
-            signing.into_iter().chain(decrypting).filter(|key: &&mut KeyInUse| key.wants_password());
+        let encrypting = operations.encrypt.as_mut().and_then(|operation| operation.key_in_use());
+        let messages = operations.message_encrypt.as_mut().map(|operation| &mut operation.key);
+        let keys = signing.into_iter().chain(decrypting).chain(encrypting).chain(messages);
+        let mut waiting = keys.filter(|key: &&mut KeyInUse| key.wants_password());
         waiting.next().ok_or_else(not_initialized)?.authenticate(password);
         Ok(())
     }
@@ -416,6 +418,14 @@ impl Session {
         })
     }
 
+    /// That `C_EncryptMessage` may follow.
+    ///
+    /// # Errors
+    /// `CKR_OPERATION_NOT_INITIALIZED`
+    pub fn check_message_encrypting(&self) -> Result<()> {
+        self.operations.lock().message_encrypt.as_ref().map(|_| ()).ok_or_else(not_initialized)
+    }
+
     /// `C_EncryptMessage`: the key stays in place for the next message, whatever becomes of this one.
     pub fn encrypt_message(&self, message: &Message<'_>, room: Room) -> Result<Sealed> {
         let deadline = self.token.deadline();
@@ -423,7 +433,7 @@ impl Session {
         let encrypting = operations.message_encrypt.as_ref().ok_or_else(not_initialized)?;
         self.token.check_private_access()?;
         let result = encrypting.encrypt(message, room, self.token.backend(), deadline);
-        self.noticing_loss(result, Some(encrypting.key()))
+        self.noticing_loss(result, Some(&encrypting.key.key))
     }
 
     /// `C_MessageEncryptFinal`
@@ -439,7 +449,8 @@ impl Session {
         if matches!(object.material, Material::Passive) {
             return Err(Error::new(CKR_KEY_HANDLE_INVALID, "the object is no key"));
         }
-        let key_type = object.attributes.ulong(CKA_KEY_TYPE);
+        let key_type =
+            object.attributes.ulong(CKA_KEY_TYPE).filter(|kind| *kind != CK_UNAVAILABLE_INFORMATION);
         if key_type.is_some() && key_type != chosen.mechanism.key_type() {
             let text = format!("{} is not for keys of this type", chosen.mechanism.name);
             return Err(Error::new(CKR_KEY_TYPE_INCONSISTENT, text));

@@ -30,6 +30,20 @@ pub struct SessionObject {
 /// Attributes that the module alone sets (section 4.4 and the footnotes of section 4).
 const OURS: [u64; 4] = [CKA_UNIQUE_ID, CKA_LOCAL, CKA_KEY_GEN_MECHANISM, CKA_MODULUS_BITS];
 
+/// Attributes whose values are `CK_BBOOL`.
+const BOOLEANS: [u64; 10] = [
+    CKA_TOKEN,
+    CKA_PRIVATE,
+    CKA_MODIFIABLE,
+    CKA_COPYABLE,
+    CKA_DESTROYABLE,
+    CKA_VERIFY,
+    CKA_VERIFY_RECOVER,
+    CKA_ENCRYPT,
+    CKA_WRAP,
+    CKA_TRUSTED,
+];
+
 /// Attributes that `C_SetAttributeValue` may change.
 const CHANGEABLE: [u64; 2] = [CKA_LABEL, CKA_ID];
 
@@ -42,6 +56,9 @@ pub fn create(template: &Template, unique_id: String, edwards_point: EdwardsPoin
     let class = template.ulong(CKA_CLASS)?.ok_or_else(|| incomplete("CKA_CLASS"))?;
     if OURS.iter().any(|kind| template.get(*kind).is_some()) {
         return Err(Error::new(CKR_ATTRIBUTE_READ_ONLY, "the template sets what only the token sets"));
+    }
+    for kind in BOOLEANS {
+        template.bool(kind)?;
     }
     let mut builder = Builder::new();
     for (kind, value) in template.iter() {

@@ -25,10 +25,15 @@ use crate::transport::Deadline;
 /// PKCS#1 v1.5 needs this many bytes besides the data (RFC 8017 section 9.2).
 const PKCS1_OVERHEAD: usize = 11;
 
+/// The longest message that is verified whole: no HSM has to take it, but our memory has.
+const LONGEST_MESSAGE: usize = 16 << 20;
+
 /// A mechanism with its parameter, checked, for one key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Plan {
     scheme: SignScheme,
+    /// Bytes of the salt of PSS.
+    salt_len: usize,
     /// What is hashed here; `None`: the caller brings the digest, or the scheme takes the message.
     hash: Option<Hash>,
     /// Bytes of the signature.
@@ -42,15 +47,23 @@ impl Plan {
     fn new(chosen: &Chosen, public: &PublicKey, message_limit: usize) -> Result<Self> {
         let kind = chosen.mechanism.sign_kind().ok_or_else(|| mechanism_invalid(chosen.mechanism.name))?;
         let hash = kind.hash();
-        let plan = |scheme, signature_len, limit, excess| Self { scheme, hash, signature_len, limit, excess };
+        let plan = |scheme, signature_len, limit, excess| Self {
+            scheme,
+            salt_len: 0,
+            hash,
+            signature_len,
+            limit,
+            excess,
+        };
         match (kind, public.kind()) {
             (SignKind::RsaPkcs1(_), PublicKeyKind::Rsa { modulus, .. }) => {
                 let limit = modulus.len().saturating_sub(PKCS1_OVERHEAD);
                 Ok(plan(SignScheme::RsaPkcs1(hash), modulus.len(), limit, Excess::Refuse))
             }
             (SignKind::RsaPss(_), PublicKeyKind::Rsa { modulus, .. }) => {
-                let hash = pss_hash(hash, &chosen.parameter)?;
-                Ok(plan(SignScheme::RsaPss(hash), modulus.len(), hash.len(), Excess::Refuse))
+                let (hash, salt_len) = pss_parameters(hash, &chosen.parameter)?;
+                let plan = plan(SignScheme::RsaPss(hash), modulus.len(), hash.len(), Excess::Refuse);
+                Ok(Self { salt_len, ..plan })
             }
             (SignKind::Ecdsa(_), PublicKeyKind::Ec { curve, .. }) => {
                 let width = curve.order_bytes();
@@ -89,18 +102,21 @@ fn mechanism_invalid(name: &str) -> Error {
     Error::new(CKR_MECHANISM_INVALID, format!("{name} does not do this"))
 }
 
-/// PSS is served with the salt as long as the hash and MGF1 over the same hash, as the HSM has it.
-fn pss_hash(fixed: Option<Hash>, parameter: &Parameter) -> Result<Hash> {
+/// Hash and length of the salt. PSS is served with MGF1 over the same hash, as the HSM has it.
+fn pss_parameters(fixed: Option<Hash>, parameter: &Parameter) -> Result<(Hash, usize)> {
     let Parameter::Pss { hash, mgf, salt_len } = *parameter else {
         return Err(Error::new(CKR_MECHANISM_PARAM_INVALID, "PSS needs its parameters"));
     };
     let named = parameter_hash(hash)?;
     let same_hash = fixed.is_none_or(|fixed| fixed == named) && mgf1(named) == Some(mgf);
-    if same_hash && usize::try_from(salt_len) == Ok(named.len()) {
-        return Ok(named);
+    // No modulus has room for more, and the sum with other lengths must not overflow.
+    match usize::try_from(salt_len) {
+        Ok(salt_len) if same_hash && salt_len <= u16::MAX.into() => Ok((named, salt_len)),
+        _ => {
+            let text = format!("PSS with hash {hash:#x}, MGF {mgf}, {salt_len} bytes of salt is not served");
+            Err(Error::new(CKR_MECHANISM_PARAM_INVALID, text))
+        }
     }
-    let text = format!("PSS with hash {hash:#x}, MGF {mgf} and a salt of {salt_len} bytes is not served");
-    Err(Error::new(CKR_MECHANISM_PARAM_INVALID, text))
 }
 
 /// `CKG_MGF1_*` of a hash, where the HSMs have one.
@@ -190,7 +206,8 @@ impl Signing {
         })?;
         let plan = Plan::new(chosen, public, backend.payload_limit())?;
         let kind = chosen.mechanism.sign_kind().ok_or_else(|| mechanism_invalid(chosen.mechanism.name))?;
-        if !kind.served_by(backend, plan.scheme) {
+        let salt_is_served = !matches!(plan.scheme, SignScheme::RsaPss(hash) if plan.salt_len != hash.len());
+        if !kind.served_by(backend, plan.scheme) || !salt_is_served {
             let text = "the HSM does not sign with these parameters";
             return Err(Error::new(CKR_MECHANISM_PARAM_INVALID, text));
         }
@@ -233,7 +250,7 @@ impl Signing {
 
     fn send(&mut self, backend: &dyn Backend, deadline: Deadline) -> Result<Output> {
         let data = self.intake.finish();
-        let (scheme, payload) = self.payload(&data)?;
+        let (scheme, payload) = self.payload(&data, backend)?;
         let request = SignRequest {
             key: &self.key.key.name,
             password: self.key.password()?,
@@ -248,7 +265,7 @@ impl Signing {
 
     /// What goes to the HSM. A DigestInfo that a caller built for `CKM_RSA_PKCS` is taken apart: HSMs know that form
     /// better than raw padding.
-    fn payload<'a>(&self, data: &'a [u8]) -> Result<(SignScheme, &'a [u8])> {
+    fn payload<'a>(&self, data: &'a [u8], backend: &dyn Backend) -> Result<(SignScheme, &'a [u8])> {
         if self.sends_message {
             return Ok((self.plan.scheme, data));
         }
@@ -256,13 +273,16 @@ impl Signing {
         if self.plan.scheme != SignScheme::RsaPkcs1(None) {
             return Ok((self.plan.scheme, data));
         }
-        match encode::parse_digest_info(data) {
-            // Only the very bytes that the HSM will make of the digest: there is another form, without NULL.
-            Some((hash, digest)) if mgf1(hash).is_some() && encode::digest_info(hash, digest) == data => {
-                Ok((SignScheme::RsaPkcs1(Some(hash)), digest))
-            }
-            _ => Ok((self.plan.scheme, data)),
+        let Some((hash, digest)) = encode::parse_digest_info(data) else {
+            return Ok((self.plan.scheme, data));
+        };
+        let hashed = SignScheme::RsaPkcs1(Some(hash));
+        // Only the very bytes that the HSM will make of the digest: there is another form, without NULL.
+        let same = encode::digest_info(hash, digest) == data;
+        if same && backend.sign_input(hashed) == Some(SignInput::Digest) {
+            return Ok((hashed, digest));
         }
+        Ok((self.plan.scheme, data))
     }
 
     /// A signature of the wrong length would overrun or shorten what the caller was told; one over raw bytes is checked
@@ -303,8 +323,7 @@ impl Verifying {
             let text = "signatures over this curve are not verified here";
             return Err(Error::new(CKR_KEY_FUNCTION_NOT_PERMITTED, text));
         }
-        // No HSM has to take the message, so that its length is the caller's affair.
-        let plan = Plan::new(chosen, &public, isize::MAX as usize)?;
+        let plan = Plan::new(chosen, &public, LONGEST_MESSAGE)?;
         let intake = plan.intake();
         Ok(Self { public, plan, intake, signature })
     }
@@ -344,7 +363,7 @@ impl Verifying {
         self.plan.check_length(data.len())?;
         let scheme = match self.plan.scheme {
             SignScheme::RsaPkcs1(hash) => verify::Scheme::RsaPkcs1(hash),
-            SignScheme::RsaPss(hash) => verify::Scheme::RsaPss { hash, salt_len: hash.len() },
+            SignScheme::RsaPss(hash) => verify::Scheme::RsaPss { hash, salt_len: self.plan.salt_len },
             SignScheme::Ecdsa { .. } => verify::Scheme::Ecdsa,
             SignScheme::EdDsa => verify::Scheme::EdDsa,
         };

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use cryptoki_sys::{
-    CK_FLAGS, CK_SESSION_HANDLE, CK_SLOT_ID, CKF_RW_SESSION, CKF_SERIAL_SESSION, CKR_SESSION_HANDLE_INVALID,
-    CKR_SESSION_PARALLEL_NOT_SUPPORTED, CKR_SLOT_ID_INVALID, CKR_TOKEN_NOT_PRESENT,
+    CK_FLAGS, CK_SESSION_HANDLE, CK_SLOT_ID, CKF_ASYNC_SESSION, CKF_RW_SESSION, CKF_SERIAL_SESSION,
+    CKR_SESSION_ASYNC_NOT_SUPPORTED, CKR_SESSION_HANDLE_INVALID, CKR_SESSION_PARALLEL_NOT_SUPPORTED,
+    CKR_SLOT_ID_INVALID, CKR_TOKEN_NOT_PRESENT,
 };
 
 use super::handle::{Counter, Registry};
@@ -95,6 +96,9 @@ impl Module {
         let slot = self.slot(slot)?;
         if flags & CKF_SERIAL_SESSION == 0 {
             return Err(Error::new(CKR_SESSION_PARALLEL_NOT_SUPPORTED, "CKF_SERIAL_SESSION is missing"));
+        }
+        if flags & CKF_ASYNC_SESSION != 0 {
+            return Err(Error::new(CKR_SESSION_ASYNC_NOT_SUPPORTED, "sessions are synchronous"));
         }
         let token = slot.token()?;
         let handle = self.session_counter.next();

@@ -14,17 +14,23 @@ pub struct Template(Vec<(CK_ATTRIBUTE_TYPE, Vec<u8>)>);
 
 impl Template {
     /// A template of these attributes.
+    pub fn new(attributes: Vec<(CK_ATTRIBUTE_TYPE, Vec<u8>)>) -> Self {
+        Self(attributes)
+    }
+
+    /// Whether an object could be made of it: one that contradicts itself still searches, and finds nothing.
     ///
     /// # Errors
     /// `CKR_TEMPLATE_INCONSISTENT` when a type comes twice with different values (section 4.1.1).
-    pub fn new(attributes: Vec<(CK_ATTRIBUTE_TYPE, Vec<u8>)>) -> Result<Self> {
+    pub fn check_consistent(&self) -> Result<()> {
+        let attributes = &self.0;
         let clash = attributes.iter().enumerate().any(|(at, (kind, value))| {
             attributes[..at].iter().any(|(seen, other)| seen == kind && other != value)
         });
         if clash {
             return Err(Error::new(CKR_TEMPLATE_INCONSISTENT, "the template gives an attribute two values"));
         }
-        Ok(Self(attributes))
+        Ok(())
     }
 
     /// Whether an object with these attributes matches: each value byte for byte (section 5.7.6).

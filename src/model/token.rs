@@ -146,8 +146,11 @@ impl Token {
         if self.is_logged_in() {
             return Err(Error::new(CKR_USER_ALREADY_LOGGED_IN, "the user is logged in"));
         }
+        let could_list = self.backend.may_list();
         self.backend.login(pin, deadline)?;
-        self.catalog.expire();
+        if !could_list {
+            self.catalog.expire();
+        }
         self.user.store(true, Ordering::Release);
         self.log.info(format_args!("slot {:?}: logged in", self.label));
         Ok(())
@@ -158,13 +161,17 @@ impl Token {
     /// # Errors
     /// `CKR_USER_NOT_LOGGED_IN`
     pub fn logout(&self) -> Result<()> {
+        let _gate = lock_until(&self.login_gate, self.deadline())?;
+        self.forget_login()
+    }
+
+    /// The gate of logins is held: none is under way.
+    fn forget_login(&self) -> Result<()> {
         if !self.user.swap(false, Ordering::AcqRel) {
             return Err(Error::new(CKR_USER_NOT_LOGGED_IN, "nobody is logged in"));
         }
         self.backend.logout();
-        if !self.backend.may_list() {
-            self.catalog.clear();
-        }
+        self.catalog.end_login();
         if self.backend.login_required() {
             self.session_objects.remove_where(|held| held.object.attributes.is_private());
         }
@@ -184,9 +191,14 @@ impl Token {
     pub fn session_closed(&self, session: CK_SESSION_HANDLE, read_write: bool) {
         self.session_objects.remove_where(|held| held.owner == session);
         self.read_write_sessions.fetch_sub(u64::from(read_write), Ordering::Relaxed);
-        if self.sessions.fetch_sub(1, Ordering::AcqRel) == 1 && self.is_logged_in() {
+        if self.sessions.fetch_sub(1, Ordering::AcqRel) != 1 || !self.is_logged_in() {
+            return;
+        }
+        let gate = lock_until(&self.login_gate, self.deadline());
+        // Meanwhile a new session may have been opened, and its login must stay.
+        if gate.is_ok() && self.sessions.load(Ordering::Acquire) == 0 {
             // Not being logged in any more is no failure here.
-            let _ = self.logout();
+            let _ = self.forget_login();
         }
     }
 
@@ -275,6 +287,7 @@ impl Token {
 
     /// `C_CreateObject`: session objects only.
     pub fn create_object(&self, owner: CK_SESSION_HANDLE, template: &Template) -> Result<CK_OBJECT_HANDLE> {
+        template.check_consistent()?;
         if template.bool(CKA_TOKEN)? == Some(true) {
             let text = "objects of the HSM are not made from here";
             return Err(Error::new(CKR_TOKEN_WRITE_PROTECTED, text));
@@ -303,7 +316,7 @@ impl Token {
         }
         let mut merged: Vec<_> = session_object::own_attributes(&object, template);
         merged.extend(template.iter().map(|(kind, value)| (kind, value.to_vec())));
-        self.create_object(owner, &Template::new(merged)?)
+        self.create_object(owner, &Template::new(merged))
     }
 
     /// `C_DestroyObject`: of session objects.
@@ -323,10 +336,15 @@ impl Token {
         let Some(held) = held.filter(|_| object.attributes.is_true(CKA_MODIFIABLE)) else {
             return Err(Error::new(CKR_ACTION_PROHIBITED, "the object is not to be changed"));
         };
-        let changed = session_object::changed(&object, template)?;
-        self.session_objects
-            .insert(handle, Arc::new(SessionObject { owner: held.owner, object: Arc::new(changed) }));
-        Ok(())
+        template.check_consistent()?;
+        let changed = Arc::new(session_object::changed(&object, template)?);
+        if self
+            .session_objects
+            .replace(handle, Arc::new(SessionObject { owner: held.owner, object: changed }))
+        {
+            return Ok(());
+        }
+        Err(Error::new(CKR_OBJECT_HANDLE_INVALID, "the object was destroyed meanwhile"))
     }
 }
 

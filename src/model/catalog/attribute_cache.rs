@@ -79,14 +79,14 @@ impl AttributeCache {
             }
         });
         if changed {
-            self.save();
+            self.save(None);
         }
     }
 
     /// Forgets a key that is gone.
     pub fn forget(&self, name: &KeyName) {
         if self.with(|keys| keys.remove(name.as_str())).is_some() {
-            self.save();
+            self.save(Some(name));
         }
     }
 
@@ -120,8 +120,13 @@ impl AttributeCache {
         Ok(Some(serde_json::from_slice(&text)?))
     }
 
-    fn save(&self) {
-        let keys = self.with(|keys| keys.clone());
+    /// Writes what is kept, and what another process wrote meanwhile, but for a key that is gone.
+    fn save(&self, gone: Option<&KeyName>) {
+        let mut keys = self.load();
+        keys.extend(self.with(|keys| keys.clone()));
+        if let Some(gone) = gone {
+            keys.remove(gone.as_str());
+        }
         let content = Content { version: 1, token: self.serial.clone(), keys };
         if let Err(error) = write_whole(&self.path, &content) {
             self.log.warn(format_args!("{} is not written: {error}", self.path.display()));
@@ -230,7 +235,7 @@ mod tests {
         KeyInfo {
             kind: KeyKind::Aes(Some(bytes)),
             usage: Usage { decrypt: true, ..Usage::default() },
-            ..crate::model::key_objects::assumed()
+            ..super::super::key_objects::assumed()
         }
     }
 

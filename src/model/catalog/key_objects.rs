@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use super::object::{Known, Maker, Object, key_type};
 use crate::backend::{KeyInfo, KeyKind, KeyName, Protection, Usage};
 use crate::config;
 use crate::crypto::digest::Hash;
 use crate::crypto::public_key::PublicKey;
+use crate::model::object::{Known, Maker, Object, key_type};
 
 /// The private or secret key.
 pub const KEY: u64 = 0;

@@ -7,10 +7,10 @@ use cryptoki_sys::CK_OBJECT_HANDLE;
 use once_cell::sync::OnceCell;
 use parking_lot::RwLock;
 
-use super::object::{Maker, Object};
 use crate::config;
 use crate::crypto::certificate::Certificate;
 use crate::crypto::public_key::PublicKey;
+use crate::model::object::{Maker, Object};
 use crate::observe::log::Log;
 
 /// A file larger than this is no certificate.
@@ -35,6 +35,11 @@ impl CertificateStore {
     /// A store of these files and directories.
     pub fn new(paths: Vec<PathBuf>, log: Log) -> Self {
         Self { paths, log, read: OnceCell::new(), objects: RwLock::default() }
+    }
+
+    /// Whether there are no files at all.
+    pub fn is_empty(&self) -> bool {
+        self.paths.is_empty()
     }
 
     /// The certificate of one key: the one that the configuration gives it, else one with its public key.

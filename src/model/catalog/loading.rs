@@ -1,0 +1,181 @@
+//! Attributes and certificates: read when a search needs them, many at once, and kept up to a bound.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use cryptoki_sys::CKR_DEVICE_ERROR;
+
+use super::entry::{Entry, Found, Loaded, Wanted};
+use super::key_objects::{self, KeyObjects};
+use super::{Catalog, lock_until};
+use crate::backend::{KeyInfo, KeyName};
+use crate::crypto::certificate::Certificate;
+use crate::error::{Error, Result};
+use crate::transport::Deadline;
+
+impl Catalog {
+    /// The objects of some entries. What is wanted and not there is read in as few rounds as the back end allows.
+    ///
+    /// # Errors
+    /// `CKR_DEVICE_ERROR` when the deadline came before the end; what was read stays, so that the next call goes on from
+    /// there. What the back end says, when nothing at all could be read.
+    pub(super) fn load(
+        &self,
+        entries: &[Arc<Entry>],
+        wanted: Wanted,
+        deadline: Deadline,
+    ) -> Result<Vec<Found>> {
+        for entry in entries {
+            entry.used.store(self.tick(), Ordering::Relaxed);
+        }
+        let settled = || entries.iter().all(|entry| entry.is_settled(wanted, self.settings.refresh));
+        let objects = || entries.iter().flat_map(|entry| entry.objects()).collect();
+        if settled() {
+            let found: Vec<Found> = objects();
+            // Another caller may have dropped them in between.
+            if settled() {
+                return Ok(found);
+            }
+        }
+        // A listing is read by one caller; a single key need not wait for that.
+        let _gate = match entries {
+            [_] => None,
+            _ => Some(lock_until(&self.loading, deadline)?),
+        };
+        self.load_keys(entries, deadline)?;
+        if wanted.certificates {
+            self.load_certificates(entries, deadline)?;
+        }
+        let found = objects();
+        self.trim(entries);
+        Ok(found)
+    }
+
+    fn load_keys(&self, entries: &[Arc<Entry>], deadline: Deadline) -> Result<()> {
+        let mut missing = Vec::new();
+        let mut stored = false;
+        for entry in entries.iter().filter(|entry| !entry.loaded.read().has_keys()) {
+            let is_new = entry.loaded.read().keys.is_none();
+            match self.on_disk(&entry.name).filter(|_| is_new) {
+                Some(info) => {
+                    self.store_keys(entry, &info);
+                    stored = true;
+                }
+                None => missing.push(entry),
+            }
+        }
+        let names: Vec<_> = missing.iter().map(|entry| entry.name.clone()).collect();
+        let answers = if self.backend.may_list() {
+            self.backend.describe(&names, deadline)
+        } else {
+            names.iter().map(|_| Ok(Some(key_objects::assumed()))).collect()
+        };
+        let mut told = Vec::new();
+        let mut failure = None;
+        for (entry, answer) in missing.iter().zip(answers) {
+            match answer {
+                Ok(Some(info)) => {
+                    self.store_keys(entry, &info);
+                    told.push((&entry.name, info));
+                }
+                // Gone between listing and reading: the next listing will not have it.
+                Ok(None) => *entry.loaded.write() = Loaded::default(),
+                Err(error) => failure = Some(self.note_failure(entry, error, deadline)?),
+            }
+        }
+        if stored || !told.is_empty() {
+            self.changed();
+        }
+        // A cache on disk is written for a listing, not for each key that somebody asks for by name.
+        if let Some(cache) = self.on_disk.as_ref().filter(|_| self.backend.may_list() && entries.len() > 1) {
+            cache.put(told.iter().map(|(name, info)| (*name, info)));
+        }
+        match failure {
+            Some(error) if entries.iter().all(|entry| entry.loaded.read().keys.is_none()) => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// A key that cannot be read spoils nothing, and what was read of it before stays; but at the deadline the rest is
+    /// simply not known yet.
+    fn note_failure(&self, entry: &Entry, error: Error, deadline: Deadline) -> Result<Error> {
+        if deadline.remaining().is_none() {
+            self.changed();
+            return Err(
+                Error::new(CKR_DEVICE_ERROR, "the keys were not read before the deadline").because(error)
+            );
+        }
+        self.log.warn(format_args!("key {:?} cannot be read: {error}", entry.name));
+        entry.loaded.write().failed_at = Some(Instant::now());
+        Ok(error)
+    }
+
+    fn on_disk(&self, name: &KeyName) -> Option<KeyInfo> {
+        self.on_disk.as_ref().filter(|_| self.backend.may_list())?.get(name)
+    }
+
+    fn store_keys(&self, entry: &Entry, info: &KeyInfo) {
+        let keys = key_objects::build(&self.maker(), &entry.name, info, self.known.get(&entry.name));
+        if let Some(odd) = &keys.remark {
+            self.log.info(format_args!("key {:?}: {odd}", entry.name));
+        }
+        entry.loaded.write().put_keys(keys);
+    }
+
+    /// From the configuration, else the files, else the HSM: the first two cost no request.
+    fn load_certificates(&self, entries: &[Arc<Entry>], deadline: Deadline) -> Result<()> {
+        let mut ask = Vec::new();
+        for entry in entries.iter().filter(|entry| !entry.loaded.read().has_certificate()) {
+            let Some(keys) = entry.loaded.read().keys.clone() else { continue };
+            let at_hand = self.files.for_key(self.known.get(&entry.name), keys.public_key.as_ref());
+            match at_hand {
+                Some(certificate) => self.store_certificate(entry, &keys, Some(&certificate)),
+                None if keys.may_have_certificate && self.backend.may_list() => ask.push((entry, keys)),
+                None => self.store_certificate(entry, &keys, None),
+            }
+        }
+        let names: Vec<_> = ask.iter().map(|(entry, _)| entry.name.clone()).collect();
+        for ((entry, keys), answer) in ask.iter().zip(self.backend.certificates(&names, deadline)) {
+            match answer.map(|der| der.as_deref().map(Certificate::from_der)) {
+                Ok(None) => self.store_certificate(entry, keys, None),
+                Ok(Some(Ok(certificate))) => self.store_certificate(entry, keys, Some(&certificate)),
+                Ok(Some(Err(error))) => {
+                    self.log
+                        .warn(format_args!("the certificate of key {:?} is no X.509: {error}", entry.name));
+                    self.store_certificate(entry, keys, None);
+                }
+                Err(error) => drop(self.note_failure(entry, error, deadline)?),
+            }
+        }
+        self.changed();
+        Ok(())
+    }
+
+    fn store_certificate(&self, entry: &Entry, keys: &KeyObjects, certificate: Option<&Certificate>) {
+        let object = certificate.map(|certificate| {
+            Arc::new(self.maker().certificate(entry.name.as_str(), &keys.id, certificate))
+        });
+        entry.loaded.write().put_certificate(object);
+    }
+
+    /// Drops the attributes that were wanted longest ago, beyond the bound, but not those that a caller is at.
+    fn trim(&self, in_use: &[Arc<Entry>]) {
+        let entries = self.entries.read();
+        let is_loaded = |entry: &&Arc<Entry>| entry.loaded.read().keys.is_some();
+        let loaded = entries.by_name.values().filter(is_loaded).count();
+        let Some(surplus) = loaded.checked_sub(self.settings.capacity).filter(|surplus| *surplus > 0) else {
+            return;
+        };
+        let is_idle = |entry: &&Arc<Entry>| !in_use.iter().any(|other| Arc::ptr_eq(other, entry));
+        let mut victims: Vec<_> = match in_use {
+            [_] => entries.by_name.values().filter(is_loaded).filter(is_idle).collect(),
+            // A whole listing was just read: none of it is older than another.
+            _ => entries.by_name.values().filter(is_loaded).collect(),
+        };
+        victims.sort_by_key(|entry| entry.used.load(Ordering::Relaxed));
+        for entry in victims.into_iter().take(surplus) {
+            *entry.loaded.write() = Loaded::default();
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! The catalog: which objects the HSM has, answered from memory.
+//!
+//! A listing is believed for a while and then taken anew by one caller, while the others still see the old one
+//! (`listing`). Attributes and certificates are read when a search needs them, many at once, and kept up to a bound
+//! (`loading`). A search that names a label reads that label only; all others are answered by an index that lives until
+//! something changes (`index`). A key that cannot be read spoils nothing but itself.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use cryptoki_sys::{
+    CK_OBJECT_HANDLE, CKO_CERTIFICATE, CKO_PRIVATE_KEY, CKO_PUBLIC_KEY, CKO_SECRET_KEY, CKR_DEVICE_ERROR,
+};
+use parking_lot::{Mutex, MutexGuard, RwLock};
+
+use self::attribute_cache::AttributeCache;
+use self::certificate_store::CertificateStore;
+use self::entry::{Found, PARTS, Wanted};
+use self::index::Index;
+use self::listing::Entries;
+use super::handle::Counter;
+use super::mechanism::{Mechanism, Offer};
+use super::object::{Maker, Object};
+use super::template::Template;
+use crate::backend::{Backend, KeyName};
+use crate::config;
+use crate::error::{Error, Result};
+use crate::observe::log::Log;
+use crate::transport::Deadline;
+
+mod attribute_cache;
+mod certificate_store;
+mod entry;
+mod index;
+mod key_objects;
+mod listing;
+mod loading;
+
+/// The objects of one token that live at the HSM.
+pub struct Catalog {
+    backend: Arc<dyn Backend>,
+    settings: config::Catalog,
+    traits: Traits,
+    known: HashMap<KeyName, config::Key>,
+    files: CertificateStore,
+    on_disk: Option<AttributeCache>,
+    counter: Arc<Counter>,
+    log: Log,
+    entries: RwLock<Entries>,
+    index: RwLock<Option<Arc<Index>>>,
+    /// Grows with each change of what is kept.
+    generation: AtomicU64,
+    clock: AtomicU64,
+    listing: Mutex<()>,
+    loading: Mutex<()>,
+}
+
+/// What the objects of one token have in common.
+pub struct Traits {
+    /// `CK_TOKEN_INFO.serialNumber`
+    pub serial: [u8; 16],
+    /// The dialect's name.
+    pub backend: &'static str,
+    /// How `CKA_EC_POINT` of Edwards keys is encoded.
+    pub edwards_point: config::EdwardsPoint,
+    /// What the token offers.
+    pub offers: Arc<[(&'static Mechanism, Offer)]>,
+}
+
+impl Wanted {
+    fn by(template: &Template) -> Self {
+        let class = template.class();
+        let is = |classes: &[u64]| class.is_none_or(|class| classes.contains(&class));
+        Self {
+            keys: is(&[CKO_PRIVATE_KEY, CKO_PUBLIC_KEY, CKO_SECRET_KEY]),
+            certificates: is(&[CKO_CERTIFICATE]),
+        }
+    }
+}
+
+impl Catalog {
+    /// A catalog that knows nothing yet.
+    pub fn new(
+        backend: Arc<dyn Backend>,
+        token: &config::Token,
+        traits: Traits,
+        counter: Arc<Counter>,
+        log: Log,
+    ) -> Self {
+        let known = token.keys.iter().map(|key| (KeyName::from(key.label.as_str()), key.clone())).collect();
+        let on_disk = token.catalog.cache.clone();
+        let on_disk = on_disk.map(|path| AttributeCache::new(path, traits.serial, log.clone()));
+        Self {
+            backend,
+            settings: token.catalog.clone(),
+            traits,
+            known,
+            files: CertificateStore::new(token.certificates.clone(), log.clone()),
+            on_disk,
+            counter,
+            log,
+            entries: RwLock::default(),
+            index: RwLock::default(),
+            generation: AtomicU64::new(0),
+            clock: AtomicU64::new(0),
+            listing: Mutex::new(()),
+            loading: Mutex::new(()),
+        }
+    }
+
+    /// The objects that match, private ones included, in the order of the HSM's listing.
+    ///
+    /// # Errors
+    /// What the back end says when there is no listing, or when not one key can be read; `CKR_DEVICE_ERROR` when the
+    /// deadline comes before all is read.
+    pub fn find(&self, template: &Template, deadline: Deadline) -> Result<Vec<Found>> {
+        let wanted = Wanted::by(template);
+        if !wanted.keys && !wanted.certificates {
+            return Ok(Vec::new());
+        }
+        let mut found = match template.label() {
+            Some(label) => {
+                let entry = self.entry_by_label(label, deadline)?;
+                let mut objects = self.load(entry.as_slice(), wanted, deadline)?;
+                objects.retain(|(_, object)| template.matches(&object.attributes));
+                objects
+            }
+            None => self.index(wanted, deadline)?.search(template),
+        };
+        if wanted.certificates {
+            found.extend(self.loose_certificates(template));
+        }
+        Ok(found)
+    }
+
+    /// The object with this handle, read again if its attributes were dropped; `None` when it is gone.
+    pub fn object(&self, handle: CK_OBJECT_HANDLE, deadline: Deadline) -> Result<Option<Arc<Object>>> {
+        let Some(entry) = self.entries.read().by_number(handle / PARTS).cloned() else {
+            return Ok(self.files.by_handle(handle));
+        };
+        if let Some(object) = entry.object(handle) {
+            entry.used.store(self.tick(), Ordering::Relaxed);
+            return Ok(Some(object));
+        }
+        let wanted = Wanted { keys: true, certificates: handle % PARTS == key_objects::CERTIFICATE };
+        let objects = self.load(std::slice::from_ref(&entry), wanted, deadline)?;
+        Ok(objects.into_iter().find(|(other, _)| *other == handle).map(|(_, object)| object))
+    }
+
+    /// Forgets a key that the HSM says is gone.
+    pub fn forget(&self, name: &KeyName) {
+        if let Some(cache) = &self.on_disk {
+            cache.forget(name);
+        }
+        if self.entries.write().remove(name) {
+            self.changed();
+        }
+    }
+
+    /// After a login that brought the right to list: nothing is believed that was assumed without it.
+    pub fn expire(&self) {
+        self.entries.write().begin_era();
+        self.changed();
+    }
+
+    /// After a logout: the handles of private objects end, and where the right to list went too, nothing is left.
+    pub fn end_login(&self) {
+        let mut entries = self.entries.write();
+        if self.backend.may_list() {
+            entries.renumber_private(|| self.counter.next());
+        } else {
+            entries.begin_era();
+            entries.clear();
+        }
+        drop(entries);
+        self.changed();
+    }
+
+    fn changed(&self) {
+        self.generation.fetch_add(1, Ordering::AcqRel);
+    }
+
+    fn tick(&self) -> u64 {
+        self.clock.fetch_add(1, Ordering::Relaxed)
+    }
+
+    fn maker(&self) -> Maker<'_> {
+        Maker {
+            serial: self.traits.serial,
+            backend: self.traits.backend,
+            edwards_point: self.traits.edwards_point,
+            offers: &self.traits.offers,
+        }
+    }
+}
+
+/// A handle for an object that no name at the HSM has, from the same numbers.
+pub fn other_handle(counter: &Counter) -> CK_OBJECT_HANDLE {
+    counter.next() * PARTS + PARTS - 1
+}
+
+/// A single-flight gate: whoever waits wants what the one inside is asking the HSM for.
+pub fn lock_until(gate: &Mutex<()>, deadline: Deadline) -> Result<MutexGuard<'_, ()>> {
+    let guard = deadline.remaining().and_then(|left| gate.try_lock_for(left));
+    guard.ok_or_else(|| {
+        Error::new(CKR_DEVICE_ERROR, "another thread still waited for the HSM at the deadline")
+    })
+}
