@@ -11,6 +11,11 @@ use parking_lot::RwLock;
 pub struct Counter(AtomicU64);
 
 impl Counter {
+    /// Whether the number was given out.
+    pub fn has_given(&self, number: u64) -> bool {
+        (1..self.0.load(Ordering::Relaxed)).contains(&number)
+    }
+
     /// The next number.
     pub fn next(&self) -> u64 {
         self.0.fetch_add(1, Ordering::Relaxed)

@@ -148,8 +148,8 @@ impl Token {
         }
         let could_list = self.backend.may_list();
         self.backend.login(pin, deadline)?;
-        if !could_list {
-            self.catalog.expire();
+        if self.backend.login_required() {
+            self.catalog.begin_login(could_list);
         }
         self.user.store(true, Ordering::Release);
         self.log.info(format_args!("slot {:?}: logged in", self.label));
@@ -255,13 +255,13 @@ impl Token {
     /// # Errors
     /// `CKR_KEY_HANDLE_INVALID` when there is none, `CKR_USER_NOT_LOGGED_IN` when it is private and nobody is.
     pub fn key(&self, handle: CK_OBJECT_HANDLE) -> Result<Arc<Object>> {
-        let object = self
-            .any_object(handle)?
-            .ok_or_else(|| Error::new(CKR_KEY_HANDLE_INVALID, format!("no key has handle {handle}")))?;
-        if object.attributes.is_private() {
+        let object = self.any_object(handle)?;
+        let is_private =
+            object.as_ref().map_or(self.catalog.has_given(handle), |o| o.attributes.is_private());
+        if is_private {
             self.check_private_access()?;
         }
-        Ok(object)
+        object.ok_or_else(|| Error::new(CKR_KEY_HANDLE_INVALID, format!("no key has handle {handle}")))
     }
 
     /// # Errors

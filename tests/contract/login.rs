@@ -61,7 +61,8 @@ pub fn of_one_token_says_nothing_of_another(case: &Case) {
     let other = case.p11.open(case.neighbour).unwrap();
     assert_eq!(other.info().unwrap().state, CKS_RO_PUBLIC_SESSION);
     let key = private(&session, EC);
-    refused(other.sign_init(&SIGN.into(), key), CKR_KEY_HANDLE_INVALID);
+    // Whose handle it is, a session that is not logged in does not learn.
+    refused(other.sign_init(&SIGN.into(), key), CKR_USER_NOT_LOGGED_IN);
     refused(other.attribute(key, CKA_LABEL), CKR_OBJECT_HANDLE_INVALID);
     assert_eq!(other.find(&[number(CKA_CLASS, CKO_PRIVATE_KEY)]), Ok(vec![]));
     refused(other.logout(), CKR_USER_NOT_LOGGED_IN);
@@ -77,6 +78,7 @@ pub fn ends(case: &Case) {
     refused(session.sign_init(&SIGN.into(), key), CKR_USER_NOT_LOGGED_IN);
     refused(session.random(16), CKR_USER_NOT_LOGGED_IN);
     session.login(case.dialect.pin()).unwrap();
+    refused(session.sign_init(&SIGN.into(), key), CKR_KEY_HANDLE_INVALID);
     session.sign_init(&SIGN.into(), private(&session, EC)).unwrap();
     session.sign(b"data").unwrap();
 }

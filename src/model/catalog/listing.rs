@@ -78,7 +78,7 @@ impl Entries {
 
     /// Forgets all names, handles included.
     pub(super) fn clear(&mut self) {
-        *self = Self { era: self.era, ..Self::default() };
+        *self = Self { era: self.era + 1, ..Self::default() };
     }
 
     /// Ends the handles of all private and secret keys (section 5.6.9).

@@ -158,23 +158,29 @@ impl Catalog {
         }
     }
 
-    /// After a login that brought the right to list: nothing is believed that was assumed without it.
-    pub fn expire(&self) {
-        self.entries.write().begin_era();
+    /// After a login: handles of private objects from an earlier one stay invalid (section 5.6.9), and where it brought
+    /// the right to list, nothing is believed that was assumed without it.
+    pub fn begin_login(&self, could_list: bool) {
+        let mut entries = self.entries.write();
+        if !could_list {
+            entries.begin_era();
+        }
+        entries.renumber_private(|| self.counter.next());
+        drop(entries);
         self.changed();
     }
 
-    /// After a logout: the handles of private objects end, and where the right to list went too, nothing is left.
+    /// After a logout: where the right to list went too, nothing is left.
     pub fn end_login(&self) {
-        let mut entries = self.entries.write();
-        if self.backend.may_list() {
-            entries.renumber_private(|| self.counter.next());
-        } else {
-            entries.begin_era();
-            entries.clear();
+        if !self.backend.may_list() {
+            self.entries.write().clear();
+            self.changed();
         }
-        drop(entries);
-        self.changed();
+    }
+
+    /// Whether an object had this handle once.
+    pub fn has_given(&self, handle: CK_OBJECT_HANDLE) -> bool {
+        self.counter.has_given(handle / PARTS)
     }
 
     fn changed(&self) {
