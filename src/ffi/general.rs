@@ -3,7 +3,7 @@
 use std::ffi::{CStr, OsStr};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
-use std::sync::Once;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use cryptoki_sys::{
     CK_C_INITIALIZE_ARGS, CK_FLAGS, CK_FUNCTION_LIST, CK_INFO, CK_INTERFACE, CK_RV, CK_ULONG, CK_UTF8CHAR,
@@ -114,14 +114,15 @@ fn is_secure() -> bool {
 /// A panic of ours is caught at the edge; the host's terminal is none of its business, the log is. (The hook is that of
 /// this library's own copy of the runtime.)
 fn silence_panics() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
+    static DONE: AtomicBool = AtomicBool::new(false);
+    // No `Once`: a fork in the middle of one would leave the child waiting for a thread that it does not have.
+    if !DONE.swap(true, Ordering::Relaxed) {
         std::panic::set_hook(Box::new(|panic| {
             if let Some(call) = epoch::enter() {
                 call.module().log().error(format_args!("{panic}"));
             }
         }));
-    });
+    }
 }
 
 pub(super) unsafe fn finalize(reserved: CK_VOID_PTR) -> Result<()> {
