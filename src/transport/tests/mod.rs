@@ -20,6 +20,9 @@ const TIMEOUTS: config::Timeouts =
 
 const POOL: config::Pool = config::Pool { max: 8, idle: Duration::from_secs(30) };
 
+/// How late a call may be on a machine that is busy with other things. One that forgets its limit is later.
+const SLACK: Duration = Duration::from_millis(1500);
+
 fn soon() -> Deadline {
     Deadline::after(TIMEOUTS.call)
 }

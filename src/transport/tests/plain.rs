@@ -156,7 +156,8 @@ fn the_deadline_holds_in_every_phase() {
         let server = Server::start(move |_| {
             let mut acts = vec![Act::Send(start.to_vec())];
             if trickle {
-                acts.extend((0..30).flat_map(|_| tick()));
+                // For longer than the slack: what counts is the whole, not the single wait.
+                acts.extend((0..200).flat_map(|_| tick()));
             }
             acts.push(Act::Hold);
             acts
@@ -166,7 +167,7 @@ fn the_deadline_holds_in_every_phase() {
         let error = post(&cluster, Class::Repeatable, Deadline::after(limit)).unwrap_err();
         let took = began.elapsed();
         assert_eq!((error.kind, error.sent), (ErrorKind::Timeout, true), "{}", error.context);
-        assert!(took >= limit && took < limit + Duration::from_millis(100), "{took:?}");
+        assert!(took >= limit && took < limit + SLACK, "{took:?}");
         assert_eq!(server.requests().len(), 1);
     }
 }
@@ -178,7 +179,8 @@ fn a_server_that_does_not_read_cannot_hold_a_send_beyond_the_deadline() {
     let url = config::Url { tls: false, host: "127.0.0.1".to_owned(), port, path: String::new() };
     let cluster = cluster_of(&[vec![url]], POOL);
     let headers = Headers::default();
-    let large = vec![0; 64 << 20];
+    // More than both kernels' buffers hold.
+    let large = vec![0; 16 << 20];
     let request = Request {
         method: Method::Post,
         path: "/",
@@ -187,9 +189,9 @@ fn a_server_that_does_not_read_cannot_hold_a_send_beyond_the_deadline() {
         class: Class::Repeatable,
     };
     let began = Instant::now();
-    let error = cluster.call(&request, Deadline::after(Duration::from_millis(300))).unwrap_err();
+    let error = cluster.call(&request, Deadline::after(Duration::from_secs(1))).unwrap_err();
     assert_eq!((error.kind, error.sent), (ErrorKind::Timeout, true), "{}", error.context);
-    assert!(began.elapsed() < Duration::from_millis(500));
+    assert!(began.elapsed() < Duration::from_secs(1) + SLACK);
 }
 
 #[test]

@@ -146,7 +146,7 @@ fn a_member_that_does_not_speak_tls_is_replaced() {
     let cluster = Cluster::new(&groups, &authority.trusted(), timeouts, POOL, &[]).unwrap();
     let began = Instant::now();
     assert_eq!(body(post(&cluster, Class::NeverTwice, soon())), "ok");
-    assert!(began.elapsed() < Duration::from_secs(1));
+    assert!(began.elapsed() < timeouts.connect + SLACK);
 }
 
 #[test]
@@ -160,7 +160,7 @@ fn the_deadline_holds_in_the_handshake() {
     let limit = Duration::from_millis(150);
     let error = post(&cluster, Class::Repeatable, Deadline::after(limit)).unwrap_err();
     assert_eq!((error.kind, error.sent), (ErrorKind::Timeout, false));
-    assert!(began.elapsed() < limit + Duration::from_millis(100));
+    assert!(began.elapsed() < limit + SLACK);
 }
 
 #[test]
