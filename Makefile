@@ -72,7 +72,7 @@ unit: tools
 c-programs: module
 	$(CARGO) test --locked -p p11rest --test c_programs
 
-applications: tools
+applications: setup tools
 	tests/applications/run
 
 install: all
