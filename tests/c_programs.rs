@@ -2,13 +2,15 @@
 //! `include/p11rest.h`, loads the module with `dlopen` and checks it.
 //!
 //! The module is the release build, or the file that `P11REST_MODULE` names. Its configuration has one slot at an
-//! address where nobody listens: none of the programs may need the network.
+//! address where nobody listens: none of the programs but `live` may need the network.
 
 use std::env;
 use std::fs;
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
+use support::emulator::Emulator;
 use support::{module, root};
 
 mod support;
@@ -36,6 +38,41 @@ fn fork() {
 #[test]
 fn lifecycle() {
     run("lifecycle");
+}
+
+/// The program says what is to happen to the emulator, a word a line, and goes on when it is answered by a line.
+#[test]
+fn live() {
+    let emulator = Emulator::start("securosys", true);
+    let directory = scratch("live");
+    let program = compile(&root().join("tests/c/live.c"), &directory, &[standard_header()]);
+    let mut child = Command::new(program)
+        .arg(module())
+        .env("P11REST_CONFIG", emulator.path("p11rest.toml"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    let mut answers = child.stdin.take().expect("it is a pipe");
+    let mut said = Vec::new();
+    for line in BufReader::new(child.stdout.take().expect("it is a pipe")).lines() {
+        let line = line.expect("the program writes text");
+        match line.as_str() {
+            "kill" => {
+                // The parent and its ten children had connections of their own.
+                assert!(emulator.stats().handshakes >= 1 + 10);
+                emulator.kill();
+            }
+            "restart" => emulator.restart(),
+            _ => {}
+        }
+        said.push(line);
+        // One that has ended says why by its status.
+        let _ = answers.write_all(b"done\n");
+    }
+    let status = child.wait().expect("the program ends");
+    assert!(status.success(), "live: {status}: {said:?}");
+    assert_eq!(said[..3], ["kill", "restart", "restart"]);
 }
 
 /// Other headers define `CKA_VENDOR_DEFINED` in other words; the vendor header needs nothing else, and stands twice.
@@ -75,7 +112,7 @@ fn run(name: &str) {
 fn compile(source: &Path, directory: &Path, include: &[PathBuf]) -> PathBuf {
     let program = directory.join("program");
     let mut cc = Command::new(env::var_os("CC").unwrap_or_else(|| "cc".into()));
-    cc.args(["-std=c11", "-Wall", "-Wextra", "-Werror", "-g"]);
+    cc.args(["-std=c11", "-Wall", "-Wextra", "-Werror", "-g", "-pthread"]);
     for directory in [root().join("include"), root().join("tests/c")].iter().chain(include) {
         cc.arg("-I").arg(directory);
     }

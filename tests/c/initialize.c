@@ -151,12 +151,28 @@ static void twice(void) {
     CHECK_RV(p11->C_Finalize(NULL), CKR_CRYPTOKI_NOT_INITIALIZED);
 }
 
+/* Slots come and go with the configuration alone: nobody is kept waiting for it. Section 5.5. */
+static void slot_events(void) {
+    CK_SLOT_ID changed = 0x5107;
+    int something = 0;
+
+    CHECK_RV(p11->C_Initialize(NULL), CKR_OK);
+    /* What waits for good is ended by the alarm of load. */
+    CHECK_RV(p11->C_WaitForSlotEvent(0, &changed, NULL), CKR_FUNCTION_NOT_SUPPORTED);
+    CHECK_RV(p11->C_WaitForSlotEvent(CKF_DONT_BLOCK, &changed, NULL), CKR_NO_EVENT);
+    CHECK(changed == 0x5107);
+    CHECK_RV(p11->C_WaitForSlotEvent(CKF_DONT_BLOCK, NULL, NULL), CKR_ARGUMENTS_BAD);
+    CHECK_RV(p11->C_WaitForSlotEvent(CKF_DONT_BLOCK, &changed, &something), CKR_ARGUMENTS_BAD);
+    CHECK_RV(p11->C_Finalize(NULL), CKR_OK);
+}
+
 int main(int argc, char **argv) {
     p11 = functions(load(argc, argv));
     uninitialized();
     locking();
     reserved();
     twice();
+    slot_events();
     uninitialized();
     return finish();
 }

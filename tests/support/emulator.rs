@@ -20,20 +20,28 @@ use super::tool;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Runs a command until its standard input ends, which it does at the latest when this process does, however it ends:
-/// values in statics are never dropped. Then the folder goes too. A line of input is a port to start anew on.
+/// values in statics are never dropped. Then the folder goes too. A line of input is a port to start anew on; an empty
+/// one kills it until then.
 const KEEPER: &str = r#"
     folder=$1
     shift
     "$@" &
     child=$!
+    end() {
+        [ -z "$child" ] || { kill "$1" "$child"; wait "$child" 2>/dev/null; }
+        child=
+    }
     while read -r port; do
-        kill "$child"
-        wait "$child"
-        "$@" --port "$port" &
-        child=$!
+        if [ -n "$port" ]; then
+            end -TERM
+            "$@" --port "$port" &
+            child=$!
+        else
+            end -KILL
+            : >"$folder/killed"
+        fi
     done
-    kill "$child"
-    wait "$child"
+    end -TERM
     rm -rf -- "$folder"
 "#;
 
@@ -62,10 +70,15 @@ pub struct Stats {
 impl Emulator {
     /// Starts one and waits until it answers.
     pub fn start(vendor: &str, tls: bool) -> Self {
+        Self::start_with(vendor, tls, &[])
+    }
+
+    /// Starts one with more of the options of `p11rest emulate`.
+    pub fn start_with(vendor: &str, tls: bool, options: &[&str]) -> Self {
         let folder = TempDir::new().expect("a temporary folder can be made").keep();
         let mut command = Command::new("sh");
         command.args(["-c", KEEPER, "keeper"]).arg(&folder).arg(tool());
-        command.arg("emulate").arg("--dir").arg(&folder).args(["--vendor", vendor]);
+        command.arg("emulate").arg("--dir").arg(&folder).args(["--vendor", vendor]).args(options);
         if tls {
             command.arg("--tls");
         }
@@ -82,11 +95,24 @@ impl Emulator {
     /// Ends it and starts it again at the same address, with the same keys: every connection is closed.
     pub fn restart(&self) {
         let (_, port) = self.url.rsplit_once(':').expect("the URL has a port");
-        fs::remove_file(self.folder.join("ready")).expect("it is ready");
+        fs::remove_file(self.folder.join("ready")).expect("it was ready");
+        self.order(port);
+        assert_eq!(ready(&self.folder), self.url);
+    }
+
+    /// Kills it until `restart`: connections end without a word, and nobody listens at its address.
+    pub fn kill(&self) {
+        self.order("");
+        let file = self.folder.join("killed");
+        appears(&file);
+        fs::remove_file(file).expect("it is there");
+    }
+
+    /// A line for the keeper.
+    fn order(&self, line: &str) {
         let mut orders = self.orders.lock().expect("nobody panicked with it");
         let orders = orders.as_mut().expect("the emulator runs");
-        writeln!(orders, "{port}").expect("the shell reads");
-        assert_eq!(ready(&self.folder), self.url);
+        writeln!(orders, "{line}").expect("the shell reads");
     }
 
     /// The base URL.
@@ -163,13 +189,17 @@ impl Drop for Emulator {
 }
 
 fn ready(folder: &Path) -> String {
-    let file = folder.join("ready");
+    appears(&folder.join("ready")).trim_end().to_owned()
+}
+
+/// Waits for a file that the emulator or its keeper writes.
+fn appears(file: &Path) -> String {
     let start = Instant::now();
     loop {
-        match fs::read_to_string(&file) {
-            Ok(url) => return url.trim_end().to_owned(),
+        match fs::read_to_string(file) {
+            Ok(text) => return text,
             Err(_) if start.elapsed() < PATIENCE => thread::sleep(Duration::from_millis(5)),
-            Err(error) => panic!("the emulator is not ready, {}: {error}", file.display()),
+            Err(error) => panic!("the emulator keeps us waiting for {}: {error}", file.display()),
         }
     }
 }

@@ -10,8 +10,8 @@ use crate::report::shell;
 /// The Debian package of `pkcs11-tool`.
 pub const PKCS11_TOOL_PACKAGE: &str = "opensc";
 
-/// How to look at a running emulator.
-pub fn first_look(dir: &Path, module: Option<&Path>, url: &str, tls: bool) -> Vec<String> {
+/// How to look at a running emulator. `pin` is a word of the shell; none: no login is needed.
+pub fn first_look(dir: &Path, module: Option<&Path>, pin: Option<&str>, url: &str, tls: bool) -> Vec<String> {
     let module = module.unwrap_or(Path::new("libp11rest.so"));
     let ca = match tls {
         true => format!("--cacert {} ", shell(&dir.join("ca.pem"))),
@@ -19,7 +19,7 @@ pub fn first_look(dir: &Path, module: Option<&Path>, url: &str, tls: bool) -> Ve
     };
     vec![
         export(dir),
-        format!("{} --list-objects", pkcs11_tool(module)),
+        format!("{} --list-objects", pkcs11_tool(module, pin)),
         format!("curl {ca}{url}/_emulator/stats"),
     ]
 }
@@ -38,7 +38,7 @@ pub fn again(
         format!("while kill -0 $! && [ ! -e {} ]; do sleep 0.1; done", shell(&restart.dir.join(READY_FILE))),
         export(restart.dir),
         format!("cd {}", shell(restart.dir)),
-        format!("{} --list-objects", pkcs11_tool(module)),
+        format!("{} --list-objects", pkcs11_tool(module, Some(PIN))),
     ];
     commands.extend(signed.iter().flat_map(|signed| sign_and_verify(restart.dir, module, file, signed)));
     commands.extend(["kill $! && wait $!".to_owned(), "cd -".to_owned()]);
@@ -69,7 +69,7 @@ fn sign_and_verify(dir: &Path, module: &Path, file: &Path, signed: &Signed) -> [
     // By id: --sign in OpenSC 0.23 does not look at --label and takes the first key.
     let sign = format!(
         "{} --sign --mechanism {}{} --id {} --input-file {file} --output-file {signature}",
-        pkcs11_tool(module),
+        pkcs11_tool(module, Some(PIN)),
         signed.scheme.pkcs11_tool_mechanism(),
         signed.scheme.pkcs11_tool_format(),
         signed.id,
@@ -82,6 +82,7 @@ fn export(dir: &Path) -> String {
     format!("export P11REST_CONFIG={}", shell(&dir.join(CONFIG_FILE)))
 }
 
-fn pkcs11_tool(module: &Path) -> String {
-    format!("pkcs11-tool --module {} --login --pin {PIN}", shell(module))
+fn pkcs11_tool(module: &Path, pin: Option<&str>) -> String {
+    let login = pin.map(|pin| format!(" --login --pin {pin}")).unwrap_or_default();
+    format!("pkcs11-tool --module {}{login}", shell(module))
 }

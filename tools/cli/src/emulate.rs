@@ -1,11 +1,11 @@
 //! `p11rest emulate`
 
-use p11rest_emulator::{Emulator, Error};
+use p11rest_emulator::{BEARER_FILE, Emulator, Error, PIN};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::failure::Failure;
-use crate::report::line;
+use crate::report::{line, shell};
 use crate::{EmulateArgs, by_hand, demo};
 
 /// Runs until SIGINT or SIGTERM.
@@ -35,7 +35,13 @@ fn announce(args: &EmulateArgs, emulator: &Emulator) -> Result<(), Failure> {
     line(format_args!("Emulated Securosys TSB on {}, files in {}", emulator.url(), dir.display()));
     line("It runs until Ctrl-C or SIGTERM. In another terminal:\n");
     let module = demo::find_module(None).ok();
-    for command in by_hand::first_look(&dir, module.as_deref(), emulator.url(), args.tls) {
+    let pin = match (args.no_api_keys, &args.bearer) {
+        (false, _) => Some(PIN.to_owned()),
+        // The token itself stays out of scrollback and history.
+        (true, Some(_)) => Some(format!("\"$(cat {})\"", shell(&dir.join(BEARER_FILE)))),
+        (true, None) => None,
+    };
+    for command in by_hand::first_look(&dir, module.as_deref(), pin.as_deref(), emulator.url(), args.tls) {
         line(format_args!("    {command}"));
     }
     Ok(())

@@ -70,6 +70,20 @@ struct EmulateArgs {
     /// Answers a repeated request from memory, without cryptography: for benchmarks.
     #[arg(long)]
     canned: bool,
+    /// The JSON Web Token that requests must carry; it is kept in DIR/bearer.jwt.
+    #[arg(long, value_name = "TOKEN", value_parser = bearer_token)]
+    bearer: Option<String>,
+    /// Asks for no API keys: the PIN is then the token of --bearer, and without that no login is needed.
+    #[arg(long)]
+    no_api_keys: bool,
+}
+
+/// What a header takes after `Bearer `: visible ASCII.
+fn bearer_token(text: &str) -> Result<String, &'static str> {
+    match !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        true => Ok(text.to_owned()),
+        false => Err("a token is visible ASCII without blanks"),
+    }
 }
 
 impl EmulateArgs {
@@ -81,7 +95,11 @@ impl EmulateArgs {
             tls: self.tls,
             latency: Duration::from_millis(self.latency_ms),
             canned: self.canned,
-            ..p11rest_emulator::Options::default()
+            bearer: self.bearer.clone(),
+            switches: p11rest_emulator::Switches {
+                api_keys: !self.no_api_keys,
+                ..p11rest_emulator::Switches::default()
+            },
         }
     }
 }

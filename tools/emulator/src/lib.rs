@@ -41,8 +41,8 @@ use tokio_rustls::TlsAcceptor;
 
 pub use error::Error;
 pub use securosys::{
-    CertificateForm, CertificatesRole, LoneAsynchronous, MalformedCode, MissingCertificate, PIN, RandomRole,
-    Switches, UsageRefusal, Version,
+    BEARER_FILE, CertificateForm, CertificatesRole, LoneAsynchronous, MalformedCode, MissingCertificate, PIN,
+    RandomRole, Switches, UsageRefusal, Version,
 };
 
 use canned::Canned;

@@ -43,7 +43,8 @@ use routes::{Endpoint, Target, UNKNOWN_PATH, target};
 pub const PIN: &str = "1234";
 const KEY_MANAGEMENT_FILE: &str = "key-management.key";
 const SERVICE_FILE: &str = "service.key";
-const BEARER_FILE: &str = "bearer.jwt";
+/// The JSON Web Token that requests must carry, in the emulator's directory; there only if one is asked for.
+pub const BEARER_FILE: &str = "bearer.jwt";
 
 /// An emulated TSB server with its HSM partition.
 pub(crate) struct Securosys {
@@ -78,7 +79,8 @@ impl Securosys {
         Ok(Securosys { switches, credentials, keys, requests: Requests::default() })
     }
 
-    /// The module's configuration for this server.
+    /// The module's configuration for this server. The PIN is the key-operation API key; where no API keys are asked
+    /// for, the JWT.
     pub(crate) fn module_config(&self, directory: &Directory, url: &str, tls: bool) -> String {
         let path = |name: &str| directory.join(name).to_string_lossy().into_owned();
         let file = |name: &str| toml_string(&format!("file:{}", path(name)));
@@ -91,7 +93,8 @@ impl Securosys {
             config.push_str("\n[slot.auth]\n");
         }
         if self.credentials.bearer.is_some() {
-            config.push_str(&format!("bearer = {}\n", file(BEARER_FILE)));
+            let bearer = if self.switches.api_keys { file(BEARER_FILE) } else { toml_string("pin") };
+            config.push_str(&format!("bearer = {bearer}\n"));
         }
         if self.switches.api_keys {
             config.push_str(&format!(
