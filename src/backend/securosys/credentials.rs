@@ -100,6 +100,11 @@ impl Credentials {
         self.pins().next().is_some()
     }
 
+    /// Whether there is a JWT that does not come from `C_Login`.
+    pub(super) fn has_own_token(&self) -> bool {
+        self.bearer().is_some_and(|bearer| !bearer.is_pin())
+    }
+
     /// Takes the PIN wherever it is wanted.
     pub(super) fn fill(&self, pin: &str) {
         self.pins().for_each(|credential| credential.fill(SecretString::from(pin)));

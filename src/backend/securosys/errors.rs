@@ -103,6 +103,11 @@ impl<'a> Refusal<'a> {
         }
     }
 
+    /// Whether the JWT is what was refused. It comes first: API key and password were not looked at (section 1.4).
+    pub(super) fn is_token(&self) -> bool {
+        matches!(self.code(), Some(406 | 617 | 618))
+    }
+
     /// Whether the service knows no key of that name. A bare 404 may come from a proxy: it proves nothing.
     pub(super) fn is_unknown_key(&self) -> bool {
         self.code() == Some(650)

@@ -66,10 +66,10 @@ impl Service {
         let (role, other) = self.roles_for(call)?;
         let headers = self.headers(call, role)?;
         let answer = self.send(call, &headers, deadline)?;
-        if call.class == Class::NeverTwice || !is_refused(&answer) {
+        if !is_refused(&answer) || !self.may_repeat(call, &answer) {
             return Ok(answer);
         }
-        if let Some(other) = other {
+        if let Some(other) = other.filter(|_| call.class != Class::NeverTwice) {
             let second = self.send(call, &*self.headers(call, other)?, deadline)?;
             if !is_refused(&second) {
                 self.roles.remember(call.endpoint, other);
@@ -84,6 +84,13 @@ impl Service {
                 Ok(answer)
             }
         }
+    }
+
+    /// Whether a refused call may go out again. One with what somebody typed may if that was not looked at, because the
+    /// JWT of the configuration was refused before it.
+    fn may_repeat(&self, call: &Call<'_>, answer: &Response) -> bool {
+        call.class != Class::NeverTwice
+            || self.credentials.has_own_token() && Refusal::read(answer).is_token()
     }
 
     /// The answers to calls of one endpoint, in their order, whatever they are.

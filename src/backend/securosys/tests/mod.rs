@@ -316,6 +316,37 @@ fn a_password_goes_out_once() {
     }
 }
 
+/// The JWT comes before all else (section 1.4): where it is refused, nobody has looked at PIN or password.
+#[test]
+fn a_refused_jwt_is_no_verdict_on_what_was_typed() {
+    const WRONG_TOKEN: &str = r#"{"errorCode":617,"reason":"res.error.invalid.access.token"}"#;
+    let another_each_time = || Some(Secret::Command("cat /proc/sys/kernel/random/uuid".into()));
+    let first = Mutex::new(None);
+    let server = Server::start(move |seen| {
+        let token = seen.header("authorization").map(str::to_owned);
+        let mut first = first.lock();
+        if *first.get_or_insert_with(|| token.clone()) == token {
+            return (401, WRONG_TOKEN.into());
+        }
+        (404, UNKNOWN_REQUEST.into())
+    });
+    let with_token = || config::Auth { bearer: another_each_time(), ..operation_pin() };
+    open(&server, with_token()).login(b"1234", soon()).unwrap();
+    let keys: Vec<_> = server.seen().iter().map(|seen| seen.key().map(str::to_owned)).collect();
+    assert_eq!(keys, [Some("1234".to_owned()), Some("1234".to_owned())]);
+
+    // Once, and only for a JWT that may have changed.
+    for (auth, requests) in [(with_token(), 2), (operation_pin(), 1)] {
+        let server = Server::saying(401, WRONG_TOKEN);
+        assert!(open(&server, auth).login(b"1234", soon()).is_err());
+        assert_eq!(server.seen().len(), requests);
+    }
+    // A refused PIN is one, however new the JWT.
+    let server = Server::saying(401, WRONG_KEY);
+    assert!(open(&server, with_token()).login(b"1234", soon()).is_err());
+    assert_eq!(server.seen().len(), 1);
+}
+
 #[test]
 fn callers_refused_together_all_profit_from_the_new_secret() {
     let folder = tempfile::tempdir().unwrap();
