@@ -16,7 +16,7 @@ impl Securosys {
         let credentials = &self.service.credentials;
         let class = if credentials.wants_pin() {
             credentials.fill(text(pin)?);
-            // What somebody typed goes out once for each role that it fills, and never again.
+            // What somebody typed is looked at once for each role that it fills.
             Class::NeverTwice
         } else {
             Class::Repeatable

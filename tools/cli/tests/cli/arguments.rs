@@ -4,13 +4,15 @@ use crate::{p11rest, run, stderr, stdout};
 
 #[test]
 fn wrong_arguments_are_told_apart_from_failures() {
-    let cases: [(&[&str], &str); 9] = [
+    let cases: [(&[&str], &str); 11] = [
         (&[], "Usage: p11rest"),
         (&["frobnicate"], "'frobnicate'"),
         (&["emulate"], "--dir <DIR>"),
         (&["emulate", "--dir", "/tmp", "--port", "65536"], "65536 is not in 0..=65535"),
         (&["emulate", "--dir", "/tmp", "--latency-ms", "-1"], "'-1'"),
         (&["emulate", "--dir", "/tmp", "--latency-ms", "600001"], "600001 is not in 0..=600000"),
+        (&["emulate", "--dir", "/tmp", "--bearer", "a b"], "visible ASCII"),
+        (&["emulate", "--dir", "/tmp", "--bearer", ""], "visible ASCII"),
         (&["emulate", "--dir", "/tmp", "--vendor", "acme"], "[possible values: securosys]"),
         (&["demo", "--tls=maybe"], "[possible values: true, false]"),
         (&["demo", "--pin", "1"], "'--pin'"),

@@ -1,8 +1,9 @@
 //! `p11rest emulate`
 
 use std::fs;
-use std::io::{Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Output, Stdio};
 use std::thread::sleep;
@@ -43,6 +44,16 @@ impl Running {
 
     fn read(&self, name: &str) -> String {
         fs::read_to_string(self.dir.join(name)).unwrap()
+    }
+
+    /// What it says once it stands, to its last line.
+    fn announcement(&mut self) -> String {
+        let mut said = String::new();
+        let mut lines = BufReader::new(self.child.as_mut().unwrap().stdout.as_mut().unwrap());
+        while !said.contains("/_emulator/stats\n") {
+            assert_ne!(lines.read_line(&mut said).unwrap(), 0, "{said}");
+        }
+        said
     }
 
     fn end_by(mut self, signal: Signal) -> Output {
@@ -104,6 +115,37 @@ fn it_speaks_tls_and_ends_on_sigint() {
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     assert!(stdout(&output).contains("curl --cacert "), "{output:?}");
     assert!(!dir.path().join("ready").exists());
+}
+
+/// Configuration and commands fit what is asked for; the token is in its file alone.
+#[test]
+fn the_pin_is_what_the_flags_leave() {
+    const TOKEN: &str = "a.b.c";
+    let cases: [(&[&str], &str, &str, &str); 3] = [
+        (&["--bearer", TOKEN], "bearer = \"file:", "key_operation = \"pin\"", " --login --pin 1234 "),
+        (&["--bearer", TOKEN, "--no-api-keys"], "bearer = \"pin\"", "bearer", " --login --pin \"$(cat "),
+        (&["--no-api-keys"], "urls", "backend", "libp11rest.so --list-objects"),
+    ];
+    let dir = TempDir::new().unwrap();
+    for (options, bearer, key, command) in cases {
+        let mut emulator = Running::start(dir.path(), options);
+        emulator.wait_for("ready");
+        let config = emulator.read("p11rest.toml");
+        assert!(config.contains(bearer) && config.contains(key), "{options:?}: {config}");
+        assert_eq!(config.contains("api_key"), !options.contains(&"--no-api-keys"), "{options:?}: {config}");
+        assert_eq!(config.contains("[slot.auth]"), options != ["--no-api-keys"], "{options:?}: {config}");
+        assert!(!config.contains(TOKEN), "{options:?}: {config}");
+        let file = dir.path().join("bearer.jwt");
+        assert_eq!(file.exists(), options.contains(&"--bearer"), "{options:?}");
+        if file.exists() {
+            assert_eq!(emulator.read("bearer.jwt"), TOKEN);
+            assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+        }
+        let said = emulator.announcement();
+        assert!(said.contains(command) && !said.contains(TOKEN), "{options:?}: {said}");
+        assert_eq!(said.contains("--login"), options != ["--no-api-keys"], "{options:?}: {said}");
+        emulator.end_by(Signal::TERM);
+    }
 }
 
 #[test]
