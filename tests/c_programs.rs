@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use support::emulator::Emulator;
+use support::relay::Relay;
 use support::{module, root};
 
 mod support;
@@ -44,11 +45,16 @@ fn lifecycle() {
 #[test]
 fn live() {
     let emulator = Emulator::start("securosys", true);
+    let relay = Relay::to(emulator.port());
     let directory = scratch("live");
+    let config = directory.join("p11rest.toml");
+    let text =
+        emulator.text("p11rest.toml").replace(emulator.url(), &format!("https://127.0.0.1:{}", relay.port()));
+    fs::write(&config, text).expect("the scratch directory can be written");
     let program = compile(&root().join("tests/c/live.c"), &directory, &[standard_header()]);
     let mut child = Command::new(program)
         .arg(module())
-        .env("P11REST_CONFIG", emulator.path("p11rest.toml"))
+        .env("P11REST_CONFIG", config)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
@@ -59,11 +65,13 @@ fn live() {
         let line = line.expect("the program writes text");
         match line.as_str() {
             "kill" => {
-                // The parent and its ten children had connections of their own.
-                assert!(emulator.stats().handshakes >= 1 + 10);
+                // Connections of their own: the parent's, its ten children's, and that of the statistics.
+                assert!(emulator.stats().handshakes >= 1 + 10 + 1);
                 emulator.kill();
             }
             "restart" => emulator.restart(),
+            "break off" => relay.break_off(),
+            "mend" => relay.mend(),
             _ => {}
         }
         said.push(line);
@@ -72,7 +80,7 @@ fn live() {
     }
     let status = child.wait().expect("the program ends");
     assert!(status.success(), "live: {status}: {said:?}");
-    assert_eq!(said[..3], ["kill", "restart", "restart"]);
+    assert_eq!(said[..5], ["kill", "restart", "restart", "break off", "mend"]);
 }
 
 /// Other headers define `CKA_VENDOR_DEFINED` in other words; the vendor header needs nothing else, and stands twice.

@@ -3,8 +3,10 @@
  * A signal that the module provokes is the host's death: SIGPIPE has its default action here. What the program needs
  * from outside it says on standard output, a word a line, and goes on when a line comes on standard input:
  *
- *   kill     the HSM is gone: nobody listens, and every connection has ended
- *   restart  it is back at the same address
+ *   kill       the HSM is gone: nobody listens, and every connection has ended
+ *   restart    it is back at the same address
+ *   break off  every connection ends, and each new one in the middle of the TLS handshake, before the client's last word
+ *   mend       connections last again
  */
 #include "check.h"
 
@@ -178,6 +180,16 @@ static void hsm_fails(struct signer *signer) {
     CHECK_RV(sign(signer), CKR_OK);
 }
 
+/* A write to a connection that was reset is what raises SIGPIPE. */
+static void connection_fails(struct signer *signer) {
+    ask("break off");
+    for (int i = 0; i < 3; i++) {
+        CHECK_RV(sign(signer), CKR_DEVICE_ERROR);
+    }
+    ask("mend");
+    CHECK_RV(sign(signer), CKR_OK);
+}
+
 int main(int argc, char **argv) {
     /* Whoever started this program may have ignored it, as Rust's runtime does: exec hands that on. */
     struct sigaction deadly = {.sa_handler = SIG_DFL};
@@ -193,6 +205,7 @@ int main(int argc, char **argv) {
     one_after_the_other(&signer);
     while_signing(&signer);
     hsm_fails(&signer);
+    connection_fails(&signer);
 
     struct sigaction still;
     CHECK(sigaction(SIGPIPE, NULL, &still) == 0 && still.sa_handler == SIG_DFL);

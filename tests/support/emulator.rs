@@ -94,9 +94,8 @@ impl Emulator {
 
     /// Ends it and starts it again at the same address, with the same keys: every connection is closed.
     pub fn restart(&self) {
-        let (_, port) = self.url.rsplit_once(':').expect("the URL has a port");
         fs::remove_file(self.folder.join("ready")).expect("it was ready");
-        self.order(port);
+        self.order(&self.port().to_string());
         assert_eq!(ready(&self.folder), self.url);
     }
 
@@ -118,6 +117,12 @@ impl Emulator {
     /// The base URL.
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// The port of the URL.
+    pub fn port(&self) -> u16 {
+        let (_, port) = self.url.rsplit_once(':').expect("the URL has a port");
+        port.parse().expect("a port is a number")
     }
 
     /// Whether it speaks TLS.

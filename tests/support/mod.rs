@@ -12,6 +12,7 @@ pub mod emulator;
 pub mod mechanism;
 pub mod openssl;
 pub mod p11;
+pub mod relay;
 pub mod session;
 
 /// The folder of the workspace.
