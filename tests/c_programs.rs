@@ -48,9 +48,12 @@ fn live() {
     let relay = Relay::to(emulator.port());
     let directory = scratch("live");
     let config = directory.join("p11rest.toml");
-    let text =
-        emulator.text("p11rest.toml").replace(emulator.url(), &format!("https://127.0.0.1:{}", relay.port()));
-    fs::write(&config, text).expect("the scratch directory can be written");
+    let direct = emulator.text("p11rest.toml");
+    let (_, slot) = direct.split_once("[[slot]]").expect("there is a slot");
+    let relayed = slot
+        .replace("label = \"securosys\"", "label = \"relayed\"")
+        .replace(emulator.url(), &format!("https://127.0.0.1:{}", relay.port()));
+    fs::write(&config, format!("{direct}\n[[slot]]{relayed}")).expect("the scratch directory can be written");
     let program = compile(&root().join("tests/c/live.c"), &directory, &[standard_header()]);
     let mut child = Command::new(program)
         .arg(module())
@@ -66,7 +69,7 @@ fn live() {
         match line.as_str() {
             "kill" => {
                 // Connections of their own: the parent's, its ten children's, and that of the statistics.
-                assert!(emulator.stats().handshakes >= 1 + 10 + 1);
+                assert!(emulator.stats().handshakes > 10 + 1);
                 emulator.kill();
             }
             "restart" => emulator.restart(),

@@ -5,8 +5,8 @@
  *
  *   kill       the HSM is gone: nobody listens, and every connection has ended
  *   restart    it is back at the same address
- *   break off  every connection ends, and each new one in the middle of the TLS handshake, before the client's last word
- *   mend       connections last again
+ *   break off  connections of the second slot end, each new one before the client's last word of the TLS handshake
+ *   mend       they last again
  */
 #include "check.h"
 
@@ -28,7 +28,8 @@ struct signer {
 };
 
 static CK_FUNCTION_LIST_3_2 *p11;
-static CK_SLOT_ID slot;
+/* The HSM directly, and through a relay that can break off. */
+static CK_SLOT_ID direct, relayed;
 
 static CK_OBJECT_HANDLE find(CK_SESSION_HANDLE session, CK_OBJECT_CLASS class) {
     CK_ATTRIBUTE template[] = {{CKA_CLASS, &class, sizeof class}, {CKA_LABEL, LABEL, sizeof LABEL - 1}};
@@ -42,7 +43,7 @@ static CK_OBJECT_HANDLE find(CK_SESSION_HANDLE session, CK_OBJECT_CLASS class) {
     return found;
 }
 
-static struct signer open_signer(int login) {
+static struct signer open_signer(CK_SLOT_ID slot, int login) {
     struct signer signer = {0};
     CHECK_RV(p11->C_OpenSession(slot, CKF_SERIAL_SESSION, NULL, NULL, &signer.session), CKR_OK);
     if (login) {
@@ -77,7 +78,7 @@ static CK_RV sign(struct signer *signer) {
 static void child(void) {
     alarm(60);
     CHECK_RV(p11->C_Initialize(NULL), CKR_OK);
-    struct signer signer = open_signer(1);
+    struct signer signer = open_signer(direct, 1);
     for (int i = 0; i < 3; i++) {
         CHECK_RV(sign(&signer), CKR_OK);
     }
@@ -129,7 +130,7 @@ static void *sign_on(void *argument) {
 static void while_signing(struct signer *signer) {
     pthread_t thread;
     pid_t children[CHILDREN];
-    struct signer beside = open_signer(0);
+    struct signer beside = open_signer(direct, 0);
     unsigned long before = signer->count;
 
     if (!CHECK(pthread_create(&thread, NULL, sign_on, &beside) == 0)) {
@@ -181,13 +182,15 @@ static void hsm_fails(struct signer *signer) {
 }
 
 /* A write to a connection that was reset is what raises SIGPIPE. */
-static void connection_fails(struct signer *signer) {
+static void connection_fails(void) {
+    struct signer signer = open_signer(relayed, 1);
+    CHECK_RV(sign(&signer), CKR_OK);
     ask("break off");
     for (int i = 0; i < 3; i++) {
-        CHECK_RV(sign(signer), CKR_DEVICE_ERROR);
+        CHECK_RV(sign(&signer), CKR_DEVICE_ERROR);
     }
     ask("mend");
-    CHECK_RV(sign(signer), CKR_OK);
+    CHECK_RV(sign(&signer), CKR_OK);
 }
 
 int main(int argc, char **argv) {
@@ -197,15 +200,19 @@ int main(int argc, char **argv) {
 
     p11 = functions(load(argc, argv));
     CHECK_RV(p11->C_Initialize(NULL), CKR_OK);
-    if (!first_slot(p11, &slot)) {
+    CK_SLOT_ID slots[2];
+    CK_ULONG count = COUNT(slots);
+    if (!CHECK_RV(p11->C_GetSlotList(CK_TRUE, slots, &count), CKR_OK) || !CHECK(count == COUNT(slots))) {
         return finish();
     }
-    struct signer signer = open_signer(1);
+    direct = slots[0];
+    relayed = slots[1];
+    struct signer signer = open_signer(direct, 1);
     CHECK_RV(sign(&signer), CKR_OK);
     one_after_the_other(&signer);
     while_signing(&signer);
     hsm_fails(&signer);
-    connection_fails(&signer);
+    connection_fails();
 
     struct sigaction still;
     CHECK(sigaction(SIGPIPE, NULL, &still) == 0 && still.sa_handler == SIG_DFL);
