@@ -69,7 +69,7 @@ unit: tools
 	$(CARGO) test --locked --no-fail-fast -p p11rest-emulator -p p11rest-cli
 
 # A part of `unit`.
-c-programs: module
+c-programs: tools
 	$(CARGO) test --locked -p p11rest --test c_programs
 
 applications: setup tools
