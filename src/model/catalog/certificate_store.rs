@@ -106,8 +106,10 @@ impl CertificateStore {
     }
 
     fn read_file(&self, path: &Path, held: &mut Vec<Held>) {
-        let small = std::fs::metadata(path).is_ok_and(|meta| meta.len() <= LIMIT);
-        let content = if small { std::fs::read(path) } else { Err(std::io::ErrorKind::FileTooLarge.into()) };
+        let content = std::fs::metadata(path).and_then(|meta| match meta.len() {
+            0..=LIMIT => std::fs::read(path),
+            _ => Err(std::io::ErrorKind::FileTooLarge.into()),
+        });
         let certificates = match content {
             Ok(content) => Certificate::parse_all(&content).map_err(|error| error.to_string()),
             Err(error) => Err(error.to_string()),
