@@ -1,4 +1,4 @@
-//! Link flags of the shared library, and the version that `C_GetInfo` reports.
+//! Link flags of the shared library. (The version that `C_GetInfo` tells is the package's.)
 
 fn main() {
     // Threads and exit handlers of the host may still run our code after `dlclose`.

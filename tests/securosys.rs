@@ -5,7 +5,9 @@ use std::sync::LazyLock;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use contract::{AES, DESCRIBED_ID, Dialect, EC, LOCKED, PASSWORD, Plan, Purpose, Sealed, Setting, World};
+use contract::{
+    AES, DESCRIBED_ID, Dialect, EC, LOCKED, LOCKED_SECRET, PASSWORD, Plan, Purpose, Sealed, Setting, World,
+};
 use reqwest::Method;
 use serde_json::{Value, json};
 use support::emulator::Emulator;
@@ -25,12 +27,16 @@ impl Dialect for Securosys {
         "1234"
     }
 
+    fn listing_pin(&self, emulator: &Emulator) -> String {
+        emulator.text("key-management.key")
+    }
+
     fn slot(&self, label: &str, emulator: &Emulator, setting: Setting) -> String {
         let file = |name: &str| emulator.path(name).display().to_string();
         let url = if setting == Setting::Unreachable { "http://127.0.0.1:1" } else { emulator.url() };
         let mut text =
             format!("[[slot]]\nlabel = \"{label}\"\nbackend = \"securosys\"\nurls = [\"{url}\"]\n");
-        if setting == Setting::Certificates {
+        if matches!(setting, Setting::Certificates | Setting::Small) {
             text += &format!("certificates = [\"{}\"]\n", file("certificates"));
         }
         if setting == Setting::OctetStringPoint {
@@ -39,33 +45,43 @@ impl Dialect for Securosys {
         if setting == Setting::Narrow {
             text += "mechanisms = [\"CKM_RSA_PKCS\", \"CKM_SHA256\"]\n";
         }
-        let operation = if setting == Setting::NoLogin { self.pin() } else { "pin" };
-        let (management, service) = (file("key-management.key"), file("service.key"));
+        let operation = match setting {
+            Setting::NoLogin | Setting::ListingLogin => self.pin(),
+            _ => "pin",
+        };
+        let management = match setting {
+            Setting::ListingLogin => "pin".to_owned(),
+            _ => format!("file:{}", file("key-management.key")),
+        };
+        let service = file("service.key");
         text += &format!(
-            "[slot.auth]\napi_key = {{ key_management = \"file:{management}\", key_operation = \"{operation}\", \
+            "[slot.auth]\napi_key = {{ key_management = \"{management}\", key_operation = \"{operation}\", \
              service = \"file:{service}\" }}\n"
         );
         if emulator.is_tls() {
             let ca = if setting == Setting::WrongAuthority { "certificates" } else { "ca.pem" };
             text += &format!("[slot.tls]\nca = \"{}\"\n", file(ca));
         }
-        match setting {
-            Setting::Narrow => text += "[slot.catalog]\nhide = [\"ec-c*\", \"ed25519\"]\n",
-            Setting::ShowInternal => text += "[slot.catalog]\nshow_internal = true\n",
-            _ => {}
-        }
-        if setting == Setting::Impatient {
-            text += "[slot.timeouts]\ncall = \"500ms\"\n";
-        }
-        if setting == Setting::Described {
-            let id = openssl::to_hex(&DESCRIBED_ID);
-            text += &format!(
+        let id = openssl::to_hex(&DESCRIBED_ID);
+        text += &match setting {
+            Setting::Narrow => "[slot.catalog]\nhide = [\"ec-c*\", \"ed25519\"]\n".to_owned(),
+            Setting::ShowInternal => "[slot.catalog]\nshow_internal = true\n".to_owned(),
+            Setting::Hasty => "[slot.catalog]\nrefresh = \"200ms\"\n".to_owned(),
+            Setting::Small => "[slot.catalog]\ncapacity = 3\n".to_owned(),
+            Setting::Impatient => "[slot.timeouts]\ncall = \"500ms\"\n".to_owned(),
+            Setting::OneByOne => "[slot.timeouts]\ncall = \"500ms\"\n[slot.catalog]\nwidth = 1\n".to_owned(),
+            Setting::Described => format!(
                 "[[slot.key]]\nlabel = \"{LOCKED}\"\npublic_key = \"{}\"\npassword = true\n\
                  [[slot.key]]\nlabel = \"{EC}\"\nid = \"{id}\"\n\
                  [[slot.key]]\nlabel = \"{AES}\"\ntype = \"aes-256\"\n",
                 file("locked.pub")
-            );
-        }
+            ),
+            Setting::ListingLogin => format!("[[slot.key]]\nlabel = \"{EC}\"\nid = \"{id}\"\n"),
+            Setting::LockedSecret => {
+                format!("[[slot.key]]\nlabel = \"{LOCKED_SECRET}\"\ntype = \"aes-256\"\npassword = true\n")
+            }
+            _ => String::new(),
+        };
         text
     }
 
@@ -97,9 +113,22 @@ impl Dialect for Securosys {
         create(emulator, label, id.map(openssl::to_hex), None);
     }
 
-    fn delete_key(&self, emulator: &Emulator, label: &str) {
+    fn create_locked_secret(&self, emulator: &Emulator, label: &str) {
+        make(
+            emulator,
+            json!({
+                "label": label,
+                "password": PASSWORD,
+                "algorithm": "AES",
+                "keySize": 256,
+                "attributes": { "decrypt": true, "sign": false, "unwrap": false, "destroyable": true },
+            }),
+        );
+    }
+
+    fn delete_key(&self, emulator: &Emulator, label: &str, password: Option<&str>) {
         let key = emulator.text("key-management.key");
-        let body = json!({ "label": label });
+        let body = json!({ "label": label, "password": password });
         let answer = emulator.call(Method::POST, "/v1/key/deleteKey", &[("X-API-KEY", &key)], Some(&body));
         assert_eq!(answer.status(), 200, "{label} is deleted");
     }
@@ -128,21 +157,42 @@ impl Dialect for Securosys {
             Purpose::Describe => ("POST", "/v1/key/attributes"),
         }
     }
+
+    fn unreadable(&self, label: &str) -> Value {
+        let (method, path) = self.request(Purpose::Describe);
+        json!({
+            "method": method,
+            "path": path,
+            "contains": format!("\"{label}\""),
+            "status": 500,
+            "body": {
+                "errorCode": 701,
+                "reason": "res.error.in.hsm",
+                "message": "Error reading the attributes of the key",
+            },
+        })
+    }
 }
 
 /// A P-256 key for signing.
 fn create(emulator: &Emulator, label: &str, id: Option<String>, password: Option<&str>) {
-    let key = emulator.text("key-management.key");
-    let body = json!({
-        "label": label,
-        "id": id,
-        "password": password,
-        "algorithm": "EC",
-        "curveOid": "1.2.840.10045.3.1.7",
-        "attributes": { "decrypt": false, "sign": true, "unwrap": false, "destroyable": true },
-    });
-    let answer = emulator.call(Method::POST, "/v1/key", &[("X-API-KEY", &key)], Some(&body));
-    assert_eq!(answer.status(), 201, "{label} is made");
+    make(
+        emulator,
+        json!({
+            "label": label,
+            "id": id,
+            "password": password,
+            "algorithm": "EC",
+            "curveOid": "1.2.840.10045.3.1.7",
+            "attributes": { "decrypt": false, "sign": true, "unwrap": false, "destroyable": true },
+        }),
+    );
+}
+
+fn make(emulator: &Emulator, key: Value) {
+    let credential = emulator.text("key-management.key");
+    let answer = emulator.call(Method::POST, "/v1/key", &[("X-API-KEY", &credential)], Some(&key));
+    assert_eq!(answer.status(), 201, "{key} is made");
 }
 
 macro_rules! tests {

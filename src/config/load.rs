@@ -76,17 +76,23 @@ pub fn load(reserved: Option<&Path>, process: &Process) -> Result<Config, Proble
     Ok(Config { log, slots: number(slots, &source), file: source.file })
 }
 
-/// The log that the environment alone asks for: where a problem of the configuration itself is told.
-pub fn log_of_environment(process: &Process) -> Log {
-    let mut root = Table::new();
-    let source = Source { secure: process.secure, ..Source::default() };
-    let read = |root: &Table| {
-        let top = Place::Line(1);
-        log(&Section::open(&source, "", &top, root)?.section("log", "log")?)
-    };
-    environment::overlay(&mut root, &mut Vec::new(), &process.variables, &source)
-        .and_then(|()| read(&root))
-        .unwrap_or_default()
+/// Where a problem of the configuration itself is told: the log that file and environment ask for as far as they can be
+/// read, the environment alone, or standard error if the environment asks for a log that there is not.
+pub fn log_for_problems(reserved: Option<&Path>, process: &Process) -> Log {
+    let mut source = Source { secure: process.secure, ..Source::default() };
+    let root = find(reserved, process).and_then(|path| read(&path, &mut source).ok()).unwrap_or_default();
+    let asked = process.variables.keys().any(|name| name.as_encoded_bytes().starts_with(b"P11REST_LOG"));
+    let last = || if asked { Log { level: Level::Error, target: LogTarget::Stderr } } else { Log::default() };
+    only_log(root, process, &source)
+        .or_else(|_| only_log(Table::new(), process, &source))
+        .unwrap_or_else(|_| last())
+}
+
+fn only_log(mut root: Table, process: &Process, source: &Source) -> Result<Log, Problem> {
+    root.retain(|name, _| name == "log");
+    environment::overlay(&mut root, &mut Vec::new(), &process.variables, source)?;
+    let top = Place::Line(1);
+    log(&Section::open(source, "", &top, &root)?.section("log", "log")?)
 }
 
 fn find(reserved: Option<&Path>, process: &Process) -> Option<PathBuf> {

@@ -22,7 +22,7 @@ mod slot;
 #[cfg(test)]
 mod tests;
 
-pub use load::{Process, load, log_of_environment};
+pub use load::{Process, load, log_for_problems};
 pub use problem::Problem;
 pub use secret::Secret;
 

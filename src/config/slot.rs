@@ -75,7 +75,7 @@ pub(super) fn token(slot: RawSlot, source: &Source) -> Result<Token, Problem> {
         catalog: catalog(&section.section("catalog", "slot.catalog")?, pool)?,
         pool,
         certificates: section
-            .list("certificates", |place, text| source.path(place, text))?
+            .list("certificates", |place, text| existing(source.path(place, text)?))?
             .unwrap_or_default(),
         keys: keys(&section)?,
         mechanisms: section.list("mechanisms", |_, text| parse_mechanism(text))?,
@@ -178,7 +178,8 @@ fn tls(section: &Section<'_>) -> Result<Tls, Problem> {
             || Fault::new(format!("\"{text}\" is not a name"), "write the DNS name in the certificate");
         valid.then(|| text.to_owned()).ok_or_else(fault)
     })?;
-    Ok(Tls { ca: section.path("ca")?, server_name })
+    let ca = section.text("ca", |place, text| existing(section.source().path(place, text)?))?;
+    Ok(Tls { ca, server_name })
 }
 
 fn timeouts(section: &Section<'_>) -> Result<Timeouts, Problem> {
@@ -251,6 +252,17 @@ fn key(section: &Section<'_>) -> Result<Key, Problem> {
         return Err(section.problem("type", Fault::new(what, "take out one of the two")));
     }
     Ok(key)
+}
+
+/// A path at which there is something now.
+fn existing(path: PathBuf) -> Result<PathBuf, Fault> {
+    match path.metadata() {
+        Ok(_) => Ok(path),
+        Err(error) => {
+            let what = format!("{} cannot be read: {error}", path.display());
+            Err(Fault::new(what, "name a file or folder that is there"))
+        }
+    }
 }
 
 fn parse_hex(text: &str) -> Result<Vec<u8>, Fault> {

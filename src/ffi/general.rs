@@ -14,13 +14,14 @@ use cryptoki_sys::{
 use super::arg;
 use super::epoch;
 use super::table::{INTERFACES, LIST_2_40};
-use crate::config::{self, Process};
+use crate::config::{self, Level, LogTarget, Process};
 use crate::error::{Error, Result};
 use crate::model::slot::Module;
+use crate::model::vendor::P11REST_RESERVED_PREFIX;
 use crate::observe::log::Log;
 
 /// What a string in `pReserved` begins with if it is for us.
-const PREFIX: &[u8] = b"config=";
+const PREFIX: &[u8] = P11REST_RESERVED_PREFIX.as_bytes();
 
 /// The longest such string, its NUL included.
 const LONGEST: usize = 64 << 10;
@@ -40,18 +41,25 @@ pub(super) unsafe fn initialize(init_args: CK_VOID_PTR) -> Result<()> {
     let process = Process::current(is_secure());
     let config = config::load(reserved.as_deref(), &process).map_err(|problem| {
         let rv = if problem.is_from_reserved() { CKR_ARGUMENTS_BAD } else { CKR_GENERAL_ERROR };
-        // There is no configuration to say where a log is wanted; the environment may still say it.
-        let log = Log::open(&config::log_of_environment(&process)).unwrap_or_else(|_| Log::off());
+        let log = Log::open(&config::log_for_problems(reserved.as_deref(), &process))
+            .unwrap_or_else(|_| Log::off());
         log.error(format_args!("C_Initialize: {problem}"));
         Error::new(rv, "the configuration is unusable").because(problem)
     })?;
-    let log = Log::open(&config.log)
-        .map_err(|error| Error::new(CKR_GENERAL_ERROR, "the log cannot be opened").because(error))?;
+    let log = Log::open(&config.log).unwrap_or_else(|error| without_log(&config.log, &error));
     silence_panics();
     match epoch::start(Module::new(&config, log))? {
         Ok(()) => Ok(()),
         Err(_slower) => Err(already()),
     }
+}
+
+/// The log cannot be opened. That is told where it will be seen, since a log was asked for, and stops no signature.
+fn without_log(wanted: &config::Log, error: &std::io::Error) -> Log {
+    let fallback = config::Log { level: Level::Error, target: LogTarget::Stderr };
+    let log = Log::open(&fallback).unwrap_or_else(|_| Log::off());
+    log.error(format_args!("log.target: {:?} cannot be opened: {error}; there is no log", wanted.target));
+    Log::off()
 }
 
 fn already() -> Error {

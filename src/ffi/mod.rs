@@ -11,7 +11,7 @@ use std::time::Instant;
 use cryptoki_sys::{
     CK_RV, CKR_ATTRIBUTE_SENSITIVE, CKR_ATTRIBUTE_TYPE_INVALID, CKR_BUFFER_TOO_SMALL,
     CKR_CRYPTOKI_NOT_INITIALIZED, CKR_FUNCTION_NOT_PARALLEL, CKR_FUNCTION_NOT_SUPPORTED, CKR_GENERAL_ERROR,
-    CKR_NO_EVENT, CKR_OK, CKR_RANDOM_SEED_NOT_SUPPORTED,
+    CKR_NO_EVENT, CKR_OK, CKR_RANDOM_SEED_NOT_SUPPORTED, CKR_SIGNATURE_INVALID, CKR_SIGNATURE_LEN_RANGE,
 };
 
 use crate::config::Level;
@@ -69,13 +69,15 @@ fn conclude(function: Function, log: Option<&Log>, body: impl FnOnce() -> Result
 }
 
 /// Codes that answer a question rather than tell of a failure.
-const ANSWERS: [CK_RV; 6] = [
+const ANSWERS: [CK_RV; 8] = [
     CKR_ATTRIBUTE_SENSITIVE,
     CKR_ATTRIBUTE_TYPE_INVALID,
     CKR_BUFFER_TOO_SMALL,
     CKR_FUNCTION_NOT_PARALLEL,
     CKR_NO_EVENT,
     CKR_RANDOM_SEED_NOT_SUPPORTED,
+    CKR_SIGNATURE_INVALID,
+    CKR_SIGNATURE_LEN_RANGE,
 ];
 
 /// One line a failure.

@@ -28,7 +28,9 @@ pub(super) unsafe fn generate_random(
 ) -> Result<()> {
     let session = module.session(session)?;
     if out_len > MOST || (out.is_null() && out_len > 0) {
-        return Err(Error::arguments(format!("no buffer for {out_len} random bytes")));
+        return Err(Error::arguments(format!(
+            "no buffer, or {out_len} random bytes where {MOST} are the most"
+        )));
     }
     let mut random = Zeroizing::new(vec![0; out_len as usize]);
     session.random(&mut random)?;

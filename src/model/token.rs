@@ -44,6 +44,13 @@ pub struct Token {
 impl Token {
     /// The token of one slot of the configuration; makes no request.
     pub fn open(settings: &config::Token, counter: Arc<Counter>, log: &Log) -> Result<Self> {
+        for name in settings.mechanisms.iter().flatten() {
+            if !mechanism::TABLE.iter().any(|row| row.name == name) {
+                let text =
+                    format!("slot.mechanisms: {name} is not known; write names of the table in the README");
+                return Err(Error::new(CKR_MECHANISM_INVALID, text));
+            }
+        }
         let backend = crate::backend::open(settings, log)?;
         let offers: Arc<[_]> = offers(settings, backend.as_ref()).into();
         let traits = Traits {

@@ -214,6 +214,42 @@ static void with_an_operation(CK_SESSION_HANDLE open) {
     CHECK(filled == 32 && memcmp(digest, expected, 32) == 0);
 }
 
+/* Lengths that fit the address space and no memory: copying so much, or only making room for it, would end the process.
+ * What they are the length of is a byte; nothing beyond it may be read. */
+static void with_absurd_lengths(CK_SESSION_HANDLE open) {
+    const CK_ULONG huge = (CK_ULONG)1 << 45, large = (CK_ULONG)1 << 40;
+    CK_OBJECT_CLASS data = CKO_DATA;
+    CK_BYTE byte = 0;
+    CK_OBJECT_HANDLE made = 0, found;
+    CK_ULONG count;
+    CK_ATTRIBUTE template[] = {{CKA_CLASS, &data, sizeof data}, {CKA_LABEL, &byte, huge}};
+
+    CHECK_RV(p11->C_FindObjectsInit(open, template, COUNT(template)), CKR_ATTRIBUTE_VALUE_INVALID);
+    CHECK_RV(p11->C_FindObjects(open, &found, 1, &count), CKR_OPERATION_NOT_INITIALIZED);
+    CHECK_RV(p11->C_CreateObject(open, template, COUNT(template), &made), CKR_ATTRIBUTE_VALUE_INVALID);
+    CHECK(made == 0);
+
+    CK_BYTE iv[12] = {0};
+    CK_GCM_PARAMS gcm = {iv, sizeof iv, 8 * sizeof iv, &byte, huge, 128};
+    CK_MECHANISM mechanism = {CKM_AES_GCM, &gcm, sizeof gcm};
+    CHECK_RV(p11->C_DecryptInit(open, &mechanism, 4), CKR_MECHANISM_PARAM_INVALID);
+    gcm = (CK_GCM_PARAMS){&byte, huge, 8 * sizeof iv, NULL, 0, 128};
+    CHECK_RV(p11->C_DecryptInit(open, &mechanism, 4), CKR_MECHANISM_PARAM_INVALID);
+    CHECK_RV(p11->C_Decrypt(open, &byte, 1, NULL, &count), CKR_OPERATION_NOT_INITIALIZED);
+
+    CK_RSA_PKCS_OAEP_PARAMS oaep = {CKM_SHA256, CKG_MGF1_SHA256, CKZ_DATA_SPECIFIED, &byte, huge};
+    mechanism = (CK_MECHANISM){CKM_RSA_PKCS_OAEP, &oaep, sizeof oaep};
+    CHECK_RV(p11->C_DecryptInit(open, &mechanism, 4), CKR_MECHANISM_PARAM_INVALID);
+
+    CHECK_RV(p11->C_Login(open, CKU_USER, &byte, large), CKR_PIN_INCORRECT);
+    CHECK_RV(p11->C_Login(open, CKU_CONTEXT_SPECIFIC, &byte, large), CKR_PIN_INCORRECT);
+    CHECK_RV(p11->C_LoginUser(open, CKU_USER, &byte, large, NULL, 0), CKR_PIN_INCORRECT);
+
+    mechanism = (CK_MECHANISM){CKM_ECDSA, NULL, 0};
+    CHECK_RV(p11->C_VerifySignatureInit(open, &mechanism, 4, &byte, large), CKR_ARGUMENTS_BAD);
+    CHECK_RV(p11->C_VerifySignature(open, &byte, 1), CKR_OPERATION_NOT_INITIALIZED);
+}
+
 int main(int argc, char **argv) {
     p11 = functions(load(argc, argv));
     CHECK_RV(p11->C_Initialize(NULL), CKR_OK);
@@ -226,6 +262,7 @@ int main(int argc, char **argv) {
         if (CHECK_RV(p11->C_OpenSession(slot, CKF_SERIAL_SESSION, NULL, NULL, &open), CKR_OK)) {
             with_a_session(open);
             with_an_operation(open);
+            with_absurd_lengths(open);
             CHECK_RV(p11->C_GetSessionInfo(open, &info), CKR_OK);
             CHECK(info.slotID == slot && info.state == CKS_RO_PUBLIC_SESSION && info.flags == CKF_SERIAL_SESSION);
             CHECK_RV(p11->C_CloseSession(open), CKR_OK);

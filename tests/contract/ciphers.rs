@@ -3,7 +3,7 @@
 
 use cryptoki_sys::*;
 
-use super::{AES, Case, RSA, RSA_CERT, Sealed, private, public, secret};
+use super::{AES, Case, LOCKED_SECRET, PASSWORD, RSA, RSA_CERT, Sealed, private, public, secret};
 use crate::support::mechanism::{HASHES, Mechanism};
 use crate::support::openssl::{Files, openssl, to_hex};
 use crate::support::p11::{Code, refused};
@@ -245,6 +245,38 @@ pub fn aes_gcm_false_tag(case: &Case) {
     refused(session.decrypt_init(&short_tag, key), CKR_MECHANISM_PARAM_INVALID);
     let no_iv = Mechanism::Gcm { iv: vec![], aad: vec![], tag_bits: 128 };
     refused(session.decrypt_init(&no_iv, key), CKR_MECHANISM_PARAM_INVALID);
+}
+
+/// Each use of the key wants its password, and gets it by `C_Login` of the operation.
+pub fn a_key_with_a_password_encrypts(case: &Case) {
+    case.dialect.create_locked_secret(case.emulator, LOCKED_SECRET);
+    let session = case.user();
+    let key = secret(&session, LOCKED_SECRET);
+    let login = || session.login_as(CKU_CONTEXT_SPECIFIC, PASSWORD.as_bytes()).unwrap();
+    let data = [0x11; 32];
+    // The standard has no code for this that C_Encrypt may return, unlike C_Decrypt.
+    session.encrypt_init(&CKM_AES_ECB.into(), key).unwrap();
+    refused(session.encrypt(&data), CKR_DEVICE_ERROR);
+    session.decrypt_init(&CKM_AES_ECB.into(), key).unwrap();
+    refused(session.decrypt(&data), CKR_USER_NOT_LOGGED_IN);
+    session.encrypt_init(&CKM_AES_ECB.into(), key).unwrap();
+    login();
+    let sealed = session.encrypt(&data).unwrap();
+    let bytes = to_hex(&case.dialect.secret(case.emulator, LOCKED_SECRET));
+    assert_eq!(openssl(&["enc", "-aes-256-ecb", "-K", &bytes, "-nopad"], &data), sealed);
+    session.decrypt_init(&CKM_AES_ECB.into(), key).unwrap();
+    login();
+    assert_eq!(session.decrypt(&sealed).unwrap(), data);
+
+    session.message_encrypt_init(&CKM_AES_GCM.into(), key).unwrap();
+    login();
+    let Message { iv, tag, ciphertext } = seal(&session, b"header", TEXT);
+    session.message_encrypt_final().unwrap();
+    let gcm = Mechanism::Gcm { iv: iv.to_vec(), aad: b"header".to_vec(), tag_bits: 128 };
+    session.decrypt_init(&gcm, key).unwrap();
+    login();
+    assert_eq!(session.decrypt(&[&ciphertext[..], &tag].concat()).unwrap(), TEXT);
+    case.dialect.delete_key(case.emulator, LOCKED_SECRET, Some(PASSWORD));
 }
 
 /// The API lets nobody choose an IV for an encryption.

@@ -24,7 +24,7 @@ pub fn a_key_that_vanishes_is_gone(case: &Case) {
     assert!(session.labels(&[]).contains(&label));
 
     session.sign_init(&SIGN.into(), key).unwrap();
-    case.dialect.delete_key(case.emulator, &label);
+    case.dialect.delete_key(case.emulator, &label, None);
     refused(session.sign(b"data"), CKR_FUNCTION_REJECTED);
     assert!(!session.labels(&[]).contains(&label), "the listing knows");
     assert_eq!(session.find(&[bytes(CKA_LABEL, &label)]), Ok(vec![]), "and so does the search by label");
@@ -44,7 +44,7 @@ pub fn a_new_key_is_found_by_its_label(case: &Case) {
     assert!(session.labels(&[]).contains(&label), "and then listed");
     session.sign_init(&SIGN.into(), key).unwrap();
     session.sign(b"data").unwrap();
-    case.dialect.delete_key(case.emulator, &label);
+    case.dialect.delete_key(case.emulator, &label, None);
 }
 
 /// A key has the id that other providers of this HSM know it by.
@@ -58,7 +58,7 @@ pub fn an_id_that_the_hsm_keeps_is_the_id(case: &Case) {
     }
     let found = session.find(&[bytes(CKA_ID, id)]).unwrap();
     assert_eq!(found, [private(&session, &label), public(&session, &label)]);
-    case.dialect.delete_key(case.emulator, &label);
+    case.dialect.delete_key(case.emulator, &label, None);
 }
 
 /// Its attributes are behind the password: what it is, nobody tells.
@@ -114,6 +114,9 @@ pub fn the_configuration_describes_keys(case: &Case) {
 
 pub fn certificates_come_from_files(case: &Case) {
     let session = case.user();
+    // Not by the name of its file, even before anything else was asked of its key.
+    let file = FILE_CERTIFICATE.strip_suffix(".pem").unwrap();
+    assert_eq!(session.find(&[bytes(CKA_LABEL, file)]), Ok(vec![]));
     let der = |name: &str| {
         let path = case.emulator.path("certificates").join(name);
         openssl(&["x509", "-in", path.to_str().unwrap(), "-outform", "DER"], b"")
@@ -129,6 +132,11 @@ pub fn certificates_come_from_files(case: &Case) {
     let subject = Certificate::from_der(&expected).unwrap().tbs_certificate.subject.to_der().unwrap();
     let template = [number(CKA_CLASS, CKO_CERTIFICATE), bytes(CKA_SUBJECT, &subject)];
     assert_eq!(session.find(&template), Ok(vec![loose]));
+    // Each is shown once, and so with the next search.
+    for _ in 0..2 {
+        assert_eq!(session.find(&[bytes(CKA_VALUE, &expected)]), Ok(vec![loose]));
+        assert_eq!(session.find(&[bytes(CKA_VALUE, der(FILE_CERTIFICATE))]), Ok(vec![leaf]));
+    }
     assert_eq!(
         session.find(&[number(CKA_CLASS, CKO_CERTIFICATE)]).unwrap().len(),
         4,

@@ -170,3 +170,20 @@ pub fn a_search_has_its_states(case: &Case) {
     session.find_final().unwrap();
     refused(session.find_next(1), CKR_OPERATION_NOT_INITIALIZED);
 }
+
+/// `CKR_TEMPLATE_INCONSISTENT` is none of the codes of a search (section 5.7.6).
+pub fn a_template_that_contradicts_itself_finds_nothing(case: &Case) {
+    let session = case.user();
+    for template in [
+        [bytes(CKA_LABEL, RSA), bytes(CKA_LABEL, EC)],
+        [number(CKA_CLASS, CKO_PRIVATE_KEY), number(CKA_CLASS, CKO_PUBLIC_KEY)],
+        [number(CKA_KEY_TYPE, CKK_RSA), number(CKA_KEY_TYPE, CKK_EC)],
+        [flag(CKA_TOKEN, true), flag(CKA_TOKEN, false)],
+        [flag(CKA_TOKEN, false), flag(CKA_TOKEN, true)],
+    ] {
+        assert_eq!(session.find(&template), Ok(vec![]), "{template:?}");
+    }
+    // Saying the same twice is no contradiction.
+    let twice = [bytes(CKA_LABEL, RSA), bytes(CKA_LABEL, RSA), number(CKA_CLASS, CKO_PRIVATE_KEY)];
+    assert_eq!(session.find(&twice), Ok(vec![private(&session, RSA)]));
+}

@@ -2,9 +2,9 @@
 
 use cryptoki_sys::*;
 
-use super::{Case, EC, private};
+use super::{AES, Case, DESCRIBED_ID, EC, PAIRS, RSA_CERT, certificate, private, public, secret};
 use crate::support::p11::refused;
-use crate::support::session::number;
+use crate::support::session::{bytes, number};
 
 const SIGN: CK_MECHANISM_TYPE = CKM_ECDSA_SHA256;
 
@@ -81,6 +81,55 @@ pub fn ends(case: &Case) {
     refused(session.sign_init(&SIGN.into(), key), CKR_KEY_HANDLE_INVALID);
     session.sign_init(&SIGN.into(), private(&session, EC)).unwrap();
     session.sign(b"data").unwrap();
+}
+
+/// Section 5.6.9: handles of private objects end, also when the user logs in again; those of public ones do not.
+pub fn ends_the_handles_of_private_objects_only(case: &Case) {
+    let session = case.user();
+    let old = [private(&session, EC), private(&session, RSA_CERT), secret(&session, AES)];
+    let (public_key, leaf) = (public(&session, EC), certificate(&session, RSA_CERT));
+    session.sign_init(&SIGN.into(), old[0]).unwrap();
+    let signature = session.sign(b"data").unwrap();
+    session.logout().unwrap();
+    session.login(case.dialect.pin()).unwrap();
+
+    refused(session.sign_init(&SIGN.into(), old[0]), CKR_KEY_HANDLE_INVALID);
+    refused(session.decrypt_init(&CKM_RSA_PKCS.into(), old[1]), CKR_KEY_HANDLE_INVALID);
+    refused(session.encrypt_init(&CKM_AES_ECB.into(), old[2]), CKR_KEY_HANDLE_INVALID);
+    for object in old {
+        refused(session.attribute(object, CKA_LABEL), CKR_OBJECT_HANDLE_INVALID);
+    }
+    assert_eq!(session.attribute(public_key, CKA_LABEL).unwrap(), EC.as_bytes());
+    session.verify_init(&SIGN.into(), public_key).unwrap();
+    session.verify(b"data", &signature).unwrap();
+    assert_eq!(session.attribute(leaf, CKA_VALUE).unwrap(), case.certificate(RSA_CERT));
+    assert_eq!((public(&session, EC), certificate(&session, RSA_CERT)), (public_key, leaf));
+    assert!(session.find(&[]).unwrap().iter().all(|object| !old.contains(object)));
+}
+
+/// Before it the configuration is all there is: what was assumed of a key must not outlive that.
+pub fn brings_the_right_to_list(case: &Case) {
+    let session = case.session();
+    let pin = case.dialect.listing_pin(case.emulator);
+    for _ in 0..2 {
+        assert_eq!(session.find(&[]), Ok(vec![]), "before the login");
+        assert_eq!(session.find(&[bytes(CKA_LABEL, EC)]), Ok(vec![]));
+        session.login(&pin).unwrap();
+        let keys = [private(&session, EC), public(&session, EC)];
+        for object in keys {
+            assert_eq!(session.ulong(object, CKA_KEY_TYPE), Ok(CKK_EC));
+            assert_eq!(session.attribute(object, CKA_ID).unwrap(), DESCRIBED_ID);
+            assert_eq!(session.attribute(object, CKA_PUBLIC_KEY_INFO).unwrap(), case.spki(EC));
+        }
+        assert_eq!(session.labels(&[number(CKA_CLASS, CKO_PUBLIC_KEY)]), PAIRS);
+        session.sign_init(&SIGN.into(), keys[0]).unwrap();
+        session.sign(b"data").unwrap();
+
+        session.logout().unwrap();
+        assert_eq!(session.find(&[]), Ok(vec![]), "after the logout");
+        refused(session.sign_init(&SIGN.into(), keys[0]), CKR_USER_NOT_LOGGED_IN);
+        refused(session.attribute(keys[0], CKA_LABEL), CKR_OBJECT_HANDLE_INVALID);
+    }
 }
 
 pub fn is_not_needed_without_a_pin(case: &Case) {

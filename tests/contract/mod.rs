@@ -23,6 +23,7 @@ use crate::support::p11::P11;
 use crate::support::session::Session;
 
 pub mod attributes;
+pub mod catalog;
 pub mod ciphers;
 pub mod connections;
 pub mod cryptoki_crate;
@@ -58,6 +59,12 @@ macro_rules! contract_cases {
                     shared ShowInternal the_configuration_shows_what_the_hsm_keeps;
                     shared Plain private_objects_come_and_go_with_the_login;
                     shared Plain a_search_has_its_states;
+                    shared Plain a_template_that_contradicts_itself_finds_nothing;
+                }
+                catalog {
+                    own Hasty a_key_that_cannot_be_read_spoils_no_search;
+                    own OneByOne a_listing_that_takes_too_long_goes_on_with_the_next_call;
+                    shared Small more_keys_than_are_kept;
                 }
                 attributes {
                     shared Plain rsa_keys;
@@ -103,6 +110,7 @@ macro_rules! contract_cases {
                     shared Plain aes_gcm;
                     shared Plain aes_gcm_false_tag;
                     shared Plain an_iv_of_the_caller_is_refused;
+                    own LockedSecret a_key_with_a_password_encrypts;
                     shared Plain ciphertext_in_parts;
                 }
                 digests {
@@ -129,6 +137,8 @@ macro_rules! contract_cases {
                     shared Plain states;
                     shared Plain closing_all_of_one_slot;
                     shared Plain the_last_one_takes_the_login_with_it;
+                    shared Plain are_synchronous;
+                    shared Plain tell_of_the_last_validation_only;
                 }
                 login {
                     shared Plain a_wrong_pin;
@@ -138,6 +148,8 @@ macro_rules! contract_cases {
                     shared Plain is_shared_by_the_sessions_of_a_token;
                     shared Plain of_one_token_says_nothing_of_another;
                     shared Plain ends;
+                    shared Plain ends_the_handles_of_private_objects_only;
+                    shared ListingLogin brings_the_right_to_list;
                     shared NoLogin is_not_needed_without_a_pin;
                     own Plain a_pin_goes_out_once;
                 }
@@ -215,6 +227,9 @@ pub trait Dialect: Sync {
     /// What `C_Login` takes.
     fn pin(&self) -> &'static str;
 
+    /// What it takes with [`Setting::ListingLogin`].
+    fn listing_pin(&self, emulator: &Emulator) -> String;
+
     /// A `[[slot]]` of the configuration.
     fn slot(&self, label: &str, emulator: &Emulator, setting: Setting) -> String;
 
@@ -236,8 +251,11 @@ pub trait Dialect: Sync {
     /// Makes a P-256 key for signing, past the module.
     fn create_key(&self, emulator: &Emulator, label: &str, id: Option<&[u8]>);
 
+    /// Makes an AES key of 256 bits with the password [`PASSWORD`], past the module.
+    fn create_locked_secret(&self, emulator: &Emulator, label: &str);
+
     /// Deletes a key, past the module.
-    fn delete_key(&self, emulator: &Emulator, label: &str);
+    fn delete_key(&self, emulator: &Emulator, label: &str, password: Option<&str>);
 
     /// Opens a GCM ciphertext, past the module.
     fn open_gcm(&self, emulator: &Emulator, sealed: &Sealed<'_>) -> Vec<u8>;
@@ -245,6 +263,10 @@ pub trait Dialect: Sync {
     /// The request of the vendor's API that a C function makes, as the emulator's statistics and faults name it: method
     /// and path.
     fn request(&self, purpose: Purpose) -> (&'static str, &'static str);
+
+    /// A fault, in the words of the emulator: the HSM does not tell the attributes of this one key, and says that the
+    /// failure is its own.
+    fn unreadable(&self, label: &str) -> serde_json::Value;
 }
 
 /// A GCM ciphertext in its parts.
@@ -287,6 +309,17 @@ pub enum Setting {
     Unreachable,
     /// A call may take half a second.
     Impatient,
+    /// The same, and attributes are asked for one key at a time.
+    OneByOne,
+    /// A listing is believed for 200 ms.
+    Hasty,
+    /// The attributes of three keys are kept; the certificates are those of [`Setting::Certificates`].
+    Small,
+    /// The credential for listing is the PIN, that for operations is in the configuration; `[[slot.key]]` gives
+    /// [`DESCRIBED_ID`] to [`EC`].
+    ListingLogin,
+    /// `[[slot.key]]` says that [`LOCKED_SECRET`] is an AES key with a password.
+    LockedSecret,
     /// The authority to trust is another.
     WrongAuthority,
 }
@@ -300,6 +333,8 @@ pub const ED: &str = "ed25519";
 pub const AES: &str = "aes-256";
 /// A P-256 key with a password.
 pub const LOCKED: &str = "locked";
+/// An AES key with a password; a test makes it.
+pub const LOCKED_SECRET: &str = "locked-aes";
 pub const PASSWORD: &str = "correct horse \"battery\" \\ stäple";
 
 /// The keys whose public half is known.

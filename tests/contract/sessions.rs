@@ -82,3 +82,19 @@ pub fn the_last_one_takes_the_login_with_it(case: &Case) {
     assert_eq!(next.info().unwrap().state, CKS_RO_PUBLIC_SESSION);
     refused(next.sign_init(&CKM_ECDSA_SHA256.into(), key), CKR_USER_NOT_LOGGED_IN);
 }
+
+pub fn are_synchronous(case: &Case) {
+    let flags = CKF_SERIAL_SESSION | CKF_ASYNC_SESSION;
+    for flags in [flags, flags | CKF_RW_SESSION] {
+        refused(case.p11.open_with(case.slot, flags).map(drop), CKR_SESSION_ASYNC_NOT_SUPPORTED);
+    }
+    assert_eq!(case.p11.token_info(case.slot).unwrap().ulSessionCount, 0);
+}
+
+pub fn tell_of_the_last_validation_only(case: &Case) {
+    let session = case.session();
+    assert_eq!(session.validation_flags(CKS_LAST_VALIDATION_OK), Ok(0));
+    for kind in [0, CKS_LAST_VALIDATION_OK + 1, CK_ULONG::MAX] {
+        refused(session.validation_flags(kind), CKR_ARGUMENTS_BAD);
+    }
+}

@@ -166,7 +166,8 @@ impl P11 {
         self.open_with(slot, CKF_SERIAL_SESSION | CKF_RW_SESSION)
     }
 
-    fn open_with(&'static self, slot: CK_SLOT_ID, flags: CK_FLAGS) -> Called<Session> {
+    /// `C_OpenSession`
+    pub fn open_with(&'static self, slot: CK_SLOT_ID, flags: CK_FLAGS) -> Called<Session> {
         let mut handle: CK_SESSION_HANDLE = 0;
         called(call!(self, C_OpenSession(slot, flags, ptr::null_mut(), None, &raw mut handle)))?;
         Ok(Session::new(self, handle))

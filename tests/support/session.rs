@@ -258,6 +258,13 @@ impl Session {
         Ok(info)
     }
 
+    /// `C_GetSessionValidationFlags`
+    pub fn validation_flags(&self, kind: CK_ULONG) -> Called<CK_FLAGS> {
+        let mut flags = CK_FLAGS::MAX;
+        called(call!(self.p11, C_GetSessionValidationFlags(self.handle, kind, &raw mut flags)))?;
+        Ok(flags)
+    }
+
     /// `C_Login` of the user.
     pub fn login(&self, pin: &str) -> Called {
         self.login_as(CKU_USER, pin.as_bytes())

@@ -30,14 +30,21 @@ struct Lines {
 impl Credentials {
     /// Those that the configuration names. Nothing is read yet.
     pub(super) fn new(auth: &config::Auth) -> Self {
-        let key = |secret: &Option<config::Secret>| {
-            let credential = secret.as_ref().map(credential)?;
+        let key = |secret: &Option<config::Secret>, name| {
+            let credential = credential(secret.as_ref()?, name);
             Some(ApiKey { header: "X-API-KEY", credential })
         };
         let config::ApiKeys { key_management, key_operation, service } = &auth.api_key;
         Self {
-            bearer: auth.bearer.as_ref().map(|secret| Bearer { credential: credential(secret) }),
-            keys: [key(key_management), key(key_operation), key(service)],
+            bearer: auth
+                .bearer
+                .as_ref()
+                .map(|secret| Bearer { credential: credential(secret, "slot.auth.bearer") }),
+            keys: [
+                key(key_management, "slot.auth.api_key.key_management"),
+                key(key_operation, "slot.auth.api_key.key_operation"),
+                key(service, "slot.auth.api_key.service"),
+            ],
             lines: RwLock::default(),
         }
     }
@@ -165,10 +172,12 @@ impl Credentials {
     }
 }
 
-fn credential(secret: &config::Secret) -> Credential {
+/// `name` is the key of the configuration, for messages.
+fn credential(secret: &config::Secret, name: &'static str) -> Credential {
     if secret.is_pin() {
         return Credential::pin();
     }
     let secret = secret.clone();
-    Credential::fixed(move || secret.read().map_err(|problem| problem.to_string()))
+    let told = move |problem: config::Problem| format!("{name}: {}; {}", problem.what(), problem.remedy());
+    Credential::fixed(move || secret.read().map_err(told))
 }

@@ -80,6 +80,11 @@ fn what_is_wrong_in_a_slot_names_line_key_and_remedy() {
             "slot.edwards_point: \"der\" is not known; write \"raw\" or \"octet-string\"",
         ),
         ("certificates = [1]", "slot.certificates: is an integer; write a string in quotes"),
+        (
+            "certificates = \"/nonexistent\"",
+            "slot.certificates: /nonexistent cannot be read: No such file or directory (os error 2); \
+             name a file or folder that is there",
+        ),
         ("certificates = \"\"", "slot.certificates: is empty; write the path of a file"),
         ("auth = \"pin\"", "slot.auth: is a string; write a table: [slot.auth]"),
         ("auth.api_keys.service = \"pin\"", "slot.auth.api_keys: is not a known key; write api_key"),

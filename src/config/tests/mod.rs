@@ -103,6 +103,7 @@ fn defaults_are_those_of_the_documents() {
 #[test]
 fn every_key_is_read() {
     let place = Place::new();
+    place.write("etc/certs/one.pem", "");
     let text = r#"
         version = 1
         [log]
@@ -113,14 +114,14 @@ fn every_key_is_read() {
         label = "payments"
         backend = "securosys"
         urls = [["https://a:8080/v1", "https://b:8080"], ["https://dr"]]
-        certificates = ["certs", "/x.pem"]
+        certificates = ["certs", "/etc/passwd"]
         mechanisms = ["CKM_RSA_PKCS", "CKM_ECDSA"]
         edwards_point = "octet-string"
         [slot.auth]
         bearer = "file:jwt"
         api_key = { key_management = "env:KM", key_operation = "pin", service = "command:cat x" }
         [slot.tls]
-        ca = "/ca.pem"
+        ca = "/etc/passwd"
         server_name = "hsm.example"
         [slot.timeouts]
         connect = "250ms"
@@ -152,7 +153,7 @@ fn every_key_is_read() {
     let urls: Vec<Vec<_>> =
         token.members.iter().map(|group| group.iter().map(Url::to_string).collect()).collect();
     assert_eq!(urls, [vec!["https://a:8080", "https://b:8080"], vec!["https://dr:443"]]);
-    assert_eq!(token.certificates, [place.path("etc/certs"), "/x.pem".into()]);
+    assert_eq!(token.certificates, [place.path("etc/certs"), "/etc/passwd".into()]);
     assert_eq!(token.mechanisms.as_deref(), Some(&["CKM_RSA_PKCS".to_owned(), "CKM_ECDSA".to_owned()][..]));
     assert_eq!(token.edwards_point, EdwardsPoint::OctetString);
     assert!(matches!(&token.auth.bearer, Some(Secret::File(path)) if *path == place.path("etc/jwt")));
@@ -160,7 +161,7 @@ fn every_key_is_read() {
     assert!(matches!(&token.auth.api_key.key_operation, Some(Secret::Pin)));
     assert!(matches!(&token.auth.api_key.service, Some(Secret::Command(text)) if text == "cat x"));
     assert!(token.login_required());
-    assert_eq!(token.tls.ca.as_deref(), Some(Path::new("/ca.pem")));
+    assert_eq!(token.tls.ca.as_deref(), Some(Path::new("/etc/passwd")));
     assert_eq!(token.tls.server_name.as_deref(), Some("hsm.example"));
     let timeouts = Timeouts { connect: Duration::from_millis(250), call: Duration::from_secs(120) };
     assert_eq!(token.timeouts, timeouts);
@@ -190,7 +191,7 @@ fn the_first_file_of_the_search_is_read() {
     let place = Place::new();
     let labelled = |label: &str| {
         let slot = SLOT.replacen("\"a\"", &format!("\"{label}\""), 1);
-        format!("{slot}tls.ca = \"ca.pem\"")
+        format!("{slot}tls.ca = \"/etc/passwd\"")
     };
     let reserved = place.write("reserved.toml", labelled("reserved"));
     let named = place.write("named.toml", labelled("named"));
@@ -218,7 +219,7 @@ fn the_first_file_of_the_search_is_read() {
 #[test]
 fn a_set_uid_program_believes_no_environment() {
     let place = Place::new();
-    place.write("etc/p11rest.toml", format!("{SLOT}tls.ca = \"ca.pem\""));
+    place.write("etc/p11rest.toml", format!("{SLOT}tls.ca = \"/etc/passwd\""));
     let hostile = [
         ("P11REST_LOG", "trace"),
         ("P11REST_LOG_TARGET", "/etc/passwd"),
@@ -428,7 +429,8 @@ fn the_document_has_exactly_the_keys_and_their_variables() {
 fn the_example_of_the_document_works() {
     let (_, example) = DOCUMENT.split_once("```toml\n").unwrap();
     let (example, _) = example.split_once("```").unwrap();
-    let config = load_text(example);
+    // A file that is there on every machine.
+    let config = load_text(&example.replace("/etc/p11rest/ca.pem", "/etc/passwd"));
     let token = token(&config);
     assert_eq!((token.label.as_str(), token.members.len(), token.keys.len()), ("payments", 2, 1));
 }

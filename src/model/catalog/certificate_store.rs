@@ -37,11 +37,6 @@ impl CertificateStore {
         Self { paths, log, read: OnceCell::new(), objects: RwLock::default() }
     }
 
-    /// Whether there are no files at all.
-    pub fn is_empty(&self) -> bool {
-        self.paths.is_empty()
-    }
-
     /// The certificate of one key: the one that the configuration gives it, else one with its public key.
     pub fn for_key(&self, key: Option<&config::Key>, public: Option<&PublicKey>) -> Option<Certificate> {
         let configured = key.and_then(|key| key.certificate.as_deref());
@@ -53,24 +48,21 @@ impl CertificateStore {
         Some(held.certificate.clone())
     }
 
-    /// The certificates whose public key `has_key` does not know: those of authorities, as a rule.
-    pub fn loose(
+    /// All certificates, as they are shown where no key gives them its id and label: those of authorities, as a rule.
+    pub fn objects(
         &self,
         maker: &Maker<'_>,
         handle: impl Fn() -> CK_OBJECT_HANDLE,
-        has_key: impl Fn(&[u8]) -> bool,
     ) -> Vec<(CK_OBJECT_HANDLE, Arc<Object>)> {
         let held = self.held();
         let mut objects = self.objects.write();
         if objects.len() < held.len() {
             *objects = held.iter().map(|held| (handle(), Arc::new(held.object(maker)))).collect();
         }
-        let belongs = |held: &Held| held.public_key.as_ref().is_some_and(|key| has_key(key.spki()));
-        let pairs = held.iter().zip(objects.iter());
-        pairs.filter(|(held, _)| !belongs(held)).map(|(_, object)| object.clone()).collect()
+        objects.clone()
     }
 
-    /// One that [`Self::loose`] gave.
+    /// One that [`Self::objects`] gave.
     pub fn by_handle(&self, handle: CK_OBJECT_HANDLE) -> Option<Arc<Object>> {
         let objects = self.objects.read();
         objects.iter().find(|(other, _)| *other == handle).map(|(_, object)| Arc::clone(object))
@@ -106,8 +98,10 @@ impl CertificateStore {
     }
 
     fn read_file(&self, path: &Path, held: &mut Vec<Held>) {
-        let small = std::fs::metadata(path).is_ok_and(|meta| meta.len() <= LIMIT);
-        let content = if small { std::fs::read(path) } else { Err(std::io::ErrorKind::FileTooLarge.into()) };
+        let content = std::fs::metadata(path).and_then(|meta| match meta.len() {
+            0..=LIMIT => std::fs::read(path),
+            _ => Err(std::io::ErrorKind::FileTooLarge.into()),
+        });
         let certificates = match content {
             Ok(content) => Certificate::parse_all(&content).map_err(|error| error.to_string()),
             Err(error) => Err(error.to_string()),

@@ -34,6 +34,28 @@ pub(super) struct Entry {
     /// When it was last wanted, in ticks of the catalog's clock.
     pub(super) used: AtomicU64,
     pub(super) loaded: RwLock<Loaded>,
+    /// How many callers are at it.
+    pins: AtomicU64,
+}
+
+/// Entries that a caller is at: until it is dropped, their attributes are not, for want of room.
+pub(super) struct Pinned<'a>(&'a [Arc<Entry>]);
+
+impl<'a> Pinned<'a> {
+    pub(super) fn new(entries: &'a [Arc<Entry>]) -> Self {
+        for entry in entries {
+            entry.pins.fetch_add(1, Ordering::AcqRel);
+        }
+        Self(entries)
+    }
+}
+
+impl Drop for Pinned<'_> {
+    fn drop(&mut self) {
+        for entry in self.0 {
+            entry.pins.fetch_sub(1, Ordering::AcqRel);
+        }
+    }
 }
 
 /// What was read of it, and when.
@@ -63,6 +85,16 @@ impl Entry {
             private_number: AtomicU64::new(private_number),
             used: AtomicU64::new(tick),
             loaded: RwLock::default(),
+            pins: AtomicU64::new(0),
+        }
+    }
+
+    /// Drops what was read, unless a caller is at it.
+    pub(super) fn unload(&self) {
+        let mut loaded = self.loaded.write();
+        // A caller that pins after this look finds nothing loaded, for it has to wait for the lock.
+        if self.pins.load(Ordering::Acquire) == 0 {
+            *loaded = Loaded::default();
         }
     }
 

@@ -5,10 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
+use cryptoki_sys::CKA_PUBLIC_KEY_INFO;
+
 use super::Catalog;
 use super::entry::{BELIEVED, Found, Wanted};
 use super::listing::Order;
 use crate::error::Result;
+use crate::model::object::Object;
 use crate::model::template::Template;
 use crate::transport::Deadline;
 
@@ -71,21 +74,31 @@ impl Catalog {
         Ok(index)
     }
 
-    /// Certificates of the files that belong to no key that is known.
-    pub(super) fn loose_certificates(&self, template: &Template) -> Vec<Found> {
-        if self.files.is_empty() {
-            return Vec::new();
-        }
-        let known: HashSet<Vec<u8>> = {
-            let entries = self.entries.read();
-            let public = |entry: &Arc<super::entry::Entry>| {
-                let loaded = entry.loaded.read();
-                Some(loaded.keys.as_ref()?.public_key.as_ref()?.spki().to_vec())
-            };
-            entries.by_name.values().filter_map(public).collect()
-        };
+    /// Certificates of the files that belong to no key. Which those are, only the whole listing tells: what happens to be
+    /// kept is not enough.
+    pub(super) fn loose_certificates(
+        &self,
+        template: &Template,
+        all: Option<Arc<Index>>,
+        deadline: Deadline,
+    ) -> Result<Vec<Found>> {
         let handle = || super::other_handle(&self.counter);
-        let loose = self.files.loose(&self.maker(), handle, |spki| known.contains(spki));
-        loose.into_iter().filter(|(_, object)| template.matches(&object.attributes)).collect()
+        let mut candidates = self.files.objects(&self.maker(), handle);
+        candidates.retain(|(_, object)| template.matches(&object.attributes));
+        if candidates.is_empty() {
+            return Ok(candidates);
+        }
+        let index = match all {
+            Some(index) => index,
+            None => self.index(Wanted { keys: true, certificates: false }, deadline)?,
+        };
+        let keys: HashSet<_> = index.objects.iter().filter_map(|(_, object)| public_key(object)).collect();
+        candidates.retain(|(_, object)| public_key(object).is_none_or(|key| !keys.contains(key)));
+        Ok(candidates)
     }
+}
+
+/// The SubjectPublicKeyInfo of an object.
+fn public_key(object: &Object) -> Option<&[u8]> {
+    object.attributes.get(CKA_PUBLIC_KEY_INFO)
 }

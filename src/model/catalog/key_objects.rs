@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::backend::{KeyInfo, KeyKind, KeyName, Protection, Usage};
 use crate::config;
 use crate::crypto::digest::Hash;
-use crate::crypto::public_key::PublicKey;
+use crate::crypto::public_key::{PublicKey, PublicKeyKind};
 use crate::model::object::{Known, Maker, Object, key_type};
 
 /// The private or secret key.
@@ -124,7 +124,19 @@ fn completed(info: &KeyInfo, configured: Option<&config::Key>, remark: &mut Opti
             }
         }
     }
+    restrict(&mut info);
     info
+}
+
+/// Takes away the assumed uses that no key of its type has.
+fn restrict(info: &mut KeyInfo) {
+    let (signs, decrypts) = match &info.kind {
+        KeyKind::Pair(public) => (true, matches!(public.kind(), PublicKeyKind::Rsa { .. })),
+        KeyKind::Aes(_) => (false, true),
+        _ => return,
+    };
+    info.usage.sign &= signs;
+    info.usage.decrypt &= decrypts;
 }
 
 /// `CKA_ID`: the configuration's, the HSM's, or a hash that only changes with the key (of the public key; of the name

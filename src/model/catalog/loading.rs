@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use cryptoki_sys::CKR_DEVICE_ERROR;
 
-use super::entry::{Entry, Found, Loaded, Wanted};
+use super::entry::{Entry, Found, Loaded, Pinned, Wanted};
 use super::key_objects::{self, KeyObjects};
 use super::{Catalog, lock_until};
 use crate::backend::{KeyInfo, KeyName};
@@ -29,14 +29,11 @@ impl Catalog {
         for entry in entries {
             entry.used.store(self.tick(), Ordering::Relaxed);
         }
-        let settled = || entries.iter().all(|entry| entry.is_settled(wanted, self.settings.refresh));
+        // Other callers must not make room with what this one is about to hand out.
+        let pinned = Pinned::new(entries);
         let objects = || entries.iter().flat_map(|entry| entry.objects()).collect();
-        if settled() {
-            let found: Vec<Found> = objects();
-            // Another caller may have dropped them in between.
-            if settled() {
-                return Ok(found);
-            }
+        if entries.iter().all(|entry| entry.is_settled(wanted, self.settings.refresh)) {
+            return Ok(objects());
         }
         // A listing is read by one caller; a single key need not wait for that.
         let _gate = match entries {
@@ -48,6 +45,7 @@ impl Catalog {
             self.load_certificates(entries, deadline)?;
         }
         let found = objects();
+        drop(pinned);
         self.trim(entries);
         Ok(found)
     }
@@ -175,7 +173,7 @@ impl Catalog {
         };
         victims.sort_by_key(|entry| entry.used.load(Ordering::Relaxed));
         for entry in victims.into_iter().take(surplus) {
-            *entry.loaded.write() = Loaded::default();
+            entry.unload();
         }
     }
 }

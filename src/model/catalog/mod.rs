@@ -119,17 +119,20 @@ impl Catalog {
         if !wanted.keys && !wanted.certificates {
             return Ok(Vec::new());
         }
-        let mut found = match template.label() {
+        let (mut found, all) = match template.label() {
             Some(label) => {
                 let entry = self.entry_by_label(label, deadline)?;
                 let mut objects = self.load(entry.as_slice(), wanted, deadline)?;
                 objects.retain(|(_, object)| template.matches(&object.attributes));
-                objects
+                (objects, None)
             }
-            None => self.index(wanted, deadline)?.search(template),
+            None => {
+                let index = self.index(wanted, deadline)?;
+                (index.search(template), Some(index))
+            }
         };
         if wanted.certificates {
-            found.extend(self.loose_certificates(template));
+            found.extend(self.loose_certificates(template, all, deadline)?);
         }
         Ok(found)
     }

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::vendor::{JSON, Reply};
+use crate::vendor::{JSON, Reply, Request};
 
 /// How the server misbehaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -39,6 +39,9 @@ struct Fault {
     path: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     method: Option<String>,
+    /// Only requests whose body has this text: those for one key, where its name is not in the path.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    contains: Option<String>,
     #[serde(default)]
     action: Action,
     /// For `status`; 503 if absent.
@@ -94,11 +97,11 @@ pub(crate) struct Faults {
 
 impl Faults {
     /// The fault that strikes this request, if any; the first that matches and is due.
-    pub(crate) fn strike(&self, method: &Method, path: &str, pattern: &str) -> Option<Strike> {
+    pub(crate) fn strike(&self, request: &Request, pattern: &str) -> Option<Strike> {
         if !self.any.load(Ordering::Acquire) {
             return None;
         }
-        self.list.lock().iter_mut().find_map(|fault| fault.due(method, path, pattern))
+        self.list.lock().iter_mut().find_map(|fault| fault.due(request, pattern))
     }
 
     /// `GET` lists, `POST` adds, `DELETE` clears.
@@ -132,10 +135,11 @@ impl Fault {
             && self.count != Some(0)
     }
 
-    fn due(&mut self, method: &Method, path: &str, pattern: &str) -> Option<Strike> {
-        let path_fits = self.path.as_deref().is_none_or(|wanted| wanted == path || wanted == pattern);
-        let method_fits = self.method.as_deref().is_none_or(|wanted| wanted == method.as_str());
-        if !(path_fits && method_fits) || self.count.is_some_and(|count| self.applied >= count) {
+    fn due(&mut self, request: &Request, pattern: &str) -> Option<Strike> {
+        let path_fits = self.path.as_deref().is_none_or(|wanted| wanted == request.path || wanted == pattern);
+        let method_fits = self.method.as_deref().is_none_or(|wanted| wanted == request.method.as_str());
+        let body_fits = self.contains.as_deref().is_none_or(|text| has(&request.body, text));
+        if !(path_fits && method_fits && body_fits) || self.count.is_some_and(|count| self.applied >= count) {
             return None;
         }
         self.matched += 1;
@@ -172,6 +176,10 @@ impl Fault {
     }
 }
 
+fn has(body: &[u8], text: &str) -> bool {
+    text.is_empty() || body.windows(text.len()).any(|window| window == text.as_bytes())
+}
+
 /// The answer without its `signature`; an answer that has none stays as it is.
 pub(crate) fn without_signature(mut reply: Reply) -> Reply {
     if let Ok(Value::Object(mut fields)) = serde_json::from_slice(&reply.body)
@@ -188,12 +196,18 @@ fn bad_fault(message: &str) -> Reply {
 
 #[cfg(test)]
 mod tests {
+    use hyper::HeaderMap;
+
     use super::*;
 
     fn strikes(faults: &Faults, requests: usize) -> usize {
-        (0..requests)
-            .filter(|_| faults.strike(&Method::POST, "/v1/key/a", "/v1/key/{label}").is_some())
-            .count()
+        let request = Request {
+            method: Method::POST,
+            path: "/v1/key/a".to_owned(),
+            headers: HeaderMap::new(),
+            body: Bytes::from_static(br#"{"label":"b"}"#),
+        };
+        (0..requests).filter(|_| faults.strike(&request, "/v1/key/{label}").is_some()).count()
     }
 
     #[test]
@@ -214,6 +228,15 @@ mod tests {
         faults.administer(&Method::POST, br#"{"path":"/v1/key/b"}"#);
         faults.administer(&Method::POST, br#"{"method":"GET"}"#);
         assert_eq!(strikes(&faults, 3), 0);
+    }
+
+    #[test]
+    fn a_body_is_searched() {
+        let faults = Faults::default();
+        faults.administer(&Method::POST, br#"{"contains":"\"a\""}"#);
+        assert_eq!(strikes(&faults, 3), 0);
+        faults.administer(&Method::POST, br#"{"contains":"\"b\""}"#);
+        assert_eq!(strikes(&faults, 3), 3);
     }
 
     #[test]

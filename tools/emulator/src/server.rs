@@ -182,7 +182,7 @@ async fn answer_vendor(
     if !shared.latency.is_zero() {
         tokio::time::sleep(shared.latency).await;
     }
-    let strike = shared.faults.strike(&request.method, &request.path, route.pattern);
+    let strike = shared.faults.strike(request, route.pattern);
     match &strike {
         Some(Strike::Answer(reply)) => return Ok(http_response(reply.clone())),
         Some(Strike::Close) => return Err(Broken),

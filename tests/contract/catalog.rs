@@ -1,0 +1,106 @@
+//! Searches when there is more to know of the keys than the HSM tells, or tells in time, or than is kept.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use cryptoki_sys::*;
+use serde_json::json;
+
+use super::{
+    AES, Case, EC, EC_CERT, ED, LOCKED, PAIRS, Purpose, RSA, RSA_CERT, certificate, private, public,
+};
+use crate::support::p11::Code;
+use crate::support::session::{Session, bytes, number};
+
+const PRIVATE: [&str; 6] = [EC_CERT, EC, ED, LOCKED, RSA, RSA_CERT];
+const CERTIFICATES: [&str; 2] = [EC_CERT, RSA_CERT];
+
+/// The labels of all objects that the HSM has, but those of some keys.
+fn all_but(missing: &[&str]) -> Vec<&'static str> {
+    let mut all = [&PRIVATE[..], &PAIRS, &[AES], &CERTIFICATES].concat();
+    all.retain(|label| !missing.contains(label));
+    all.sort_unstable();
+    all
+}
+
+/// The first search passes it over, and so does the next one, which knows that it could not be read; the listing is
+/// believed for 200 ms only.
+pub fn a_key_that_cannot_be_read_spoils_no_search(case: &Case) {
+    let session = case.user();
+    case.emulator.fault(&case.dialect.unreadable(EC));
+    let before = session.find(&[]).unwrap();
+    for search in ["first", "at once", "after a new listing", "after another"] {
+        assert_eq!(session.labels(&[]), all_but(&[EC]), "{search}");
+        assert_eq!(session.find(&[]), Ok(before.clone()), "{search}: the same handles");
+        assert_eq!(
+            session.labels(&[number(CKA_CLASS, CKO_PRIVATE_KEY), number(CKA_KEY_TYPE, CKK_EC)]),
+            [EC_CERT]
+        );
+        assert_eq!(session.find(&[bytes(CKA_LABEL, RSA)]).unwrap().len(), 2, "{search}: by label");
+        if search != "first" {
+            thread::sleep(Duration::from_millis(250));
+        }
+    }
+    case.emulator.heal();
+    thread::sleep(Duration::from_millis(250));
+    assert_eq!(session.labels(&[]), all_but(&[]), "healed");
+}
+
+/// A listing that is cut short would tell an application that its keys are gone: the call fails, and the next one goes
+/// on where it stopped. Reading seven keys one by one takes longer than the half second that a call has.
+pub fn a_listing_that_takes_too_long_goes_on_with_the_next_call(case: &Case) {
+    let session = case.user();
+    let (method, path) = case.dialect.request(Purpose::Describe);
+    case.emulator.fault(&json!({ "method": method, "path": path, "action": "stall", "ms": 100 }));
+    let start = Instant::now();
+    assert_eq!(session.find_init(&[]), Err(Code(CKR_DEVICE_ERROR)));
+    assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
+    for attempt in 0.. {
+        match session.find(&[]) {
+            Ok(_) => break,
+            Err(code) => assert_eq!(code, Code(CKR_DEVICE_ERROR)),
+        }
+        assert!(attempt < 10, "it gets nowhere");
+    }
+    assert_eq!(session.labels(&[]), all_but(&[]));
+}
+
+/// Searches and handles do not depend on what happens to be in memory, which is three of seven keys here.
+pub fn more_keys_than_are_kept(case: &Case) {
+    let session = case.user();
+    let objects = session.find(&[]).unwrap();
+    thread::scope(|scope| {
+        for turn in 0..4 {
+            let objects = &objects;
+            scope.spawn(move || {
+                let session = case.session();
+                // Each thread wants them in another order.
+                let mut mine = objects.clone();
+                mine.rotate_left(3 * turn);
+                for _ in 0..3 {
+                    assert_eq!(session.find(&[]).as_ref(), Ok(objects));
+                    everything_is_found(&session);
+                    for object in &mine {
+                        session.attribute(*object, CKA_LABEL).unwrap();
+                    }
+                }
+            });
+        }
+    });
+    // Whether a certificate from a file belongs to a key does not depend on it either.
+    let mut expected = all_but(&[]);
+    expected.extend([EC, "authority"]);
+    expected.sort_unstable();
+    assert_eq!(session.labels(&[]), expected);
+}
+
+fn everything_is_found(session: &Session) {
+    for label in PAIRS {
+        let id = session.attribute(private(session, label), CKA_ID).unwrap();
+        assert_eq!(session.attribute(public(session, label), CKA_ID).unwrap(), id);
+    }
+    for label in CERTIFICATES {
+        session.attribute(certificate(session, label), CKA_VALUE).unwrap();
+    }
+    assert_eq!(session.labels(&[number(CKA_CLASS, CKO_SECRET_KEY)]), [AES]);
+}
