@@ -101,6 +101,33 @@ pub struct Protection {
     pub local: bool,
 }
 
+impl Protection {
+    /// What nobody told is taken to be the stricter thing.
+    pub const UNTOLD: Self = Self {
+        sensitive: true,
+        always_sensitive: false,
+        extractable: false,
+        never_extractable: false,
+        modifiable: false,
+        copyable: false,
+        destroyable: false,
+        local: false,
+    };
+}
+
+impl KeyInfo {
+    /// A key of which nothing is told. It may sign or decrypt: whoever tries finds out.
+    pub fn untold(kind: KeyKind) -> Self {
+        Self {
+            id: None,
+            kind,
+            usage: Usage { sign: true, decrypt: true, unwrap: false, derive: false },
+            protection: Protection::UNTOLD,
+            approval: false,
+        }
+    }
+}
+
 /// A version in two numbers, as `CK_VERSION` takes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]

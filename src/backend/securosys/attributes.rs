@@ -8,18 +8,6 @@ use super::names;
 use super::wire::SignedAttributes;
 use crate::backend::types::{KeyInfo, KeyKind, Protection, Usage};
 
-/// What nobody said is taken to be the stricter thing.
-const UNTOLD: Protection = Protection {
-    sensitive: true,
-    always_sensitive: false,
-    extractable: false,
-    never_extractable: false,
-    modifiable: false,
-    copyable: false,
-    destroyable: false,
-    local: false,
-};
-
 /// A key of which the service told all. `None` where its public key is not Base64.
 pub(super) fn described(told: &SignedAttributes<'_>) -> Option<KeyInfo> {
     let root = told.xml.as_ref().map_or(Root::default(), |xml| Root::of(xml.as_str()));
@@ -44,28 +32,17 @@ pub(super) fn described(told: &SignedAttributes<'_>) -> Option<KeyInfo> {
             derive: told(flags.derive, false),
         },
         protection: Protection {
-            sensitive: told(flags.sensitive, UNTOLD.sensitive),
-            always_sensitive: told(flags.always_sensitive, UNTOLD.always_sensitive),
-            extractable: told(flags.extractable, UNTOLD.extractable),
-            never_extractable: told(flags.never_extractable, UNTOLD.never_extractable),
-            modifiable: told(flags.modifiable, UNTOLD.modifiable),
-            copyable: told(flags.copyable, UNTOLD.copyable),
-            destroyable: told(flags.destroyable, UNTOLD.destroyable),
+            sensitive: told(flags.sensitive, Protection::UNTOLD.sensitive),
+            always_sensitive: told(flags.always_sensitive, Protection::UNTOLD.always_sensitive),
+            extractable: told(flags.extractable, Protection::UNTOLD.extractable),
+            never_extractable: told(flags.never_extractable, Protection::UNTOLD.never_extractable),
+            modifiable: told(flags.modifiable, Protection::UNTOLD.modifiable),
+            copyable: told(flags.copyable, Protection::UNTOLD.copyable),
+            destroyable: told(flags.destroyable, Protection::UNTOLD.destroyable),
             local: root.is_generated,
         },
         approval: json.policy.as_ref().is_some_and(|policy| policy.guards_use()),
     })
-}
-
-/// A key whose attributes are behind its password. Any use may be allowed: whoever knows the password finds out.
-pub(super) fn locked() -> KeyInfo {
-    KeyInfo {
-        id: None,
-        kind: KeyKind::Locked,
-        usage: Usage { sign: true, decrypt: true, unwrap: false, derive: false },
-        protection: UNTOLD,
-        approval: false,
-    }
 }
 
 /// What the root element of the signed document says. Its tag alone is read: the label, further in, is anybody's text.
@@ -177,7 +154,7 @@ mod tests {
         let info = read(r#"{"json":{"algorithm":"AES","label":"k","keySize":256}}"#).unwrap();
         assert_eq!(info.kind, KeyKind::Aes(Some(32)));
         assert_eq!(info.usage, Usage::default());
-        assert_eq!(info.protection, UNTOLD);
+        assert_eq!(info.protection, Protection::UNTOLD);
     }
 
     #[test]

@@ -31,8 +31,8 @@ use self::wire::{
 };
 use crate::backend::Backend;
 use crate::backend::types::{
-    DecryptRequest, DecryptScheme, EncryptRequest, EncryptScheme, Encrypted, Firmware, KeyInfo, KeyName,
-    Outcome, SignInput, SignRequest, SignScheme,
+    DecryptRequest, DecryptScheme, EncryptRequest, EncryptScheme, Encrypted, Firmware, KeyInfo, KeyKind,
+    KeyName, Outcome, SignInput, SignRequest, SignScheme,
 };
 use crate::config;
 use crate::crypto::certificate::Certificate;
@@ -321,7 +321,7 @@ fn described(answer: &Response) -> Result<Option<KeyInfo>> {
     let refusal = Refusal::read(answer);
     match () {
         () if refusal.is_unknown_key() => Ok(None),
-        () if refusal.is_wrong_password() => Ok(Some(attributes::locked())),
+        () if refusal.is_wrong_password() => Ok(Some(KeyInfo::untold(KeyKind::Locked))),
         () => Err(refusal.error(purpose)),
     }
 }

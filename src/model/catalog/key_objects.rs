@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::backend::{KeyInfo, KeyKind, KeyName, Protection, Usage};
+use crate::backend::{KeyInfo, KeyKind, KeyName};
 use crate::config;
 use crate::crypto::digest::Hash;
 use crate::crypto::public_key::{PublicKey, PublicKeyKind};
@@ -80,32 +80,15 @@ pub fn build(
 
 /// What is assumed of a key of which the HSM may not be asked: the configuration names it, the HSM decides.
 pub fn assumed() -> KeyInfo {
-    KeyInfo {
-        id: None,
-        kind: KeyKind::Other("unknown".into()),
-        usage: Usage { sign: true, decrypt: true, unwrap: false, derive: false },
-        protection: Protection {
-            sensitive: true,
-            always_sensitive: false,
-            extractable: false,
-            never_extractable: false,
-            modifiable: false,
-            copyable: false,
-            destroyable: false,
-            local: false,
-        },
-        approval: false,
-    }
+    KeyInfo::untold(KeyKind::Other("unknown".into()))
 }
 
 /// Fills in what the HSM does not tell.
 fn completed(info: &KeyInfo, configured: Option<&config::Key>, remark: &mut Option<String>) -> KeyInfo {
     let mut info = info.clone();
-    if matches!(info.kind, KeyKind::Locked) {
-        info = KeyInfo { kind: KeyKind::Locked, ..assumed() };
-    }
     let Some(configured) = configured else { return info };
-    if !matches!(info.kind, KeyKind::Locked | KeyKind::Other(_) | KeyKind::Aes(None)) {
+    let told = matches!(info.kind, KeyKind::Aes(None));
+    if !told && !matches!(info.kind, KeyKind::Locked | KeyKind::Other(_)) {
         return info;
     }
     let certified = configured.certificate.as_deref().and_then(|der| {
@@ -124,7 +107,9 @@ fn completed(info: &KeyInfo, configured: Option<&config::Key>, remark: &mut Opti
             }
         }
     }
-    restrict(&mut info);
+    if !told {
+        restrict(&mut info);
+    }
     info
 }
 
