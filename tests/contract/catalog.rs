@@ -65,6 +65,20 @@ pub fn a_listing_that_takes_too_long_goes_on_with_the_next_call(case: &Case) {
     assert_eq!(session.labels(&[]), all_but(&[]));
 }
 
+/// One key for which the HSM never answers costs a call or two, and then the others are there.
+pub fn a_key_that_stalls_holds_up_no_other(case: &Case) {
+    let session = case.user();
+    let (method, path) = case.dialect.request(Purpose::Describe);
+    let stall = json!({
+        "method": method, "path": path, "action": "stall", "ms": 3000, "contains": format!("\"{EC}\"")
+    });
+    case.emulator.fault(&stall);
+    let calls = (1..10).find(|_| session.find(&[]).is_ok());
+    assert!(calls.is_some_and(|calls| calls <= 3), "{calls:?}");
+    assert_eq!(session.labels(&[]), all_but(&[EC]));
+    case.emulator.heal();
+}
+
 /// Searches and handles do not depend on what happens to be in memory, which is three of seven keys here.
 pub fn more_keys_than_are_kept(case: &Case) {
     let session = case.user();

@@ -64,6 +64,7 @@ macro_rules! contract_cases {
                 catalog {
                     own Hasty a_key_that_cannot_be_read_spoils_no_search;
                     own OneByOne a_listing_that_takes_too_long_goes_on_with_the_next_call;
+                    own OneByOne a_key_that_stalls_holds_up_no_other;
                     shared Small more_keys_than_are_kept;
                 }
                 attributes {

@@ -53,7 +53,8 @@ impl Catalog {
     fn load_keys(&self, entries: &[Arc<Entry>], deadline: Deadline) -> Result<()> {
         let mut missing = Vec::new();
         let mut stored = false;
-        for entry in entries.iter().filter(|entry| !entry.loaded.read().has_keys()) {
+        let keys = Wanted { keys: true, certificates: false };
+        for entry in entries.iter().filter(|entry| !entry.is_settled(keys, self.settings.refresh)) {
             let is_new = entry.loaded.read().keys.is_none();
             match self.on_disk(&entry.name).filter(|_| is_new) {
                 Some(info) => {
@@ -70,7 +71,7 @@ impl Catalog {
             names.iter().map(|_| Ok(Some(key_objects::assumed()))).collect()
         };
         let mut told = Vec::new();
-        let mut failure = None;
+        let mut failures = Vec::new();
         for (entry, answer) in missing.iter().zip(answers) {
             match answer {
                 Ok(Some(info)) => {
@@ -79,34 +80,53 @@ impl Catalog {
                 }
                 // Gone between listing and reading: the next listing will not have it.
                 Ok(None) => *entry.loaded.write() = Loaded::default(),
-                Err(error) => failure = Some(self.note_failure(entry, error, deadline)?),
+                Err(error) => failures.push((*entry, error)),
             }
         }
-        if stored || !told.is_empty() {
+        let progress = stored || !told.is_empty();
+        if progress {
             self.changed();
         }
         // A cache on disk is written for a listing, not for each key that somebody asks for by name.
         if let Some(cache) = self.on_disk.as_ref().filter(|_| self.backend.may_list() && entries.len() > 1) {
             cache.put(told.iter().map(|(name, info)| (*name, info)));
         }
-        match failure {
+        match self.settle_failures(failures, progress, deadline)? {
             Some(error) if entries.iter().all(|entry| entry.loaded.read().keys.is_none()) => Err(error),
             _ => Ok(()),
         }
     }
 
-    /// A key that cannot be read spoils nothing, and what was read of it before stays; but at the deadline the rest is
-    /// simply not known yet.
-    fn note_failure(&self, entry: &Entry, error: Error, deadline: Deadline) -> Result<Error> {
-        if deadline.remaining().is_none() {
-            self.changed();
-            return Err(
-                Error::new(CKR_DEVICE_ERROR, "the keys were not read before the deadline").because(error)
-            );
+    /// A key that cannot be read spoils nothing: it is left alone for a while, and what was read of it before stays. At the
+    /// deadline, though, the rest is simply not known yet. If there was no progress at all, the first key is the one
+    /// that everything waited for, and the next call will not.
+    ///
+    /// # Errors
+    /// `CKR_DEVICE_ERROR` when the deadline came before keys of which nothing is known; else gives the last failure back.
+    fn settle_failures(
+        &self,
+        failures: Vec<(&Arc<Entry>, Error)>,
+        progress: bool,
+        deadline: Deadline,
+    ) -> Result<Option<Error>> {
+        let late = deadline.remaining().is_none();
+        let mut unknown = false;
+        let mut last = None;
+        for (at, (entry, error)) in failures.into_iter().enumerate() {
+            let mut loaded = entry.loaded.write();
+            if !late || (at == 0 && !progress) {
+                self.log.warn(format_args!("key {:?} cannot be read: {error}", entry.name));
+                loaded.failed_at = Some(Instant::now());
+            }
+            unknown |= loaded.keys.is_none() && loaded.failed_at.is_none();
+            last = Some(error);
         }
-        self.log.warn(format_args!("key {:?} cannot be read: {error}", entry.name));
-        entry.loaded.write().failed_at = Some(Instant::now());
-        Ok(error)
+        match last {
+            Some(error) if unknown => {
+                Err(Error::new(CKR_DEVICE_ERROR, "not all was read before the deadline").because(error))
+            }
+            last => Ok(last),
+        }
     }
 
     fn on_disk(&self, name: &KeyName) -> Option<KeyInfo> {
@@ -124,7 +144,8 @@ impl Catalog {
     /// From the configuration, else the files, else the HSM: the first two cost no request.
     fn load_certificates(&self, entries: &[Arc<Entry>], deadline: Deadline) -> Result<()> {
         let mut ask = Vec::new();
-        for entry in entries.iter().filter(|entry| !entry.loaded.read().has_certificate()) {
+        let both = Wanted { keys: true, certificates: true };
+        for entry in entries.iter().filter(|entry| !entry.is_settled(both, self.settings.refresh)) {
             let Some(keys) = entry.loaded.read().keys.clone() else { continue };
             let at_hand = self.files.for_key(self.known.get(&entry.name), keys.public_key.as_ref());
             match at_hand {
@@ -134,7 +155,10 @@ impl Catalog {
             }
         }
         let names: Vec<_> = ask.iter().map(|(entry, _)| entry.name.clone()).collect();
+        let mut failures = Vec::new();
+        let mut progress = false;
         for ((entry, keys), answer) in ask.iter().zip(self.backend.certificates(&names, deadline)) {
+            progress |= answer.is_ok();
             match answer.map(|der| der.as_deref().map(Certificate::from_der)) {
                 Ok(None) => self.store_certificate(entry, keys, None),
                 Ok(Some(Ok(certificate))) => self.store_certificate(entry, keys, Some(&certificate)),
@@ -143,11 +167,11 @@ impl Catalog {
                         .warn(format_args!("the certificate of key {:?} is no X.509: {error}", entry.name));
                     self.store_certificate(entry, keys, None);
                 }
-                Err(error) => drop(self.note_failure(entry, error, deadline)?),
+                Err(error) => failures.push((*entry, error)),
             }
         }
         self.changed();
-        Ok(())
+        self.settle_failures(failures, progress, deadline).map(|_| ())
     }
 
     fn store_certificate(&self, entry: &Entry, keys: &KeyObjects, certificate: Option<&Certificate>) {
