@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
 
 use crate::crypto::digest::Hash;
 use crate::crypto::public_key::PublicKey;
@@ -74,7 +75,7 @@ pub enum KeyKind {
 }
 
 /// The uses that the HSM allows.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Usage {
     /// `CKA_SIGN`, and `CKA_VERIFY` of the public half.
     pub sign: bool,
@@ -87,7 +88,7 @@ pub struct Usage {
 }
 
 /// The attributes of the same names in PKCS#11 3.2 section 4.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub struct Protection {
     pub sensitive: bool,

@@ -52,8 +52,8 @@ struct Stored {
     pair: bool,
     /// Bytes of an AES key.
     aes: Option<usize>,
-    usage: [bool; 4],
-    protection: [bool; 8],
+    usage: Usage,
+    protection: Protection,
     approval: bool,
 }
 
@@ -155,25 +155,14 @@ impl Stored {
             KeyKind::Aes(bytes) => (None, false, *bytes),
             KeyKind::Locked | KeyKind::Other(_) => return None,
         };
-        let Usage { sign, decrypt, unwrap, derive } = info.usage;
-        let p = info.protection;
         Some(Self {
             at: now(),
             id: info.id.clone(),
             public_key: public_key.map(|public| STANDARD.encode(public.spki())),
             pair,
             aes,
-            usage: [sign, decrypt, unwrap, derive],
-            protection: [
-                p.sensitive,
-                p.always_sensitive,
-                p.extractable,
-                p.never_extractable,
-                p.modifiable,
-                p.copyable,
-                p.destroyable,
-                p.local,
-            ],
+            usage: info.usage,
+            protection: info.protection,
             approval: info.approval,
         })
     }
@@ -191,31 +180,11 @@ impl Stored {
             }
             None => KeyKind::Aes(self.aes),
         };
-        let [sign, decrypt, unwrap, derive] = self.usage;
-        let [
-            sensitive,
-            always_sensitive,
-            extractable,
-            never_extractable,
-            modifiable,
-            copyable,
-            destroyable,
-            local,
-        ] = self.protection;
         Some(KeyInfo {
             id: self.id.clone(),
             kind,
-            usage: Usage { sign, decrypt, unwrap, derive },
-            protection: Protection {
-                sensitive,
-                always_sensitive,
-                extractable,
-                never_extractable,
-                modifiable,
-                copyable,
-                destroyable,
-                local,
-            },
+            usage: self.usage,
+            protection: self.protection,
             approval: self.approval,
         })
     }
