@@ -78,10 +78,8 @@ impl Securosys {
     /// # Errors
     /// `CKR_DEVICE_ERROR` where the authorities to trust cannot be read.
     pub fn open(token: &config::Token, log: &Log) -> Result<Self> {
-        let members: Vec<Vec<_>> =
-            token.members.iter().map(|group| group.iter().map(without_version).collect()).collect();
-        let cluster =
-            Cluster::new(&members, &token.tls, token.timeouts, token.pool, &HEADERS).map_err(|error| {
+        let cluster = Cluster::new(&token.members, &token.tls, token.timeouts, token.pool, &HEADERS)
+            .map_err(|error| {
                 Error::new(CKR_DEVICE_ERROR, format!("slot {:?} cannot be opened", token.label))
                     .because(error)
             })?;
@@ -304,12 +302,6 @@ impl Backend for Securosys {
     fn close(&self) {
         self.service.cluster.close();
     }
-}
-
-/// Users write the base with and without the version of the API (section 0).
-fn without_version(url: &config::Url) -> config::Url {
-    let path = url.path.strip_suffix("/v1").unwrap_or(&url.path).to_owned();
-    config::Url { path, ..url.clone() }
 }
 
 fn described(answer: &Response) -> Result<Option<KeyInfo>> {

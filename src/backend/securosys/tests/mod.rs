@@ -20,7 +20,7 @@ mod server;
 
 /// The back end that talks to `server`.
 fn open(server: &Server, auth: config::Auth) -> Securosys {
-    let url = config::Url { tls: false, host: "127.0.0.1".into(), port: server.port, path: "/v1".into() };
+    let url = config::Url { tls: false, host: "127.0.0.1".into(), port: server.port, path: String::new() };
     let token = config::Token {
         label: "test".into(),
         backend: config::Backend::Securosys,
