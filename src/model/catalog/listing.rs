@@ -1,6 +1,6 @@
 //! Which names there are: taken from the HSM by one caller at a time, believed for a while.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -53,9 +53,9 @@ impl Entries {
     /// Puts a new listing in place of the old one; names that it does not have are gone. The same names are the same
     /// listing.
     fn replace(&mut self, order: Vec<Arc<Entry>>) -> Order {
-        let numbers = |order: &[Arc<Entry>]| order.iter().map(|entry| entry.number).collect::<Vec<_>>();
+        let numbers = |entry: &Arc<Entry>| entry.number;
         let order = match self.listed.take() {
-            Some((_, old)) if numbers(&old) == numbers(&order) => old,
+            Some((_, old)) if old.iter().map(numbers).eq(order.iter().map(numbers)) => old,
             _ => order.into(),
         };
         self.by_name.clear();
@@ -130,11 +130,11 @@ impl Catalog {
             names
         };
         let mut entries = self.entries.write();
-        let mut seen = HashMap::with_capacity(names.len());
+        let mut seen = HashSet::with_capacity(names.len());
         let mut order = Vec::with_capacity(names.len());
         for name in names.into_iter().filter(|name| !self.settings.hides(name.as_str())) {
             let entry = entries.by_name.get(&name).cloned().unwrap_or_else(|| self.new_entry(name.clone()));
-            if seen.insert(name, ()).is_none() {
+            if seen.insert(name) {
                 order.push(entry);
             }
         }
