@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 
 use super::mechanism::{Chosen, CipherKind, Parameter, parameter_hash};
 use super::object::HsmKey;
-use super::operation::{Excess, Input, Intake, Output, Room, given, not_initialized};
+use super::operation::{Excess, Input, Intake, Output, Room, given};
 use super::sign::{KeyInUse, done, mgf1};
 use crate::backend::{Backend, DecryptRequest, DecryptScheme, EncryptRequest, EncryptScheme, Encrypted};
 use crate::crypto::digest::Hash;
@@ -103,10 +103,7 @@ impl Encrypting {
         backend: &dyn Backend,
         deadline: Deadline,
     ) -> Result<Output> {
-        if self.intake.has_begun() {
-            return Err(not_initialized());
-        }
-        let data = given(data)?;
+        let data = self.intake.only_part(data)?;
         room.fit(self.length(data.len())?, || {
             self.intake.update(data)?;
             self.seal(backend, deadline)
@@ -305,10 +302,7 @@ impl Decrypting {
         backend: &dyn Backend,
         deadline: Deadline,
     ) -> Result<Output> {
-        if self.intake.has_begun() {
-            return Err(not_initialized());
-        }
-        self.open(given(data)?, room, backend, deadline)
+        self.open(self.intake.only_part(data)?, room, backend, deadline)
     }
 
     /// `C_DecryptUpdate`: nothing comes out before the end.

@@ -3,43 +3,40 @@
 use cryptoki_sys::CKR_MECHANISM_INVALID;
 
 use super::mechanism::{Action, Chosen};
-use super::operation::{Input, Output, Room, given, not_initialized};
+use super::operation::{Input, Intake, Output, Room, given};
 use crate::crypto::digest::Hasher;
 use crate::error::{Error, Result};
 
 /// A digest under way.
 pub struct Digesting {
-    hasher: Hasher,
-    begun: bool,
+    intake: Intake,
 }
 
 impl Digesting {
     /// The operation of `C_DigestInit`.
     pub fn new(chosen: &Chosen) -> Result<Self> {
         match chosen.mechanism.action {
-            Action::Digest(hash) => Ok(Self { hasher: Hasher::new(hash), begun: false }),
+            Action::Digest(hash) => Ok(Self { intake: Intake::hash(Hasher::new(hash)) }),
             _ => Err(Error::new(CKR_MECHANISM_INVALID, format!("{} is no digest", chosen.mechanism.name))),
         }
     }
 
     /// `C_Digest`
     pub fn digest(&mut self, data: Input<'_>, room: Room) -> Result<Output> {
-        if self.begun {
-            return Err(not_initialized());
-        }
-        let data = given(data)?;
-        room.fit(self.hasher.hash().len(), || Ok(Output::bytes(self.hasher.hash().digest(data))))
+        let data = self.intake.only_part(data)?;
+        room.fit(self.intake.output_len(), || {
+            self.intake.update(data)?;
+            Ok(Output::Bytes(self.intake.finish()))
+        })
     }
 
     /// `C_DigestUpdate`
     pub fn update(&mut self, part: Input<'_>) -> Result<()> {
-        self.begun = true;
-        self.hasher.update(given(part)?);
-        Ok(())
+        self.intake.update(given(part)?)
     }
 
     /// `C_DigestFinal`
     pub fn finish(&mut self, room: Room) -> Result<Output> {
-        room.fit(self.hasher.hash().len(), || Ok(Output::bytes(self.hasher.clone().finish())))
+        room.fit(self.intake.output_len(), || Ok(Output::Bytes(self.intake.finish())))
     }
 }

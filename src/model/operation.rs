@@ -147,9 +147,12 @@ impl Intake {
         Self { state: State::Collect { bytes: Zeroizing::default(), limit, excess }, begun: false }
     }
 
-    /// Whether a part was taken in, so that only the function for the end of a multi-part operation may follow.
-    pub fn has_begun(&self) -> bool {
-        self.begun
+    /// The data of a single-part call; nothing is taken in yet.
+    ///
+    /// # Errors
+    /// `CKR_OPERATION_NOT_INITIALIZED` after a part was taken in: only the end of a multi-part operation may follow.
+    pub fn only_part<'a>(&self, data: Input<'a>) -> Result<&'a [u8]> {
+        if self.begun { Err(not_initialized()) } else { given(data) }
     }
 
     /// Takes one part of several.

@@ -6,15 +6,14 @@ use cryptoki_sys::{
     CK_MECHANISM_TYPE, CK_ULONG, CKG_MGF1_SHA1, CKG_MGF1_SHA224, CKG_MGF1_SHA256, CKG_MGF1_SHA384,
     CKG_MGF1_SHA512, CKR_DATA_LEN_RANGE, CKR_DEVICE_ERROR, CKR_FUNCTION_FAILED, CKR_FUNCTION_REJECTED,
     CKR_KEY_FUNCTION_NOT_PERMITTED, CKR_KEY_TYPE_INCONSISTENT, CKR_MECHANISM_INVALID,
-    CKR_MECHANISM_PARAM_INVALID, CKR_OPERATION_NOT_INITIALIZED, CKR_SIGNATURE_INVALID,
-    CKR_SIGNATURE_LEN_RANGE, CKR_USER_NOT_LOGGED_IN,
+    CKR_MECHANISM_PARAM_INVALID, CKR_SIGNATURE_INVALID, CKR_SIGNATURE_LEN_RANGE, CKR_USER_NOT_LOGGED_IN,
 };
 use secrecy::SecretString;
 use zeroize::Zeroizing;
 
 use super::mechanism::{Chosen, Parameter, SignKind, parameter_hash};
 use super::object::HsmKey;
-use super::operation::{Excess, Input, Intake, Output, Room, given, not_initialized};
+use super::operation::{Excess, Input, Intake, Output, Room, given};
 use crate::backend::{Backend, Outcome, SignInput, SignRequest, SignScheme};
 use crate::crypto::digest::{Hash, Hasher};
 use crate::crypto::public_key::{PublicKey, PublicKeyKind};
@@ -226,10 +225,7 @@ impl Signing {
         backend: &dyn Backend,
         deadline: Deadline,
     ) -> Result<Output> {
-        if self.intake.has_begun() {
-            return Err(not_initialized());
-        }
-        let data = given(data)?;
+        let data = self.intake.only_part(data)?;
         let need = self.plan.signature_len;
         room.fit(need, || {
             self.intake.update(data)?;
@@ -335,13 +331,8 @@ impl Verifying {
 
     /// `C_Verify`, `C_VerifySignature`
     pub fn verify(&mut self, data: Input<'_>, signature: Input<'_>) -> Result<()> {
-        if self.intake.has_begun() {
-            return Err(Error::new(
-                CKR_OPERATION_NOT_INITIALIZED,
-                "the data came in parts: only the final call is left",
-            ));
-        }
-        self.intake.update(given(data)?)?;
+        let data = self.intake.only_part(data)?;
+        self.intake.update(data)?;
         self.finish(signature)
     }
 
