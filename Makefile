@@ -20,7 +20,7 @@ export P11REST_PYTHON := $(target)/python/bin/python
 rustdoc := RUSTDOCFLAGS='-D warnings -A rustdoc::private-intra-doc-links' \
 	$(CARGO) doc --locked --no-deps --document-private-items
 
-.PHONY: all module tools demo test setup style deny lint unit c-programs applications install uninstall clean
+.PHONY: all module tools demo test soak setup style deny lint unit c-programs applications install uninstall clean
 
 all: tools
 
@@ -45,6 +45,10 @@ test:
 	$(MAKE) tools
 	$(MAKE) unit
 	$(MAKE) applications
+
+# What takes minutes, besides `test`.
+soak: tools
+	$(CARGO) test --locked --no-fail-fast -p p11rest --test soak
 
 setup:
 	tests/setup test
