@@ -37,14 +37,18 @@ pub trait Backend: Send + Sync {
     /// The version that the service named, if it was asked before: no request is made.
     fn firmware(&self) -> Option<Firmware>;
 
+    /// Whether the licence of the service lets it use keys and draw random bytes; `true` until it said otherwise. No
+    /// request is made. Cheap: it is asked at the beginning of each operation.
+    fn is_licensed(&self) -> bool;
+
     /// Whether a credential is left for `C_Login` to bring (`CKF_LOGIN_REQUIRED`).
     fn login_required(&self) -> bool;
 
     /// Whether the credentials at hand allow a listing of keys.
     fn may_list(&self) -> bool;
 
-    /// Takes the PIN as the credential that is marked `"pin"` and proves it with a cheap call. Where none is marked the
-    /// PIN is ignored and the credentials at hand are proven.
+    /// Takes the PIN as each credential that is marked `"pin"` and proves each with a cheap call. Where none is marked
+    /// the PIN is ignored and the credentials at hand are proven.
     ///
     /// # Errors
     /// `CKR_PIN_INCORRECT` when the service refuses the credential, or when it cannot be one; then nothing is kept.

@@ -236,6 +236,13 @@ impl Mechanism {
         (flags != 0).then_some(Offer { min, max, flags: flags | shape })
     }
 
+    /// What is left of an offer where the HSM may not be used: digests, and what a public key does.
+    pub fn without_hsm(&self, offer: Offer) -> Option<Offer> {
+        let secret_key = if self.key_type() == Some(CKK_AES) { CKF_ENCRYPT } else { 0 };
+        let flags = offer.flags & !(CKF_HW | CKF_SIGN | CKF_DECRYPT | CKF_MESSAGE_ENCRYPT | secret_key);
+        (flags & (CKF_DIGEST | CKF_VERIFY | CKF_ENCRYPT) != 0).then_some(Offer { flags, ..offer })
+    }
+
     fn key_sizes(&self) -> (CK_ULONG, CK_ULONG, CK_FLAGS) {
         match self.key_type() {
             Some(CKK_RSA) => (1024, 8192, 0),

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Barrier};
 use std::thread;
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -49,27 +50,32 @@ const UNKNOWN_KEY: &str = r#"{"errorCode":650,"reason":"res.error.key.not.existe
 const WRONG_PASSWORD: &str = r#"{"errorCode":620,"reason":"res.error.key.password.mismatch","message":"Key password mismatch for key 'locked'."}"#;
 const UNKNOWN_REQUEST: &str = r#"{"errorCode":651,"reason":"res.error.request.not.existent"}"#;
 
-fn literal(text: &str) -> Option<Secret> {
-    Some(Secret::Literal(text.into()))
+fn literal(text: &str) -> Vec<Secret> {
+    vec![Secret::Literal(text.into())]
 }
 
 /// Management `m`, operation `o`, service `s`.
 fn three_keys() -> config::Auth {
-    config::Auth {
-        bearer: None,
-        api_key: config::ApiKeys {
-            key_management: literal("m"),
-            key_operation: literal("o"),
-            service: literal("s"),
-        },
-    }
+    let api_key = config::ApiKeys {
+        key_management: literal("m"),
+        key_operation: literal("o"),
+        service: literal("s"),
+        ..config::ApiKeys::default()
+    };
+    with_keys(api_key)
+}
+
+fn with_keys(api_key: config::ApiKeys) -> config::Auth {
+    config::Auth { api_key, ..config::Auth::default() }
+}
+
+/// These keys for key operation, and no other.
+fn operation_keys(key_operation: Vec<Secret>) -> config::Auth {
+    with_keys(config::ApiKeys { key_operation, ..config::ApiKeys::default() })
 }
 
 fn operation_pin() -> config::Auth {
-    config::Auth {
-        api_key: config::ApiKeys { key_operation: Some(Secret::Pin), ..config::ApiKeys::default() },
-        ..config::Auth::default()
-    }
+    operation_keys(vec![Secret::Pin])
 }
 
 fn soon() -> Deadline {
@@ -96,9 +102,10 @@ fn sign(
 const RSA: SignScheme = SignScheme::RsaPkcs1(Some(Hash::Sha256));
 
 #[test]
-fn keys_are_listed_in_order_and_the_version_is_asked_for_once() {
+fn keys_are_listed_in_order_and_version_and_licence_are_asked_for_once() {
     let server = Server::start(|seen| match seen.target.as_str() {
         "GET /v1/key" => (200, r#"["attestation-key","timestamp-key","demo","aes-1"]"#.into()),
+        "GET /v1/licenseInfo" => (200, r#"{"clientFlags":["REST_API"]}"#.into()),
         _ => (200, r#"{"Version":"2.5.1","Vendor":"Securosys SA"}"#.into()),
     });
     let hsm = open(&server, three_keys());
@@ -108,9 +115,12 @@ fn keys_are_listed_in_order_and_the_version_is_asked_for_once() {
         assert_eq!(listed, names(&["attestation-key", "timestamp-key", "demo", "aes-1"]));
     }
     assert_eq!(hsm.firmware(), Some(Firmware { major: 2, minor: 5 }));
-    assert_eq!(server.targets(), ["GET /v1/key", "GET /v1/versionInfo", "GET /v1/key"]);
+    assert_eq!(
+        server.targets(),
+        ["GET /v1/key", "GET /v1/licenseInfo", "GET /v1/versionInfo", "GET /v1/key"]
+    );
     let seen = server.seen();
-    assert_eq!((seen[0].key(), seen[1].key()), (Some("m"), Some("s")));
+    assert_eq!((seen[0].key(), seen[1].key(), seen[2].key()), (Some("m"), Some("s"), Some("s")));
     assert_eq!(seen[0].header("accept"), Some("application/json"));
 }
 
@@ -365,9 +375,7 @@ fn callers_refused_together_all_profit_from_the_new_secret() {
         barrier.wait();
         (401, WRONG_KEY.into())
     });
-    let key_operation = Some(Secret::File(path));
-    let api_key = config::ApiKeys { key_operation, ..config::ApiKeys::default() };
-    let hsm = open(&server, config::Auth { api_key, ..config::Auth::default() });
+    let hsm = open(&server, operation_keys(vec![Secret::File(path)]));
     thread::scope(|scope| {
         let callers: Vec<_> = (0..4).map(|_| scope.spawn(|| sign(&hsm, RSA, &[0; 32], None))).collect();
         for caller in callers {
@@ -378,11 +386,7 @@ fn callers_refused_together_all_profit_from_the_new_secret() {
 
 /// An operation key from a command that prints another value each time.
 fn file_key() -> config::Auth {
-    let counter = Secret::Command("cat /proc/sys/kernel/random/uuid".into());
-    config::Auth {
-        api_key: config::ApiKeys { key_operation: Some(counter), ..config::ApiKeys::default() },
-        ..config::Auth::default()
-    }
+    operation_keys(vec![Secret::Command("cat /proc/sys/kernel/random/uuid".into())])
 }
 
 #[test]
@@ -485,7 +489,10 @@ fn a_pin_may_be_the_jwt() {
     assert_eq!(hsm.login(b"x.y.z", soon()).unwrap_err().rv(), CKR_PIN_INCORRECT);
     hsm.login(b"a.b.c", soon()).unwrap();
     assert!(hsm.may_list());
-    assert_eq!(server.targets(), ["GET /v1/key", "GET /v1/key", "GET /v1/versionInfo"]);
+    assert_eq!(
+        server.targets(),
+        ["GET /v1/key", "GET /v1/key", "GET /v1/licenseInfo", "GET /v1/versionInfo"]
+    );
     assert_eq!(server.seen()[0].key(), None);
 }
 
@@ -605,13 +612,4 @@ fn a_bad_ciphertext() {
 fn nothing_listens() {
     let hsm = open(&Server::nowhere(), operation_pin());
     assert_eq!(hsm.login(b"1234", soon()).unwrap_err().rv(), CKR_DEVICE_ERROR);
-}
-
-#[test]
-fn versions_in_each_form() {
-    assert_eq!(firmware("2.5.1"), Some(Firmware { major: 2, minor: 5 }));
-    assert_eq!(firmware("1.17.1.20231211T114600"), Some(Firmware { major: 1, minor: 17 }));
-    for bad in ["", "2", "v2.5", "2.999"] {
-        assert_eq!(firmware(bad), None, "{bad}");
-    }
 }
