@@ -334,6 +334,23 @@ mod tests {
     }
 
     #[test]
+    fn without_the_hsm_digests_and_public_keys_stay() {
+        let all = CKF_HW | CKF_SIGN | CKF_VERIFY | CKF_ENCRYPT | CKF_DECRYPT | CKF_DIGEST;
+        for (kind, offered, left) in [
+            (CKM_RSA_PKCS, all ^ CKF_DIGEST, CKF_VERIFY | CKF_ENCRYPT),
+            (CKM_RSA_PKCS_OAEP, CKF_HW | CKF_ENCRYPT | CKF_DECRYPT, CKF_ENCRYPT),
+            (CKM_ECDSA, CKF_HW | CKF_SIGN | CKF_VERIFY | CKF_EC_F_P, CKF_VERIFY | CKF_EC_F_P),
+            (CKM_SHA256, CKF_DIGEST, CKF_DIGEST),
+            (CKM_AES_ECB, CKF_HW | CKF_ENCRYPT | CKF_DECRYPT, 0),
+            (CKM_AES_GCM, CKF_HW | CKF_MESSAGE_ENCRYPT | CKF_DECRYPT, 0),
+        ] {
+            let offer = Offer { min: 1, max: 2, flags: offered };
+            let rest = find(kind).unwrap().without_hsm(offer);
+            assert_eq!(rest, (left != 0).then_some(Offer { flags: left, ..offer }), "{kind:#x}");
+        }
+    }
+
+    #[test]
     fn a_row_agrees_with_its_name() {
         assert_eq!(find(CKM_ECDSA_SHA384).unwrap().action, Sign(Ecdsa(Some(Hash::Sha384))));
         assert_eq!(find(CKM_SHA256_RSA_PKCS_PSS).unwrap().key_type(), Some(CKK_RSA));

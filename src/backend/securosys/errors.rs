@@ -134,6 +134,11 @@ impl<'a> Refusal<'a> {
         self.blame().is_some()
     }
 
+    /// Whether the credential was accepted: the refusal is of what comes after it.
+    pub(super) fn accepts_credential(&self) -> bool {
+        self.is_verdict() && !self.is_credential()
+    }
+
     /// Whether the service knows no key of that name. A bare 404 may come from a proxy: it proves nothing.
     pub(super) fn is_unknown_key(&self) -> bool {
         self.code() == Some(650)

@@ -66,7 +66,7 @@ impl Securosys {
         }
         // Any other verdict (no such request, no licence for requests) comes after the credential was accepted.
         let refusal = Refusal::read(&answer);
-        if refusal.is_verdict() && !refusal.is_credential() {
+        if refusal.accepts_credential() {
             return Ok(());
         }
         Err(refusal.error(Purpose::Login))

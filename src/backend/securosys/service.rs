@@ -98,8 +98,11 @@ impl Service {
             let answer = self.send(call, &candidate.headers, deadline)?;
             role = candidate.role;
             if !is_refused(&answer) {
-                self.credentials.remember(&candidate);
-                self.roles.remember(call.path, role);
+                // A server that fails has not said what it takes.
+                if answer.is_success() || Refusal::read(&answer).accepts_credential() {
+                    self.credentials.remember(&candidate);
+                    self.roles.remember(call.path, role);
+                }
                 return Ok(Some(answer));
             }
             tried.push(candidate.headers);
