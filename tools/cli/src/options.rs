@@ -57,11 +57,11 @@ struct Readings {
     #[arg(long, value_name = "ROLE", default_value = "key_operation", value_parser = choice(&RANDOM_ROLES))]
     random_role: RandomRole,
     /// The HTTP status where an API key is missing.
-    #[arg(long, value_name = "STATUS", default_value = "401", value_parser = choice(&[("401", 401), ("400", 400)]))]
+    #[arg(long, value_name = "STATUS", default_value = "401", value_parser = choice(&MISSING_API_KEY_STATUSES))]
     missing_api_key_status: u16,
     /// The HTTP status where the JSON Web Token is missing or wrong.
     #[arg(long, value_name = "STATUS", default_value = "401",
-          value_parser = choice(&[("401", 401), ("400", 400), ("403", 403)]))]
+          value_parser = choice(&ACCESS_TOKEN_STATUSES))]
     access_token_status: u16,
     /// The error code for malformed JSON and unknown enumeration values.
     #[arg(long, value_name = "CODE", default_value = "600", value_parser = choice(&MALFORMED_CODES))]
@@ -96,6 +96,8 @@ const CERTIFICATES_ROLES: [(&str, CertificatesRole); 2] =
     [("key_management", CertificatesRole::KeyManagement), ("key_operation", CertificatesRole::KeyOperation)];
 const RANDOM_ROLES: [(&str, RandomRole); 2] =
     [("key_operation", RandomRole::KeyOperation), ("service", RandomRole::Service)];
+const MISSING_API_KEY_STATUSES: [(&str, u16); 2] = [("401", 401), ("400", 400)];
+const ACCESS_TOKEN_STATUSES: [(&str, u16); 3] = [("401", 401), ("400", 400), ("403", 403)];
 const MALFORMED_CODES: [(&str, MalformedCode); 3] =
     [("600", MalformedCode::Validation600), ("621", MalformedCode::Json621), ("501", MalformedCode::Enum501)];
 const MISSING_CERTIFICATES: [(&str, MissingCertificate); 4] = [
