@@ -15,6 +15,8 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
+use crate::discreet;
+
 pub mod auth;
 mod chunked;
 mod cluster;
@@ -104,20 +106,11 @@ impl Headers {
             ));
         }
         let parts = [name, ": ", value, "\r\n"];
-        self.reserve(parts.iter().map(|part| part.len()).sum());
+        discreet::reserve(&mut self.0, parts.iter().map(|part| part.len()).sum());
         for part in parts {
             self.0.extend_from_slice(part.as_bytes());
         }
         Ok(())
-    }
-
-    /// Makes room. A vector that grows on its own would leave a copy of the credentials behind.
-    fn reserve(&mut self, more: usize) {
-        if self.0.capacity() - self.0.len() < more {
-            let mut larger = zeroize::Zeroizing::new(Vec::with_capacity(2 * (self.0.len() + more)));
-            larger.extend_from_slice(&self.0);
-            self.0 = larger;
-        }
     }
 
     /// The lines, each ended by CR LF.
