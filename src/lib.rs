@@ -29,6 +29,7 @@
 pub mod backend;
 pub mod config;
 pub mod crypto;
+pub mod discreet;
 pub mod error;
 pub mod ffi;
 pub mod model;

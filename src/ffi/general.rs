@@ -127,7 +127,9 @@ fn silence_panics() {
     if !DONE.swap(true, Ordering::Relaxed) {
         std::panic::set_hook(Box::new(|panic| {
             if let Some(call) = epoch::enter() {
-                call.module().log().error(format_args!("{panic}"));
+                // The place is all that is told: the message of a panic may quote what it was about.
+                let place = panic.location().map(ToString::to_string).unwrap_or_default();
+                call.module().log().error(format_args!("panicked at {place}"));
             }
         }));
     }

@@ -322,7 +322,7 @@ impl Token {
             return Err(Error::new(CKR_ACTION_PROHIBITED, "the object is not to be copied"));
         }
         let mut merged: Vec<_> = session_object::own_attributes(&object, template);
-        merged.extend(template.iter().map(|(kind, value)| (kind, value.to_vec())));
+        merged.extend(template.iter().map(|(kind, value)| (kind, value.to_vec().into())));
         self.create_object(owner, &Template::new(merged))
     }
 

@@ -9,6 +9,7 @@ use zeroize::Zeroizing;
 
 use super::chunked::Chunk;
 use super::{Error, ErrorKind, Method, Request, Response};
+use crate::discreet;
 
 /// The largest head of an answer in bytes; the trailers and chunk extensions of an answer have the same limit.
 pub(super) const HEAD_LIMIT: usize = 64 * 1024;
@@ -274,18 +275,11 @@ impl Decoder {
     }
 }
 
-/// Appends without leaving a copy behind when the vector has to grow.
 fn append(body: &mut Zeroizing<Vec<u8>>, part: &[u8]) -> Result<(), Fault> {
-    let length = body.len() + part.len();
-    if length > BODY_LIMIT {
+    if body.len() + part.len() > BODY_LIMIT {
         return Err(too_large("the body of the answer is larger than 8 MiB"));
     }
-    if length > body.capacity() {
-        let mut larger = Vec::with_capacity(length.max(2 * body.capacity()).max(1024));
-        larger.extend_from_slice(body);
-        *body = Zeroizing::new(larger);
-    }
-    body.extend_from_slice(part);
+    discreet::append(body, part);
     Ok(())
 }
 

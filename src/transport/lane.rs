@@ -15,7 +15,7 @@ use super::{Deadline, Error, ErrorKind, Request, tls};
 /// One connection with its buffers. After an error it is of no more use.
 pub(super) struct Lane {
     stream: Stream,
-    outgoing: Vec<u8>,
+    outgoing: Zeroizing<Vec<u8>>,
     incoming: Zeroizing<Vec<u8>>,
     heard: bool,
 }
@@ -47,7 +47,7 @@ impl Lane {
     }
 
     fn over(stream: Stream) -> Self {
-        Self { stream, outgoing: Vec::new(), incoming: stream::buffer(), heard: false }
+        Self { stream, outgoing: Zeroizing::default(), incoming: stream::buffer(), heard: false }
     }
 
     /// Whether the idle lane can carry a request.

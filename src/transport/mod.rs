@@ -16,6 +16,7 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use crate::config;
+use crate::discreet;
 
 pub mod auth;
 mod chunked;
@@ -140,20 +141,11 @@ impl Headers {
             ));
         }
         let parts = [name, ": ", value, "\r\n"];
-        self.reserve(parts.iter().map(|part| part.len()).sum());
+        discreet::reserve(&mut self.0, parts.iter().map(|part| part.len()).sum());
         for part in parts {
             self.0.extend_from_slice(part.as_bytes());
         }
         Ok(())
-    }
-
-    /// Makes room. A vector that grows on its own would leave a copy of the credentials behind.
-    fn reserve(&mut self, more: usize) {
-        if self.0.capacity() - self.0.len() < more {
-            let mut larger = zeroize::Zeroizing::new(Vec::with_capacity(2 * (self.0.len() + more)));
-            larger.extend_from_slice(&self.0);
-            self.0 = larger;
-        }
     }
 
     /// The lines, each ended by CR LF.
