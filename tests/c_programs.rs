@@ -9,6 +9,8 @@ use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::LazyLock;
+use std::thread;
 
 use support::emulator::Emulator;
 use support::relay::Relay;
@@ -86,6 +88,21 @@ fn live() {
     assert_eq!(said[..5], ["kill", "restart", "restart", "break off", "mend"]);
 }
 
+#[test]
+fn transparent() {
+    run_on_emulator("transparent", TRANSPARENT, &[]);
+}
+
+#[test]
+fn forks() {
+    run_on_emulator("forks", "", &[("FORK", "reinitialize")]);
+}
+
+#[test]
+fn transparent_forks() {
+    run_on_emulator("forks", TRANSPARENT, &[("FORK", "transparent")]);
+}
+
 /// Other headers define `CKA_VENDOR_DEFINED` in other words; the vendor header needs nothing else, and stands twice.
 #[test]
 fn the_vendor_header_needs_no_particular_header() {
@@ -114,6 +131,30 @@ fn run(name: &str) {
     let output = Command::new(program)
         .arg(module())
         .env("P11REST_CONFIG", configuration(&directory))
+        .output()
+        .expect("the program starts");
+    assert!(output.status.success(), "{name}: {}", report(&output));
+}
+
+/// The emulator, with TLS, of the tests that do not break it.
+static EMULATOR: LazyLock<Emulator> = LazyLock::new(|| Emulator::start("securosys", true));
+
+/// A line for the top of a configuration.
+const TRANSPARENT: &str = "fork = \"transparent\"\n";
+
+/// Compiles `tests/c/{name}.c` and runs it on the module and the emulator. `top` comes before the emulator's own
+/// configuration.
+fn run_on_emulator(name: &str, top: &str, variables: &[(&str, &str)]) {
+    let directory = scratch(&format!("{name}-{}", thread::current().name().unwrap_or_default()));
+    let config = directory.join("p11rest.toml");
+    fs::write(&config, format!("{top}{}", EMULATOR.text("p11rest.toml")))
+        .expect("the scratch directory can be written");
+    let source = root().join("tests/c").join(name).with_extension("c");
+    let program = compile(&source, &directory, &[standard_header()]);
+    let output = Command::new(program)
+        .arg(module())
+        .env("P11REST_CONFIG", config)
+        .envs(variables.iter().copied())
         .output()
         .expect("the program starts");
     assert!(output.status.success(), "{name}: {}", report(&output));
