@@ -150,6 +150,14 @@ impl Backend for Securosys {
         self.service.credentials.clear();
     }
 
+    fn login_secret(&self) -> Option<SecretString> {
+        self.service.credentials.brought()
+    }
+
+    fn inherit_login(&self, secret: &SecretString) {
+        self.service.credentials.fill(secret.expose_secret());
+    }
+
     fn list(&self, deadline: Deadline) -> Result<Vec<KeyName>> {
         let call = Call::get(Endpoint::Keys, Endpoint::Keys.path(), Purpose::List);
         let response = self.service.call(&call, deadline)?;
