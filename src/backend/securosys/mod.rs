@@ -85,7 +85,7 @@ impl Securosys {
             })?;
         Ok(Self {
             service: Service {
-                cluster,
+                cluster: cluster.hedged(token.hedge),
                 credentials: Credentials::new(&token.auth),
                 roles: Roles::default(),
                 width: token.catalog.width,
