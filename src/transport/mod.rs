@@ -20,6 +20,8 @@ use crate::discreet;
 pub mod auth;
 mod chunked;
 mod cluster;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod http1;
 mod lane;
 mod member;

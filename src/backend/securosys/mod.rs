@@ -44,6 +44,8 @@ use crate::transport::{Class, Cluster, Deadline, Response};
 mod attributes;
 mod credentials;
 mod errors;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod login;
 mod names;
 mod roles;
