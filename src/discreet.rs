@@ -48,7 +48,7 @@ mod tests {
             append(&mut bytes, &[part, part]);
         }
         assert_eq!(bytes.len(), 512);
-        assert!(bytes.chunks(2).zip(0..).all(|(pair, part)| pair == [part, part]));
+        assert!(bytes.chunks(2).zip(0..=255_u8).all(|(pair, part)| pair == [part, part]));
         let (place, room) = (bytes.as_ptr(), bytes.capacity() - bytes.len());
         append(&mut bytes, &vec![0; room]);
         assert_eq!(bytes.as_ptr(), place);

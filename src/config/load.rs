@@ -14,7 +14,7 @@ use super::document::{self, Item, Place, Table, Value};
 use super::environment::{self, RawSlot, Variables};
 use super::problem::{Fault, Problem};
 use super::read::{Section, Source, read_all, word};
-use super::{Config, Level, Log, LogTarget, Slot, slot};
+use super::{Config, Fork, Level, Log, LogTarget, Slot, slot};
 
 const FILE_NAME: &str = "p11rest.toml";
 
@@ -77,8 +77,11 @@ pub(super) fn assemble(mut root: Table, variables: &Variables, source: Source) -
     environment::overlay(&mut root, &mut slots, variables, &source)?;
     let top = Place::Line(1);
     let root = Section::open(&source, "", &top, &root)?;
+    let fork = root.text("fork", |_, text| {
+        word(text, &[("reinitialize", Fork::Reinitialize), ("transparent", Fork::Transparent)])
+    })?;
     let log = log(&root.section("log", "log")?)?;
-    Ok(Config { log, slots: number(slots, &source), file: source.file })
+    Ok(Config { fork: fork.unwrap_or_default(), log, slots: number(slots, &source), file: source.file })
 }
 
 /// Where a problem of the configuration itself is told: the log that file and environment ask for as far as they can be

@@ -33,10 +33,22 @@ pub use secret::Secret;
 pub struct Config {
     /// The file that was read; `None` where there is none.
     pub file: Option<PathBuf>,
+    /// What the child of a fork finds.
+    pub fork: Fork,
     /// The log.
     pub log: Log,
     /// The slots in the order of the file, each with its id. One bad slot does not spoil the others.
     pub slots: Vec<Slot>,
+}
+
+/// What the child of a fork finds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Fork {
+    /// A module that is not initialised, as the standard says: it calls `C_Initialize`.
+    #[default]
+    Reinitialize,
+    /// Sessions, handles and login of its parent.
+    Transparent,
 }
 
 /// Where the log goes and how much of it.

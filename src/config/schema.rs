@@ -29,6 +29,7 @@ const fn field(path: &'static str, form: Form) -> Field {
 /// Every key.
 pub(super) const FIELDS: &[Field] = &[
     field("version", Form::Integer),
+    field("fork", Form::Text),
     field("log.level", Form::Text),
     field("log.target", Form::Text),
     field("slot.id", Form::Integer),
@@ -130,7 +131,7 @@ mod tests {
 
     #[test]
     fn tables_know_their_names() {
-        assert_eq!(names_in(""), ["version", "log", "slot"]);
+        assert_eq!(names_in(""), ["version", "fork", "log", "slot"]);
         assert_eq!(names_in("slot.auth"), ["bearer", "api_key"]);
         assert_eq!(names_in("slot.key"), ["label", "id", "public_key", "certificate", "type", "password"]);
     }

@@ -10,11 +10,10 @@ use std::time::Duration;
 
 use super::member::{Flight, Grounded, Member};
 use super::retry::{Attempts, Jitter, Lost, Verdict};
-use super::{Deadline, Error, ErrorKind, Request, Response, http1, tls};
+use super::{Deadline, Error, ErrorKind, Request, Response, Transport, http1, tls};
 use crate::config;
 
-/// All members of one HSM service, with their connections. May be used from any number of threads at once; no lock is
-/// held while a request is under way.
+/// All members of one HSM service, with their lanes.
 pub struct Cluster {
     groups: Vec<Vec<Member>>,
     rotation: AtomicUsize,
@@ -42,65 +41,6 @@ impl Cluster {
         let group = |urls: &Vec<config::Url>| urls.iter().map(member).collect();
         let groups = members.iter().map(group).collect::<Result<_, Error>>()?;
         Ok(Self { groups, rotation: AtomicUsize::new(0), jitter: Jitter::new() })
-    }
-
-    /// Sends one request and waits for its answer, whatever its status. Redirects are not followed.
-    ///
-    /// # Errors
-    /// Any [`ErrorKind`]; [`Error::sent`] says whether the server may have got the request.
-    pub fn call(&self, request: &Request<'_>, deadline: Deadline) -> Result<Response, Error> {
-        let mut attempts = self.begin(request)?;
-        loop {
-            let outcome = match self.launch(request, &attempts, Some(deadline), deadline) {
-                Ok(flight) => flight.land(deadline),
-                Err(grounded) => Err(lost(grounded)),
-            };
-            match attempts.judge(outcome, deadline, &self.jitter) {
-                Verdict::Final(result) => return result,
-                Verdict::Again(pause) => std::thread::sleep(pause),
-            }
-        }
-    }
-
-    /// Sends many requests, up to `width` of them in flight at once from the calling thread, and returns the outcomes in
-    /// the order of the requests. One that fails does not keep the others from their answers. What has to be repeated
-    /// is repeated together, once the others are through.
-    pub fn call_many(
-        &self,
-        requests: &[Request<'_>],
-        width: usize,
-        deadline: Deadline,
-    ) -> Vec<Result<Response, Error>> {
-        let mut round = Vec::with_capacity(requests.len());
-        let mut results = Vec::with_capacity(requests.len());
-        for (index, request) in requests.iter().enumerate() {
-            results.push(self.begin(request).map(|attempts| {
-                round.push(Entry { index, request, attempts });
-                None
-            }));
-        }
-        while !round.is_empty() {
-            let mut again = Vec::new();
-            let mut longest = Duration::ZERO;
-            self.scatter(round, width.max(1), deadline, |mut entry, outcome| {
-                match entry.attempts.judge(outcome, deadline, &self.jitter) {
-                    Verdict::Final(result) => results[entry.index] = result.map(Some), // an index of this very loop
-                    Verdict::Again(pause) => {
-                        longest = longest.max(pause);
-                        again.push(entry);
-                    }
-                }
-            });
-            std::thread::sleep(longest.min(deadline.remaining().unwrap_or_default()));
-            round = again;
-        }
-        let missing = || Error::unsent(ErrorKind::Broken, "the request was never made");
-        results.into_iter().map(|result| result.and_then(|response| response.ok_or_else(missing))).collect()
-    }
-
-    /// Closes all idle connections and refuses new calls with [`ErrorKind::Closed`]. Calls in flight finish.
-    pub fn close(&self) {
-        self.groups.iter().flatten().for_each(Member::close);
     }
 
     fn begin(&self, request: &Request<'_>) -> Result<Attempts, Error> {
@@ -199,6 +139,60 @@ impl Cluster {
             }
         }
         Err(Grounded::Failed(failures.into_error()))
+    }
+}
+
+impl Transport for Cluster {
+    fn call(&self, request: &Request<'_>, deadline: Deadline) -> Result<Response, Error> {
+        let mut attempts = self.begin(request)?;
+        loop {
+            let outcome = match self.launch(request, &attempts, Some(deadline), deadline) {
+                Ok(flight) => flight.land(deadline),
+                Err(grounded) => Err(lost(grounded)),
+            };
+            match attempts.judge(outcome, deadline, &self.jitter) {
+                Verdict::Final(result) => return result,
+                Verdict::Again(pause) => std::thread::sleep(pause),
+            }
+        }
+    }
+
+    /// All from the calling thread. What has to be repeated is repeated together, once the others are through.
+    fn call_many(
+        &self,
+        requests: &[Request<'_>],
+        width: usize,
+        deadline: Deadline,
+    ) -> Vec<Result<Response, Error>> {
+        let mut round = Vec::with_capacity(requests.len());
+        let mut results = Vec::with_capacity(requests.len());
+        for (index, request) in requests.iter().enumerate() {
+            results.push(self.begin(request).map(|attempts| {
+                round.push(Entry { index, request, attempts });
+                None
+            }));
+        }
+        while !round.is_empty() {
+            let mut again = Vec::new();
+            let mut longest = Duration::ZERO;
+            self.scatter(round, width.max(1), deadline, |mut entry, outcome| {
+                match entry.attempts.judge(outcome, deadline, &self.jitter) {
+                    Verdict::Final(result) => results[entry.index] = result.map(Some), // an index of this very loop
+                    Verdict::Again(pause) => {
+                        longest = longest.max(pause);
+                        again.push(entry);
+                    }
+                }
+            });
+            std::thread::sleep(longest.min(deadline.remaining().unwrap_or_default()));
+            round = again;
+        }
+        let missing = || Error::unsent(ErrorKind::Broken, "the request was never made");
+        results.into_iter().map(|result| result.and_then(|response| response.ok_or_else(missing))).collect()
+    }
+
+    fn close(&self) {
+        self.groups.iter().flatten().for_each(Member::close);
     }
 }
 

@@ -1,9 +1,9 @@
 //! Requests over kept-alive connections, without a word of PKCS#11.
 //!
-//! A [`Cluster`] is what a back end holds: the members of one HSM service, each with a pool of *lanes*. A lane is one
-//! kept-alive HTTP/1.1 connection with a blocking socket of our own. A call checks a lane out, writes one request with
-//! one send, reads the answer and puts the lane back: no thread, no runtime, no hop. On a kept-alive connection that is
-//! three system calls (look, send, receive).
+//! A [`Transport`] is what a back end holds; [`open`] makes it. A [`Cluster`] is the usual one: the members of one HSM
+//! service, each with a pool of *lanes*. A lane is one kept-alive HTTP/1.1 connection with a blocking socket of our own.
+//! A call checks a lane out, writes one request with one send, reads the answer and puts the lane back: no thread, no
+//! runtime, no hop. On a kept-alive connection that is three system calls (look, send, receive).
 //!
 //! ```text
 //! cluster   who is asked, in which order          retry    what becomes of an attempt, by class
@@ -15,6 +15,7 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
+use crate::config;
 use crate::discreet;
 
 pub mod auth;
@@ -35,6 +36,40 @@ mod tests;
 mod tls;
 
 pub use cluster::Cluster;
+
+/// The way to all members of one HSM service. May be used from any number of threads at once; no lock is held while a
+/// request is under way.
+pub trait Transport: Send + Sync {
+    /// Sends one request and waits for its answer, whatever its status. Redirects are not followed.
+    ///
+    /// # Errors
+    /// Any [`ErrorKind`]; [`Error::sent`] says whether the server may have got the request.
+    fn call(&self, request: &Request<'_>, deadline: Deadline) -> Result<Response, Error>;
+
+    /// Sends many requests, up to `width` of them in flight at once, and returns the outcomes in the order of the
+    /// requests. One that fails does not keep the others from their answers.
+    fn call_many(
+        &self,
+        requests: &[Request<'_>],
+        width: usize,
+        deadline: Deadline,
+    ) -> Vec<Result<Response, Error>>;
+
+    /// Closes all idle connections and refuses new calls with [`ErrorKind::Closed`]. Calls in flight finish.
+    fn close(&self);
+}
+
+/// The transport that the slot's configuration asks for. Makes no connection and looks up no name; `default_headers` go
+/// with every request.
+///
+/// # Errors
+/// Those of [`Cluster::new`].
+pub fn open(
+    token: &config::Token,
+    default_headers: &[(&'static str, &str)],
+) -> Result<Box<dyn Transport>, Error> {
+    Ok(Box::new(Cluster::new(&token.members, &token.tls, token.timeouts, token.pool, default_headers)?))
+}
 
 /// The HTTP methods that the dialects use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

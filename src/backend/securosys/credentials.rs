@@ -118,6 +118,13 @@ impl Credentials {
         self.forget_lines();
     }
 
+    /// The PIN, if it was brought.
+    pub(super) fn brought(&self) -> Option<SecretString> {
+        let shown = self.pins().next()?.with(|pin| pin.map(SecretString::from));
+        // A PIN has no source that could fail.
+        shown.ok().flatten()
+    }
+
     /// Forgets the PIN.
     pub(super) fn clear(&self) {
         self.pins().for_each(Credential::clear);

@@ -39,7 +39,7 @@ use crate::crypto::certificate::Certificate;
 use crate::crypto::encode;
 use crate::error::{Error, Result};
 use crate::observe::log::Log;
-use crate::transport::{Class, Cluster, Deadline, Response};
+use crate::transport::{self, Class, Deadline, Response};
 
 mod attributes;
 mod credentials;
@@ -80,14 +80,12 @@ impl Securosys {
     /// # Errors
     /// `CKR_DEVICE_ERROR` where the authorities to trust cannot be read.
     pub fn open(token: &config::Token, log: &Log) -> Result<Self> {
-        let cluster = Cluster::new(&token.members, &token.tls, token.timeouts, token.pool, &HEADERS)
-            .map_err(|error| {
-                Error::new(CKR_DEVICE_ERROR, format!("slot {:?} cannot be opened", token.label))
-                    .because(error)
-            })?;
+        let transport = transport::open(token, &HEADERS).map_err(|error| {
+            Error::new(CKR_DEVICE_ERROR, format!("slot {:?} cannot be opened", token.label)).because(error)
+        })?;
         Ok(Self {
             service: Service {
-                cluster,
+                transport,
                 credentials: Credentials::new(&token.auth),
                 roles: Roles::default(),
                 width: token.catalog.width,
@@ -152,6 +150,14 @@ impl Backend for Securosys {
 
     fn logout(&self) {
         self.service.credentials.clear();
+    }
+
+    fn login_secret(&self) -> Option<SecretString> {
+        self.service.credentials.brought()
+    }
+
+    fn inherit_login(&self, secret: &SecretString) {
+        self.service.credentials.fill(secret.expose_secret());
     }
 
     fn list(&self, deadline: Deadline) -> Result<Vec<KeyName>> {
@@ -302,7 +308,7 @@ impl Backend for Securosys {
     }
 
     fn close(&self) {
-        self.service.cluster.close();
+        self.service.transport.close();
     }
 }
 

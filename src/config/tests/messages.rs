@@ -27,10 +27,15 @@ fn what_is_wrong_outside_of_slots_ends_the_load() {
         ("version = \"1\"", "p11rest.toml:1: version: is not an integer; write version = 1"),
         ("version = 1\n\n[logs]", "p11rest.toml:3: logs: is not a known key; write log"),
         (
-            "version = 1\nfork = 1",
-            "p11rest.toml:2: fork: is not a known key; what may stand here is version, log, slot",
+            "version = 1\ntime = 1",
+            "p11rest.toml:2: time: is not a known key; what may stand here is version, fork, log, slot",
         ),
         ("version = 1\nlog = 1", "p11rest.toml:2: log: is an integer; write a table: [log]"),
+        ("version = 1\nfork = true", "p11rest.toml:2: fork: is true or false; write a string in quotes"),
+        (
+            "version = 1\nfork = \"maybe\"",
+            "p11rest.toml:2: fork: \"maybe\" is not known; write \"reinitialize\" or \"transparent\"",
+        ),
         ("version = 1\n[log]\nlevels = 1", "p11rest.toml:3: log.levels: is not a known key; write level"),
         (
             "version = 1\n[log]\nlevel = \"loud\"",

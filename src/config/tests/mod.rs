@@ -98,6 +98,16 @@ fn defaults_are_those_of_the_documents() {
     assert!(token.certificates.is_empty() && token.tls.ca.is_none() && token.tls.server_name.is_none());
     assert_eq!(token.edwards_point, EdwardsPoint::Raw);
     assert!(!token.login_required());
+    assert_eq!(config.fork, Fork::Reinitialize);
+}
+
+#[test]
+fn a_fork_can_be_transparent() {
+    assert_eq!(load_text("version = 1\nfork = \"transparent\"").fork, Fork::Transparent);
+    // No other variable that begins so is ours.
+    let other = ("P11REST_FORKS", "many");
+    assert_eq!(load_environment(&[other]).fork, Fork::Reinitialize);
+    assert_eq!(load_environment(&[("P11REST_FORK", "transparent")]).fork, Fork::Transparent);
 }
 
 #[test]
