@@ -17,8 +17,9 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Response, StatusCode};
 use hyper_util::rt::TokioIo;
+use rustls::HandshakeKind;
 use serde_json::json;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Sleep;
@@ -84,6 +85,12 @@ pub(crate) async fn serve(
     let _ = tokio::time::timeout(GRACE, all_closed.recv()).await;
 }
 
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.shared.stats.count_end();
+    }
+}
+
 struct Connection {
     shared: Arc<Shared>,
     /// Set when the connection is to end with a reset.
@@ -99,12 +106,16 @@ impl Connection {
             return self.drive(TokioIo::new(socket)).await;
         };
         let accepted = tokio::select! {
-            accepted = acceptor.accept(socket) => accepted,
+            accepted = acceptor.accept(socket).into_fallible() => accepted,
             _ = self.stop.changed() => return,
         };
-        if let Ok(stream) = accepted {
-            self.shared.stats.count_handshake();
-            self.drive(TokioIo::new(stream)).await;
+        match accepted {
+            Ok(stream) => {
+                let resumed = stream.get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed);
+                self.shared.stats.count_handshake(resumed);
+                self.drive(TokioIo::new(stream)).await;
+            }
+            Err((_, socket)) => linger(socket).await,
         }
     }
 
@@ -123,6 +134,13 @@ impl Connection {
         connection.as_mut().graceful_shutdown();
         let _ = connection.await;
     }
+}
+
+/// Closes after an alert: what the client has sent meanwhile is read, or the close would be a reset, which may cost the
+/// client the alert.
+async fn linger(mut socket: Socket) {
+    let _ = socket.shutdown().await;
+    let _ = tokio::time::timeout(GRACE, tokio::io::copy(&mut socket, &mut tokio::io::sink())).await;
 }
 
 /// Ends a connection without an answer.

@@ -2,6 +2,7 @@
 
 mod ciphers;
 mod client;
+mod client_certificates;
 mod credentials;
 mod hooks;
 mod lifecycle;
