@@ -24,6 +24,7 @@ mod files;
 mod keys;
 mod material;
 mod rsa_key;
+mod script;
 mod securosys;
 mod server;
 mod stats;
