@@ -33,6 +33,12 @@ enum Action {
     Truncate,
     /// Sends the true answer a byte each `ms` milliseconds, 10 if absent.
     Drip,
+    /// 204, without a body.
+    NoContent,
+    /// 200 with a page in HTML.
+    Text,
+    /// 307 to a path that the API does not have.
+    Redirect,
     /// Says nothing and keeps the connection open.
     HalfOpen,
     /// Sends 9 MiB of blanks, or with `in: "head"` a head without end.
@@ -240,6 +246,16 @@ impl Fault {
         let ms = |default| Duration::from_millis(self.ms.unwrap_or(default));
         match self.action {
             Action::Status => Strike::Answer(self.reply()),
+            Action::NoContent => Strike::Answer(Reply::empty(204)),
+            Action::Text => Strike::Answer(Reply {
+                content_type: Some("text/html".to_owned()),
+                body: Bytes::from_static(b"<html>Hello</html>"),
+                ..Reply::empty(200)
+            }),
+            Action::Redirect => Strike::Answer(Reply {
+                headers: vec![("location", "/v1/redirected".to_owned())],
+                ..Reply::empty(307)
+            }),
             Action::Close => self.end(fin),
             Action::Reset => self.end(Ending::Reset),
             Action::Truncate => Strike::Spoil(Spoil::Cut(When::InBody, self.at, fin)),
