@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use secrecy::SecretString;
 use zeroize::Zeroizing;
 
 use crate::config;
@@ -57,6 +58,13 @@ pub trait Backend: Send + Sync {
 
     /// Forgets and zeroises what `login` brought. Cannot fail and makes no request that is waited for.
     fn logout(&self);
+
+    /// What `login` took and `logout` has not forgotten, for the child of a fork, which goes on with it; empty where no
+    /// credential is left for `C_Login` to bring.
+    fn login_secrets(&self) -> Vec<SecretString>;
+
+    /// Takes what `login_secrets` gave in the parent. Makes no request: it was proven there.
+    fn inherit_login(&self, secrets: &[SecretString]);
 
     /// The names of all keys, in the order of the service, hidden ones included.
     fn list(&self, deadline: Deadline) -> Result<Vec<KeyName>>;

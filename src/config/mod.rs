@@ -13,6 +13,8 @@ use sha2::{Digest, Sha256};
 mod address;
 mod document;
 mod environment;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod load;
 mod problem;
 mod read;
@@ -31,10 +33,22 @@ pub use secret::Secret;
 pub struct Config {
     /// The file that was read; `None` where there is none.
     pub file: Option<PathBuf>,
+    /// What the child of a fork finds.
+    pub fork: Fork,
     /// The log.
     pub log: Log,
     /// The slots in the order of the file, each with its id. One bad slot does not spoil the others.
     pub slots: Vec<Slot>,
+}
+
+/// What the child of a fork finds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Fork {
+    /// A module that is not initialised, as the standard says: it calls `C_Initialize`.
+    #[default]
+    Reinitialize,
+    /// Sessions, handles and login of its parent.
+    Transparent,
 }
 
 /// Where the log goes and how much of it.
@@ -115,6 +129,8 @@ pub struct Token {
     pub timeouts: Timeouts,
     /// The connection pool of each member.
     pub pool: Pool,
+    /// Second requests for what is answered late, if there are any.
+    pub hedge: Option<Hedge>,
     /// How keys are listed and kept.
     pub catalog: Catalog,
     /// PEM or DER files, or directories of them, with certificates of keys in this slot.
@@ -255,6 +271,15 @@ pub struct Pool {
     pub max: usize,
     /// How long an idle connection is kept.
     pub idle: Duration,
+}
+
+/// When a request is sent a second time because its answer is late.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hedge {
+    /// How long nothing must have come.
+    pub after: Duration,
+    /// How many of a hundred calls may be sent twice, 1 to 100.
+    pub budget: u32,
 }
 
 /// How keys are listed and kept.

@@ -31,6 +31,7 @@ const fn field(path: &'static str, form: Form) -> Field {
 /// Every key.
 pub(super) const FIELDS: &[Field] = &[
     field("version", Form::Integer),
+    field("fork", Form::Text),
     field("log.level", Form::Text),
     field("log.target", Form::Text),
     field("slot.id", Form::Integer),
@@ -53,6 +54,8 @@ pub(super) const FIELDS: &[Field] = &[
     field("slot.timeouts.call", Form::Text),
     field("slot.pool.max", Form::Integer),
     field("slot.pool.idle", Form::Text),
+    field("slot.hedge.after", Form::Text),
+    field("slot.hedge.budget", Form::Integer),
     field("slot.catalog.refresh", Form::Text),
     field("slot.catalog.capacity", Form::Integer),
     field("slot.catalog.width", Form::Integer),
@@ -135,7 +138,7 @@ mod tests {
 
     #[test]
     fn tables_know_their_names() {
-        assert_eq!(names_in(""), ["version", "log", "slot"]);
+        assert_eq!(names_in(""), ["version", "fork", "log", "slot"]);
         assert_eq!(names_in("slot.auth"), ["bearer", "pin_format", "api_key"]);
         assert_eq!(names_in("slot.key"), ["label", "id", "public_key", "certificate", "type", "password"]);
     }

@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 
 use super::catalog::{Catalog, Traits, lock_until, other_handle};
 use super::handle::{Counter, Registry};
+use super::heritage::{Changes, Login, TokenHeritage};
 use super::mechanism::{self, Chosen, Mechanism, Offer};
 use super::object::Object;
 use super::session_object::{self, SessionObject};
@@ -37,6 +38,7 @@ pub struct Token {
     login_gate: Mutex<()>,
     session_objects: Registry<SessionObject>,
     counter: Arc<Counter>,
+    changes: Arc<Changes>,
     sessions: AtomicU64,
     read_write_sessions: AtomicU64,
     log: Log,
@@ -44,7 +46,12 @@ pub struct Token {
 
 impl Token {
     /// The token of one slot of the configuration; makes no request.
-    pub fn open(settings: &config::Token, counter: Arc<Counter>, log: &Log) -> Result<Self> {
+    pub fn open(
+        settings: &config::Token,
+        counter: Arc<Counter>,
+        changes: Arc<Changes>,
+        log: &Log,
+    ) -> Result<Self> {
         for name in settings.mechanisms.iter().flatten() {
             if !mechanism::TABLE.iter().any(|row| row.name == name) {
                 let text =
@@ -60,7 +67,14 @@ impl Token {
             edwards_point: settings.edwards_point,
             offers: Arc::clone(&offers),
         };
-        let catalog = Catalog::new(Arc::clone(&backend), settings, traits, Arc::clone(&counter), log.clone());
+        let catalog = Catalog::new(
+            Arc::clone(&backend),
+            settings,
+            traits,
+            Arc::clone(&counter),
+            Arc::clone(&changes),
+            log.clone(),
+        );
         Ok(Self {
             label: settings.label.clone(),
             serial: settings.serial_number(),
@@ -73,10 +87,32 @@ impl Token {
             login_gate: Mutex::new(()),
             session_objects: Registry::default(),
             counter,
+            changes,
             sessions: AtomicU64::new(0),
             read_write_sessions: AtomicU64::new(0),
             log: log.clone(),
         })
+    }
+
+    /// What the child of a fork needs of it.
+    pub(super) fn heritage(&self) -> TokenHeritage {
+        TokenHeritage {
+            login: self.is_logged_in().then(|| Login { secrets: self.backend.login_secrets() }),
+            catalog: self.catalog.heritage(),
+            session_objects: self.session_objects.select(|_| true),
+        }
+    }
+
+    /// Takes over what the parent left.
+    pub(super) fn inherit(&self, heritage: &TokenHeritage) {
+        self.catalog.inherit(&heritage.catalog);
+        for (handle, held) in &heritage.session_objects {
+            self.session_objects.insert(*handle, Arc::clone(held));
+        }
+        if let Some(login) = &heritage.login {
+            self.backend.inherit_login(&login.secrets);
+            self.user.store(true, Ordering::Release);
+        }
     }
 
     /// The label of the configuration.
@@ -171,6 +207,7 @@ impl Token {
             self.catalog.begin_login(could_list);
         }
         self.user.store(true, Ordering::Release);
+        self.changes.note();
         self.log.info(format_args!("slot {:?}: logged in", self.label));
         Ok(())
     }
@@ -194,6 +231,7 @@ impl Token {
         if self.backend.login_required() {
             self.session_objects.remove_where(|held| held.object.attributes.is_private());
         }
+        self.changes.note();
         self.log.info(format_args!("slot {:?}: logged out", self.label));
         Ok(())
     }
@@ -318,6 +356,7 @@ impl Token {
         let unique_id = format!("session-object-{handle}");
         let object = Arc::new(session_object::create(template, unique_id, self.edwards_point)?);
         self.session_objects.insert(handle, Arc::new(SessionObject { owner, object }));
+        self.changes.note();
         Ok(handle)
     }
 
@@ -334,7 +373,7 @@ impl Token {
             return Err(Error::new(CKR_ACTION_PROHIBITED, "the object is not to be copied"));
         }
         let mut merged: Vec<_> = session_object::own_attributes(&object, template);
-        merged.extend(template.iter().map(|(kind, value)| (kind, value.to_vec())));
+        merged.extend(template.iter().map(|(kind, value)| (kind, value.to_vec().into())));
         self.create_object(owner, &Template::new(merged))
     }
 
@@ -343,6 +382,7 @@ impl Token {
         let object = self.object(handle)?;
         let destroyable = object.attributes.is_true(CKA_DESTROYABLE);
         if destroyable && self.session_objects.remove(handle).is_some() {
+            self.changes.note();
             return Ok(());
         }
         Err(Error::new(CKR_ACTION_PROHIBITED, "objects of the HSM are not destroyed from here"))
@@ -361,6 +401,7 @@ impl Token {
             .session_objects
             .replace(handle, Arc::new(SessionObject { owner: held.owner, object: changed }))
         {
+            self.changes.note();
             return Ok(());
         }
         Err(Error::new(CKR_OBJECT_HANDLE_INVALID, "the object was destroyed meanwhile"))

@@ -203,6 +203,14 @@ impl Credentials {
         self.pins().map(|(name, _)| name).collect()
     }
 
+    /// What it brought, in the same order.
+    pub(super) fn brought(&self) -> Vec<SecretString> {
+        // A PIN has no source that could fail.
+        let shown =
+            |credential: &Credential| credential.with(|pin| pin.map(SecretString::from)).ok().flatten();
+        self.pins().filter_map(|(_, credential)| shown(credential)).collect()
+    }
+
     /// Takes what `C_Login` brought, in the order of [`Self::pin_names`].
     pub(super) fn fill<'a>(&self, secrets: impl IntoIterator<Item = &'a str>) {
         for ((_, credential), secret) in self.pins().zip(secrets) {

@@ -37,13 +37,15 @@ use crate::crypto::certificate::Certificate;
 use crate::crypto::encode;
 use crate::error::{Error, Result};
 use crate::observe::log::Log;
-use crate::transport::{Class, Cluster, Deadline, Response};
+use crate::transport::{self, Class, Deadline, Response};
 
 mod about;
 mod attributes;
 mod credentials;
 mod endpoint;
 mod errors;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod login;
 mod names;
 mod roles;
@@ -75,14 +77,12 @@ impl Securosys {
     /// # Errors
     /// `CKR_DEVICE_ERROR` where the authorities to trust cannot be read.
     pub fn open(token: &config::Token, log: &Log) -> Result<Self> {
-        let cluster = Cluster::new(&token.members, &token.tls, token.timeouts, token.pool, &HEADERS)
-            .map_err(|error| {
-                Error::new(CKR_DEVICE_ERROR, format!("slot {:?} cannot be opened", token.label))
-                    .because(error)
-            })?;
+        let transport = transport::open(token, &HEADERS).map_err(|error| {
+            Error::new(CKR_DEVICE_ERROR, format!("slot {:?} cannot be opened", token.label)).because(error)
+        })?;
         Ok(Self {
             service: Service {
-                cluster,
+                transport,
                 credentials: Credentials::new(&token.auth, log),
                 roles: Roles::default(),
                 width: token.catalog.width,
@@ -128,6 +128,14 @@ impl Backend for Securosys {
 
     fn logout(&self) {
         self.service.credentials.clear();
+    }
+
+    fn login_secrets(&self) -> Vec<SecretString> {
+        self.service.credentials.brought()
+    }
+
+    fn inherit_login(&self, secrets: &[SecretString]) {
+        self.service.credentials.fill(secrets.iter().map(ExposeSecret::expose_secret));
     }
 
     fn list(&self, deadline: Deadline) -> Result<Vec<KeyName>> {
@@ -277,7 +285,7 @@ impl Backend for Securosys {
     }
 
     fn close(&self) {
-        self.service.cluster.close();
+        self.service.transport.close();
     }
 }
 

@@ -13,11 +13,11 @@ use super::roles::{Order, Role, Roles};
 use crate::config::Level;
 use crate::error::{Error, Result};
 use crate::observe::log::Log;
-use crate::transport::{self, Class, Cluster, Deadline, Headers, Method, Request, Response};
+use crate::transport::{self, Class, Deadline, Headers, Method, Request, Response, Transport};
 
 /// The service as one set of credentials sees it.
 pub(super) struct Service {
-    pub(super) cluster: Cluster,
+    pub(super) transport: Box<dyn Transport>,
     pub(super) credentials: Credentials,
     pub(super) roles: Roles,
     /// How many requests of one scatter are in flight.
@@ -178,7 +178,7 @@ impl Service {
 
     fn send(&self, call: &Call<'_>, headers: &Headers, deadline: Deadline) -> Result<Response> {
         let begun = self.log.enabled(Level::Debug).then(Instant::now);
-        let answer = self.cluster.call(&request(call, headers), deadline);
+        let answer = self.transport.call(&request(call, headers), deadline);
         if let Some(begun) = begun {
             self.log_answer(call, &answer, format_args!(" after {} µs", begun.elapsed().as_micros()));
         }
@@ -187,7 +187,7 @@ impl Service {
 
     fn send_many(&self, calls: &[Call<'_>], headers: &Headers, deadline: Deadline) -> Vec<Result<Response>> {
         let requests: Vec<_> = calls.iter().map(|call| request(call, headers)).collect();
-        let answers = self.cluster.call_many(&requests, self.width, deadline);
+        let answers = self.transport.call_many(&requests, self.width, deadline);
         let finish = |(call, answer): (&Call<'_>, Result<Response, transport::Error>)| {
             self.log_answer(call, &answer, format_args!(""));
             answer.map_err(|error| unanswered(call.purpose, error))
