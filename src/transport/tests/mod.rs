@@ -1,6 +1,10 @@
 //! The transport against real sockets: a server that does exactly what a test tells it to.
 
 mod answers;
+mod deadlines;
+mod failover;
+mod hedging;
+mod idle;
 mod members;
 mod plain;
 mod secured;
@@ -8,7 +12,7 @@ mod server;
 
 use std::time::{Duration, Instant};
 
-use server::{Act, Server};
+use server::{Act, Deaf, Server};
 
 use super::{Class, Cluster, Deadline, Error, ErrorKind, Headers, Method, Request, Response, Transport};
 use crate::config;
