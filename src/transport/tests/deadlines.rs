@@ -183,3 +183,19 @@ fn the_request() {
     assert_eq!((error.kind, error.sent), (ErrorKind::Timeout, true), "{}", error.context);
     assert!(began.elapsed() < limit + SLACK, "{:?}", began.elapsed());
 }
+
+#[test]
+fn a_host_that_takes_nothing_in_is_given_up_before_the_deadline() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let cluster = cluster_of(&[vec![plain_url(listener.local_addr().unwrap().port())]], POOL);
+    let (headers, large) = (Headers::default(), vec![0; 16 << 20]);
+    let request = Request {
+        method: Method::Post,
+        path: "/",
+        headers: &headers,
+        body: Some(&large),
+        class: Class::OnceOnly,
+    };
+    let error = cluster.call(&request, Deadline::after(Duration::from_secs(20))).unwrap_err();
+    assert_eq!((error.kind, error.sent), (ErrorKind::Broken, true), "{}", error.context);
+}
