@@ -13,6 +13,8 @@ use sha2::{Digest, Sha256};
 mod address;
 mod document;
 mod environment;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod load;
 mod problem;
 mod read;

@@ -90,7 +90,7 @@ impl About {
 }
 
 /// The first two numbers of a version such as `2.5.1` or `1.17.1.20231211T114600`.
-fn firmware(version: &str) -> Option<Firmware> {
+pub(super) fn firmware(version: &str) -> Option<Firmware> {
     let mut numbers = version.split('.');
     Some(Firmware { major: numbers.next()?.parse().ok()?, minor: numbers.next()?.parse().ok()? })
 }

@@ -44,6 +44,8 @@ mod attributes;
 mod credentials;
 mod endpoint;
 mod errors;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod login;
 mod names;
 mod roles;
