@@ -177,15 +177,8 @@ fn an_answer_that_came_before_the_request_was_whole_is_taken() {
         settle();
         // Ends with a reset, since what came was not read.
     });
-    let (headers, large) = (Headers::default(), vec![b'x'; 16 << 20]);
-    let request = Request {
-        method: Method::Post,
-        path: "/",
-        headers: &headers,
-        body: Some(&large),
-        class: Class::NeverTwice,
-    };
-    let response = cluster.call(&request, soon()).unwrap();
+    let large = vec![b'x'; 16 << 20];
+    let response = upload(&cluster, Class::NeverTwice, &large, soon()).unwrap();
     assert_eq!((response.status, response.body.as_slice()), (413, &b"no"[..]));
     early.join().unwrap();
 }

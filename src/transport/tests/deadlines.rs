@@ -170,16 +170,9 @@ fn the_request() {
     });
     let url = config::Url { tls: true, host: "localhost".to_owned(), ..plain_url(port) };
     let cluster = Cluster::new(&[vec![url]], &authority.trusted(), TIMEOUTS, POOL, &[]).unwrap();
-    let (headers, large) = (Headers::default(), vec![b'x'; 16 << 20]);
-    let request = Request {
-        method: Method::Post,
-        path: "/",
-        headers: &headers,
-        body: Some(&large),
-        class: Class::Repeatable,
-    };
+    let large = vec![b'x'; 16 << 20];
     let (began, limit) = (Instant::now(), Duration::from_secs(1));
-    let error = cluster.call(&request, Deadline::after(limit)).unwrap_err();
+    let error = upload(&cluster, Class::Repeatable, &large, Deadline::after(limit)).unwrap_err();
     assert_eq!((error.kind, error.sent), (ErrorKind::Timeout, true), "{}", error.context);
     assert!(began.elapsed() < limit + SLACK, "{:?}", began.elapsed());
 }
@@ -188,14 +181,8 @@ fn the_request() {
 fn a_host_that_takes_nothing_in_is_given_up_before_the_deadline() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let cluster = cluster_of(&[vec![plain_url(listener.local_addr().unwrap().port())]], POOL);
-    let (headers, large) = (Headers::default(), vec![0; 16 << 20]);
-    let request = Request {
-        method: Method::Post,
-        path: "/",
-        headers: &headers,
-        body: Some(&large),
-        class: Class::OnceOnly,
-    };
-    let error = cluster.call(&request, Deadline::after(Duration::from_secs(20))).unwrap_err();
+    let large = vec![0; 16 << 20];
+    let error =
+        upload(&cluster, Class::OnceOnly, &large, Deadline::after(Duration::from_secs(20))).unwrap_err();
     assert_eq!((error.kind, error.sent), (ErrorKind::Broken, true), "{}", error.context);
 }

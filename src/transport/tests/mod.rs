@@ -41,8 +41,12 @@ fn cluster(server: &Server) -> Cluster {
 
 /// A POST with a body.
 fn post(cluster: &dyn Transport, class: Class, deadline: Deadline) -> Result<Response, Error> {
-    let headers = Headers::default();
-    let body = Some(&b"{}"[..]);
+    upload(cluster, class, b"{}", deadline)
+}
+
+/// A POST with that body.
+fn upload(cluster: &dyn Transport, class: Class, body: &[u8], deadline: Deadline) -> Result<Response, Error> {
+    let (headers, body) = (Headers::default(), Some(body));
     cluster.call(&Request { method: Method::Post, path: "/do", headers: &headers, body, class }, deadline)
 }
 
