@@ -262,7 +262,7 @@ impl<'m> Flight<'m> {
         };
         step(lane).map_err(|error| {
             let stale = self.reused && error.kind == ErrorKind::Broken && !lane.has_heard();
-            if !stale {
+            if !stale || self.probe {
                 self.member.health.unanswered(self.probe);
             }
             let cause = if stale { Cause::Stale } else { Cause::Failed };
