@@ -133,7 +133,9 @@ fn silence_panics() {
         std::panic::set_hook(Box::new(|panic| {
             // Not `enter`: it may be what panicked.
             if let Some(call) = epoch::enter_built() {
-                call.module().log().error(format_args!("{panic}"));
+                // The place is all that is told: the message of a panic may quote what it was about.
+                let place = panic.location().map(ToString::to_string).unwrap_or_default();
+                call.module().log().error(format_args!("panicked at {place}"));
             }
         }));
     }
