@@ -70,6 +70,13 @@ impl Program {
     }
 }
 
+/// The configuration of one slot at an address.
+pub fn slot_at(address: &str) -> String {
+    format!(
+        "version = 1\n[[slot]]\nlabel = \"slot\"\nbackend = \"securosys\"\nurls = [[\"http://{address}\"]]\n"
+    )
+}
+
 /// Compiles `tests/c/{name}.c` as a shared library.
 pub fn library(name: &str, directory: &Path) -> PathBuf {
     let file = directory.join(name).with_extension("so");
