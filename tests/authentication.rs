@@ -5,15 +5,13 @@ use std::os::unix::fs::PermissionsExt;
 use std::sync::{Mutex, PoisonError};
 
 use cryptoki_sys::*;
-use support::emulator::Emulator;
+use support::emulator::{Emulator, PIN};
 use support::p11::{P11, refused};
 use support::session::{Session, number};
 
 mod support;
 
 const TOKEN: &str = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJwMTFyZXN0In0.c2lnbmF0dXJl";
-/// The emulator's key-operation API key.
-const PIN: &str = "1234";
 const EC: &str = "ec-p256";
 
 #[test]
