@@ -5,13 +5,14 @@ use base64::engine::general_purpose::STANDARD;
 use cryptoki_sys::{CKR_DEVICE_ERROR, CKR_OK};
 use serde::Deserialize;
 
+use super::about::firmware;
 use super::errors::{Purpose, Refusal};
 use super::service::read;
 use super::wire::{
     Body, CertificateAnswer, DecryptAnswer, EncryptAnswer, RandomAnswer, SignAnswer, SignedAttributes, Text,
     VersionAnswer,
 };
-use super::{attributes, certificate, described, encrypted, firmware};
+use super::{attributes, certificate, described, encrypted};
 use crate::backend::types::{EncryptScheme, KeyKind};
 use crate::crypto::encode;
 use crate::crypto::public_key::PublicKey;
