@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use cryptoki_sys::*;
-use support::emulator::Emulator;
+use support::emulator::{Emulator, PIN};
 use support::openssl;
 use support::p11::{P11, refused};
 use support::session::{Session, number};
@@ -18,8 +18,6 @@ use support::session::{Session, number};
 mod support;
 
 const TOKEN: &str = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJwMTFyZXN0In0.c2lnbmF0dXJl";
-/// The emulator's key-operation API key.
-const PIN: &str = "1234";
 const EC: &str = "ec-p256";
 
 #[test]

@@ -14,7 +14,7 @@ use reqwest::{Certificate, Method};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::tool;
+use super::{secrets, tool};
 
 /// How long the emulator may take to make its keys.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -44,6 +44,10 @@ const KEEPER: &str = r#"
     end -TERM
     rm -rf -- "$folder"
 "#;
+
+/// The key-operation API key of the emulators of the tests, which is the PIN of their slots: long enough to be looked for
+/// in the logs.
+pub const PIN: &str = "pin-Zq7vXw2LkTt9RhYc4NbGm6Ds";
 
 /// A running emulator with a folder of its own.
 pub struct Emulator {
@@ -79,12 +83,16 @@ impl Emulator {
         let mut command = Command::new("sh");
         command.args(["-c", KEEPER, "keeper"]).arg(&folder).arg(tool());
         command.arg("emulate").arg("--dir").arg(&folder).args(["--vendor", vendor]).args(options);
+        if !options.contains(&"--no-api-keys") && !options.contains(&"--pin") {
+            command.args(["--pin", PIN]);
+        }
         if tls {
             command.arg("--tls");
         }
         let mut keeper = command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().expect("a shell starts");
         let orders = Mutex::new(keeper.stdin.take());
         let url = ready(&folder);
+        secrets::register_folder(&folder);
         let client = client(tls.then(|| folder.join("ca.pem")));
         let emulator = Self { keeper, orders, folder, url, client };
         // From now on a connection of our own is open, and is not counted by those who compare.

@@ -14,6 +14,7 @@ pub mod mechanism;
 pub mod openssl;
 pub mod p11;
 pub mod relay;
+pub mod secrets;
 pub mod session;
 
 /// The folder of the workspace.
