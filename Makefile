@@ -20,7 +20,7 @@ export P11REST_PYTHON := $(target)/python/bin/python
 rustdoc := RUSTDOCFLAGS='-D warnings -A rustdoc::private-intra-doc-links' \
 	$(CARGO) doc --locked --no-deps --document-private-items
 
-.PHONY: all module tools demo test soak setup style deny lint unit c-programs applications install uninstall clean
+.PHONY: all module tools demo bench test soak setup style deny lint unit c-programs applications install uninstall clean
 
 all: tools
 
@@ -35,6 +35,13 @@ demo:
 	tests/setup build
 	$(MAKE) tools
 	$(P11REST_TOOL) demo
+
+# The module beside a bare loop and reqwest: about five minutes on a machine that has nothing else to do. The report is
+# target/bench/report.md.
+bench:
+	tests/setup bench
+	$(MAKE) tools
+	$(P11REST_TOOL) bench --out $(target)/bench
 
 # What fails fast comes first.
 test:

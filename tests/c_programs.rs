@@ -86,6 +86,54 @@ fn live() {
     assert_eq!(said[..5], ["kill", "restart", "restart", "break off", "mend"]);
 }
 
+/// Counts, not times: they are the same on a busy machine. What the program does once is taken off.
+#[test]
+fn a_signature_takes_three_system_calls_and_ten_allocations_at_most() {
+    const FEW: u64 = 50;
+    const MORE: u64 = 1000;
+    let directory = scratch("sign");
+    let program = compile(&root().join("tests/c/sign.c"), &directory, &[standard_header()]);
+    let library = allocation_counter(&directory);
+    for tls in [false, true] {
+        let emulator = Emulator::start_with("securosys", tls, &["--canned"]);
+        let more = |count: &dyn Fn(u64) -> u64| count(FEW + MORE) - count(FEW);
+        let run = |mut command: Command, number: u64| {
+            command.arg(module()).arg(number.to_string()).env("P11REST_CONFIG", emulator.path("p11rest.toml"));
+            let output = command.output().expect("the program starts");
+            assert!(output.status.success(), "{}", report(&output));
+        };
+        let file = directory.join("counted");
+        let counted = || fs::read_to_string(&file).expect("something was counted");
+        let system_calls = more(&|number| {
+            let mut command = Command::new("strace");
+            command.args(["-f", "-c", "-o"]).arg(&file).arg(&program);
+            run(command, number);
+            let summary = counted();
+            let total = summary.lines().rfind(|line| line.ends_with(" total")).expect("strace adds up");
+            total.split_whitespace().nth(3).and_then(|calls| calls.parse().ok()).expect("a number of calls")
+        });
+        let allocations = more(&|number| {
+            let mut command = Command::new(&program);
+            command.env("LD_PRELOAD", &library).env("P11REST_ALLOCATIONS", &file);
+            run(command, number);
+            counted().trim().parse().expect("a number of allocations")
+        });
+        // One in a hundred may have more to do, such as setting a timeout anew.
+        assert!((MORE..=3 * MORE + MORE / 100).contains(&system_calls), "{system_calls}, TLS: {tls}");
+        assert!((1..=10 * MORE + MORE / 100).contains(&allocations), "{allocations}, TLS: {tls}");
+    }
+}
+
+/// The benchmark's library that counts allocations.
+fn allocation_counter(directory: &Path) -> PathBuf {
+    let library = directory.join("allocations.so");
+    let mut cc = Command::new("cc");
+    cc.args(["-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-o"]).arg(&library);
+    let output = cc.arg(root().join("tools/cli/src/bench/allocations.c")).output().expect("cc starts");
+    assert!(output.status.success(), "{}", report(&output));
+    library
+}
+
 /// Other headers define `CKA_VENDOR_DEFINED` in other words; the vendor header needs nothing else, and stands twice.
 #[test]
 fn the_vendor_header_needs_no_particular_header() {
