@@ -1,20 +1,22 @@
 //! The module as callers in C see it: each program of `tests/c` is compiled against the 3.2 header and
 //! `include/p11rest.h`, loads the module with `dlopen` and checks it.
 //!
-//! The module is the release build, or the file that `P11REST_MODULE` names. Its configuration has one slot at an
-//! address where nobody listens: none of the programs but `live` may need the network.
+//! The module is the release build, or the file that `P11REST_MODULE` names. Those of the programs that need an HSM have
+//! the emulator, over TLS; the others have a slot at an address where nobody listens.
 
-use std::env;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::net::TcpListener;
+use std::process::{Command, Stdio};
 
+use support::c::{Program, compile, library, report, scratch};
 use support::emulator::Emulator;
 use support::relay::Relay;
-use support::{module, root};
 
 mod support;
+
+/// A line for the top of a configuration.
+const TRANSPARENT: &str = "fork = \"transparent\"\n";
 
 #[test]
 fn tables() {
@@ -46,18 +48,14 @@ fn lifecycle() {
 fn live() {
     let emulator = Emulator::start("securosys", true);
     let relay = Relay::to(emulator.port());
-    let directory = scratch("live");
-    let config = directory.join("p11rest.toml");
+    let program = Program::of("live", "live");
     let direct = emulator.text("p11rest.toml");
     let (_, slot) = direct.split_once("[[slot]]").expect("there is a slot");
     let relayed = slot
         .replace("label = \"securosys\"", "label = \"relayed\"")
         .replace(emulator.url(), &format!("https://127.0.0.1:{}", relay.port()));
-    fs::write(&config, format!("{direct}\n[[slot]]{relayed}")).expect("the scratch directory can be written");
-    let program = compile(&root().join("tests/c/live.c"), &directory, &[standard_header()]);
-    let mut child = Command::new(program)
-        .arg(module())
-        .env("P11REST_CONFIG", config)
+    let mut child = program
+        .command(&format!("{direct}\n[[slot]]{relayed}"))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
@@ -86,52 +84,50 @@ fn live() {
     assert_eq!(said[..5], ["kill", "restart", "restart", "break off", "mend"]);
 }
 
-/// Counts, not times: they are the same on a busy machine. What the program does once is taken off.
 #[test]
-fn a_signature_takes_three_system_calls_and_ten_allocations_at_most() {
-    const FEW: u64 = 50;
-    const MORE: u64 = 1000;
-    let directory = scratch("sign");
-    let program = compile(&root().join("tests/c/sign.c"), &directory, &[standard_header()]);
-    let library = allocation_counter(&directory);
-    for tls in [false, true] {
-        let emulator = Emulator::start_with("securosys", tls, &["--canned"]);
-        let more = |count: &dyn Fn(u64) -> u64| count(FEW + MORE) - count(FEW);
-        let run = |mut command: Command, number: u64| {
-            command.arg(module()).arg(number.to_string()).env("P11REST_CONFIG", emulator.path("p11rest.toml"));
-            let output = command.output().expect("the program starts");
-            assert!(output.status.success(), "{}", report(&output));
-        };
-        let file = directory.join("counted");
-        let counted = || fs::read_to_string(&file).expect("something was counted");
-        let system_calls = more(&|number| {
-            let mut command = Command::new("strace");
-            command.args(["-f", "-c", "-o"]).arg(&file).arg(&program);
-            run(command, number);
-            let summary = counted();
-            let total = summary.lines().rfind(|line| line.ends_with(" total")).expect("strace adds up");
-            total.split_whitespace().nth(3).and_then(|calls| calls.parse().ok()).expect("a number of calls")
-        });
-        let allocations = more(&|number| {
-            let mut command = Command::new(&program);
-            command.env("LD_PRELOAD", &library).env("P11REST_ALLOCATIONS", &file);
-            run(command, number);
-            counted().trim().parse().expect("a number of allocations")
-        });
-        // One in a hundred may have more to do, such as setting a timeout anew.
-        assert!((MORE..=3 * MORE + MORE / 100).contains(&system_calls), "{system_calls}, TLS: {tls}");
-        assert!((1..=10 * MORE + MORE / 100).contains(&allocations), "{allocations}, TLS: {tls}");
-    }
+fn transparent() {
+    Program::of("transparent", "transparent").run_on_emulator(TRANSPARENT, &[]);
 }
 
-/// The benchmark's library that counts allocations.
-fn allocation_counter(directory: &Path) -> PathBuf {
-    let library = directory.join("allocations.so");
-    let mut cc = Command::new("cc");
-    cc.args(["-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-o"]).arg(&library);
-    let output = cc.arg(root().join("tools/cli/src/bench/allocations.c")).output().expect("cc starts");
-    assert!(output.status.success(), "{}", report(&output));
-    library
+#[test]
+fn forks() {
+    Program::of("forks", "forks").run_on_emulator("", &[("FORK", "reinitialize".as_ref())]);
+}
+
+#[test]
+fn transparent_forks() {
+    let program = Program::of("forks", "transparent_forks");
+    program.run_on_emulator(TRANSPARENT, &[("FORK", "transparent".as_ref())]);
+}
+
+#[test]
+fn exits() {
+    let program = Program::of("exits", "exits");
+    let late = library("late", program.directory());
+    program.run_on_emulator("", &[("LATE", late.as_os_str())]);
+}
+
+#[test]
+fn threadless() {
+    Program::of("threadless", "threadless").run_on_emulator("", &[]);
+}
+
+#[test]
+fn interrupted() {
+    Program::of("interrupted", "interrupted").run_on_emulator("", &[]);
+}
+
+#[test]
+fn small_stack() {
+    Program::of("small_stack", "small_stack").run_on_emulator("", &[]);
+}
+
+#[test]
+fn silent() {
+    // The kernel takes the connection, and nobody ever reads from it.
+    let server = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let slot = slot_at(&server.local_addr().expect("it is bound").to_string());
+    Program::of("silent", "silent").run(&format!("{slot}\n[slot.timeouts]\ncall = \"8s\"\n"), &[]);
 }
 
 /// Other headers define `CKA_VENDOR_DEFINED` in other words; the vendor header needs nothing else, and stands twice.
@@ -154,78 +150,13 @@ fn the_vendor_header_needs_no_particular_header() {
     assert!(output.status.success(), "{}", report(&output));
 }
 
-/// Compiles `tests/c/{name}.c` and runs it on the module.
+/// Runs `tests/c/{name}.c` where no HSM is to be had.
 fn run(name: &str) {
-    let directory = scratch(name);
-    let source = root().join("tests/c").join(name).with_extension("c");
-    let program = compile(&source, &directory, &[standard_header()]);
-    let output = Command::new(program)
-        .arg(module())
-        .env("P11REST_CONFIG", configuration(&directory))
-        .output()
-        .expect("the program starts");
-    assert!(output.status.success(), "{name}: {}", report(&output));
+    Program::of(name, name).run(&slot_at("127.0.0.1:1"), &[]);
 }
 
-/// Compiles without a warning.
-fn compile(source: &Path, directory: &Path, include: &[PathBuf]) -> PathBuf {
-    let program = directory.join("program");
-    let mut cc = Command::new(env::var_os("CC").unwrap_or_else(|| "cc".into()));
-    cc.args(["-std=c11", "-Wall", "-Wextra", "-Werror", "-g", "-pthread"]);
-    for directory in [root().join("include"), root().join("tests/c")].iter().chain(include) {
-        cc.arg("-I").arg(directory);
-    }
-    let output =
-        cc.arg("-o").arg(&program).arg(source).arg("-ldl").output().expect("a C compiler is installed");
-    assert!(output.status.success(), "{}: {}", source.display(), report(&output));
-    program
-}
-
-/// The directory of `pkcs11.h` inside the package cryptoki-sys that this build uses.
-fn standard_header() -> PathBuf {
-    let output = Command::new(env!("CARGO"))
-        .args(["metadata", "--format-version", "1", "--manifest-path"])
-        .arg(root().join("Cargo.toml"))
-        .output()
-        .expect("cargo starts");
-    assert!(output.status.success(), "cargo metadata: {}", report(&output));
-    let metadata: serde_json::Value =
-        serde_json::from_slice(&output.stdout).expect("cargo metadata prints JSON");
-    let package = metadata["packages"]
-        .as_array()
-        .and_then(|packages| packages.iter().find(|package| package["name"] == "cryptoki-sys"))
-        .expect("cryptoki-sys is a dependency");
-    let manifest = package["manifest_path"].as_str().expect("a package has a manifest");
-    let directory = Path::new(manifest).with_file_name("vendor");
-    assert!(directory.join("pkcs11.h").is_file(), "no pkcs11.h in {}", directory.display());
-    directory
-}
-
-fn configuration(directory: &Path) -> PathBuf {
-    let path = directory.join("p11rest.toml");
-    let text = r#"version = 1
-
-[[slot]]
-label = "unreachable"
-backend = "securosys"
-urls = [["http://127.0.0.1:1"]]
-"#;
-    fs::write(&path, text).expect("the scratch directory can be written");
-    path
-}
-
-/// A directory of this test alone.
-fn scratch(name: &str) -> PathBuf {
-    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("c_programs").join(name);
-    fs::create_dir_all(&directory).expect("the target directory can be written");
-    directory
-}
-
-fn report(output: &Output) -> String {
+fn slot_at(address: &str) -> String {
     format!(
-        "{}\n{}{}",
-        output.status,
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
+        "version = 1\n[[slot]]\nlabel = \"slot\"\nbackend = \"securosys\"\nurls = [[\"http://{address}\"]]\n"
     )
 }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::crypto::digest::Hash;
 use crate::crypto::public_key::PublicKey;
+use crate::discreet::Bytes;
 
 /// The name of a key at the HSM, as the HSM spells it.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -138,12 +139,21 @@ pub struct Firmware {
 }
 
 /// What a request that may need approval came to.
-#[derive(Debug)]
 pub enum Outcome<T> {
     /// The answer.
     Done(T),
     /// The HSM waits for approvals.
     Pending(TaskId),
+}
+
+/// The answer may be a plaintext.
+impl<T> fmt::Debug for Outcome<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Done(_) => f.write_str("Done(redacted)"),
+            Self::Pending(task) => f.debug_tuple("Pending").field(task).finish(),
+        }
+    }
 }
 
 /// The vendor's name for a request that waits.
@@ -196,7 +206,7 @@ pub struct SignRequest<'a> {
 }
 
 /// How a ciphertext is opened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub enum DecryptScheme<'a> {
     /// RSAES-PKCS1-v1_5.
@@ -211,6 +221,22 @@ pub enum DecryptScheme<'a> {
     AesCtr { counter: &'a [u8] },
     /// The ciphertext ends with the tag.
     AesGcm { iv: &'a [u8], aad: &'a [u8], tag_bits: usize },
+}
+
+/// Additional data is the caller's: only lengths are shown.
+impl fmt::Debug for DecryptScheme<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::RsaPkcs1 => f.write_str("RsaPkcs1"),
+            Self::RsaOaep(hash) => f.debug_tuple("RsaOaep").field(hash).finish(),
+            Self::AesEcb => f.write_str("AesEcb"),
+            Self::AesCbc { iv } => f.debug_tuple("AesCbc").field(&Bytes(iv)).finish(),
+            Self::AesCtr { counter } => f.debug_tuple("AesCtr").field(&Bytes(counter)).finish(),
+            Self::AesGcm { iv, aad, tag_bits } => {
+                f.debug_tuple("AesGcm").field(&Bytes(iv)).field(&Bytes(aad)).field(tag_bits).finish()
+            }
+        }
+    }
 }
 
 /// A ciphertext to be opened.
@@ -229,13 +255,25 @@ pub struct DecryptRequest<'a> {
 }
 
 /// How a plaintext is sealed; an IV is the service's to choose.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub enum EncryptScheme<'a> {
     /// Whole blocks.
     AesEcb,
     /// With a fresh 12-byte IV.
     AesGcm { aad: &'a [u8], tag_bits: usize },
+}
+
+/// As for [`DecryptScheme`].
+impl fmt::Debug for EncryptScheme<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AesEcb => f.write_str("AesEcb"),
+            Self::AesGcm { aad, tag_bits } => {
+                f.debug_tuple("AesGcm").field(&Bytes(aad)).field(tag_bits).finish()
+            }
+        }
+    }
 }
 
 /// A plaintext to be sealed.

@@ -15,6 +15,7 @@ use super::schema::{self, FIELDS, Form};
 
 /// `P11REST_LOG=debug`: the level, and standard error if no target is named.
 const SHORT_LOG: &str = "P11REST_LOG";
+const TOP: &str = "P11REST_";
 const LOG: &str = "P11REST_LOG_";
 const SLOT: &str = "P11REST_SLOT_";
 
@@ -59,6 +60,7 @@ pub(super) fn overlay(
     for setting in settings {
         let problem = |fault| source.problem(Some(&variable(setting.name)), None, fault);
         match setting.target {
+            Target::Top => setting.put(root, "").map_err(problem)?,
             Target::Log => setting.put_in_log(root).map_err(problem)?,
             Target::Slot { number, key } => {
                 let slot = slot_of(slots, number, setting.name);
@@ -89,6 +91,8 @@ fn overlay_short_log(root: &mut Table, variables: &Variables, source: &Source) -
 /// Which table a variable is for. The order is that in which they are laid over the file.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Target {
+    /// The file's own keys but for the version.
+    Top,
     Log,
     /// The slot of this number, or the `[[slot.key]]` of that number in it.
     Slot {
@@ -100,6 +104,9 @@ enum Target {
 impl Target {
     /// The table and the rest of the name; `None` for a variable that has nothing to do with us.
     fn of(name: &str) -> Option<Result<(Self, &str), Fault>> {
+        if let Some(tail) = name.strip_prefix(TOP).filter(|tail| *tail == "FORK") {
+            return Some(Ok((Self::Top, tail)));
+        }
         if let Some(tail) = name.strip_prefix(LOG) {
             return Some(Ok((Self::Log, tail)));
         }
@@ -241,6 +248,7 @@ fn item(name: &str, form: Form, value: &OsStr) -> Result<Item, Fault> {
         Form::Integer => at(Value::Integer(
             text.trim().parse().map_err(|_| Fault::new("is not an integer", "write a decimal integer"))?,
         )),
+        Form::Lines => at(Value::List(text.lines().filter(|line| !line.is_empty()).map(string).collect())),
         Form::List => at(list(text)),
         Form::Text => string(text),
     })

@@ -13,6 +13,8 @@ use sha2::{Digest, Sha256};
 mod address;
 mod document;
 mod environment;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod load;
 mod problem;
 mod read;
@@ -31,10 +33,22 @@ pub use secret::Secret;
 pub struct Config {
     /// The file that was read; `None` where there is none.
     pub file: Option<PathBuf>,
+    /// What the child of a fork finds.
+    pub fork: Fork,
     /// The log.
     pub log: Log,
     /// The slots in the order of the file, each with its id. One bad slot does not spoil the others.
     pub slots: Vec<Slot>,
+}
+
+/// What the child of a fork finds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Fork {
+    /// A module that is not initialised, as the standard says: it calls `C_Initialize`.
+    #[default]
+    Reinitialize,
+    /// Sessions, handles and login of its parent.
+    Transparent,
 }
 
 /// Where the log goes and how much of it.
@@ -115,6 +129,8 @@ pub struct Token {
     pub timeouts: Timeouts,
     /// The connection pool of each member.
     pub pool: Pool,
+    /// Second requests for what is answered late, if there are any.
+    pub hedge: Option<Hedge>,
     /// How keys are listed and kept.
     pub catalog: Catalog,
     /// PEM or DER files, or directories of them, with certificates of keys in this slot.
@@ -148,8 +164,10 @@ impl Token {
 
     /// Whether a secret is left for `C_Login` to bring (`CKF_LOGIN_REQUIRED`).
     pub fn login_required(&self) -> bool {
-        let Auth { bearer, api_key: ApiKeys { key_management, key_operation, service } } = &self.auth;
-        [bearer, key_management, key_operation, service].into_iter().flatten().any(Secret::is_pin)
+        let Auth { bearer, api_key, pin_format: _ } = &self.auth;
+        let ApiKeys { key_management, key_operation, approver, service, approver_key_management } = api_key;
+        let lists = [key_management, key_operation, approver, service, approver_key_management];
+        bearer.iter().chain(lists.into_iter().flatten()).any(Secret::is_pin)
     }
 }
 
@@ -198,17 +216,34 @@ pub struct Auth {
     pub bearer: Option<Secret>,
     /// API keys by role.
     pub api_key: ApiKeys,
+    /// What a PIN is.
+    pub pin_format: PinFormat,
 }
 
-/// One API key a role (Securosys TSB reference section 1.3).
+/// What `C_Login` brings.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PinFormat {
+    /// The secret itself, for all that are marked `"pin"`.
+    #[default]
+    Plain,
+    /// `role=secret` for each that is marked `"pin"`, with commas between them.
+    Roles,
+}
+
+/// The API keys of each role (Securosys TSB reference section 1.3). Of several the service takes one at least: they are
+/// the old one and the new one while the service's list changes. [`Secret::Pin`] stands alone.
 #[derive(Debug, Default)]
 pub struct ApiKeys {
     /// Protects the list of keys and their attributes.
-    pub key_management: Option<Secret>,
+    pub key_management: Vec<Secret>,
     /// Protects the use of keys.
-    pub key_operation: Option<Secret>,
+    pub key_operation: Vec<Secret>,
+    /// Protects the tasks of those who approve uses of keys.
+    pub approver: Vec<Secret>,
     /// Protects version and licence.
-    pub service: Option<Secret>,
+    pub service: Vec<Secret>,
+    /// Protects the list of those who approve.
+    pub approver_key_management: Vec<Secret>,
 }
 
 /// TLS towards the members of one slot.
@@ -236,6 +271,15 @@ pub struct Pool {
     pub max: usize,
     /// How long an idle connection is kept.
     pub idle: Duration,
+}
+
+/// When a request is sent a second time because its answer is late.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hedge {
+    /// How long nothing must have come.
+    pub after: Duration,
+    /// How many of a hundred calls may be sent twice, 1 to 100.
+    pub budget: u32,
 }
 
 /// How keys are listed and kept.

@@ -15,7 +15,7 @@ use cryptoki_sys::{
 use crate::error::{Error, Result};
 use crate::model::mechanism::{self, Chosen, Parameter, ParameterKind};
 use crate::model::operation::{Input, Output, Room};
-use crate::model::template::Template;
+use crate::model::template::{Template, Value};
 
 /// More attributes than this are a wild length, not a template.
 const MOST_ATTRIBUTES: CK_ULONG = 1024;
@@ -204,7 +204,7 @@ pub unsafe fn deliver_list<T: Copy>(values: &[T], list: *mut T, count: *mut CK_U
 /// # Safety
 /// Unless NULL, `attributes` must be valid for reads of `count` attributes, and each value for reads of its length.
 pub unsafe fn template(attributes: *const CK_ATTRIBUTE, count: CK_ULONG) -> Result<Template> {
-    let mut copied: Vec<(CK_ATTRIBUTE_TYPE, Vec<u8>)> = Vec::new();
+    let mut copied: Vec<(CK_ATTRIBUTE_TYPE, Value)> = Vec::new();
     for at in 0..check_count(attributes, count)? {
         // SAFETY: within the array, by the caller's duty.
         let attribute = unsafe { attributes.add(at).read_unaligned() };
@@ -214,7 +214,7 @@ pub unsafe fn template(attributes: *const CK_ATTRIBUTE, count: CK_ULONG) -> Resu
             let text = format!("attribute {:#x} has a length out of reason, or no value", attribute.type_);
             Error::new(CKR_ATTRIBUTE_VALUE_INVALID, text)
         })?;
-        copied.push((attribute.type_, value.to_vec()));
+        copied.push((attribute.type_, value.to_vec().into()));
     }
     Ok(Template::new(copied))
 }

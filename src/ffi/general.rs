@@ -3,6 +3,7 @@
 use std::ffi::{CStr, OsStr};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use cryptoki_sys::{
@@ -48,10 +49,14 @@ pub(super) unsafe fn initialize(init_args: CK_VOID_PTR) -> Result<()> {
     })?;
     let log = Log::open(&config.log).unwrap_or_else(|error| without_log(&config.log, &error));
     silence_panics();
-    match epoch::start(Module::new(&config, log))? {
-        Ok(()) => Ok(()),
-        Err(_slower) => Err(already()),
+    if epoch::start(Module::new(Arc::new(config), log))?.is_err() {
+        return Err(already());
     }
+    // A fork may be what comes next.
+    if let Some(call) = epoch::enter() {
+        call.hand_down();
+    }
+    Ok(())
 }
 
 /// The log cannot be opened. That is told where it will be seen, since a log was asked for, and stops no signature.
@@ -126,8 +131,11 @@ fn silence_panics() {
     // No `Once`: a fork in the middle of one would leave the child waiting for a thread that it does not have.
     if !DONE.swap(true, Ordering::Relaxed) {
         std::panic::set_hook(Box::new(|panic| {
-            if let Some(call) = epoch::enter() {
-                call.module().log().error(format_args!("{panic}"));
+            // Not `enter`: it may be what panicked.
+            if let Some(call) = epoch::enter_built() {
+                // The place is all that is told: the message of a panic may quote what it was about.
+                let place = panic.location().map(ToString::to_string).unwrap_or_default();
+                call.module().log().error(format_args!("panicked at {place}"));
             }
         }));
     }

@@ -24,6 +24,8 @@ pub mod arg;
 pub mod codes;
 mod digest;
 mod epoch;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod general;
 mod message;
 mod object;
@@ -41,6 +43,7 @@ fn entry(function: Function, body: impl FnOnce(&Module) -> Result<()>) -> CK_RV 
     let module = call.module();
     let begun = module.log().enabled(Level::Trace).then(Instant::now);
     let rv = conclude(function, Some(module.log()), || body(module));
+    call.hand_down();
     if let Some(begun) = begun {
         let (name, told, took) = (function.name(), rv_name::name(rv), begun.elapsed().as_micros());
         module.log().trace(format_args!("{name}: {told} after {took} µs"));

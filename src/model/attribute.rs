@@ -6,12 +6,16 @@ use cryptoki_sys::{
     CK_ATTRIBUTE_TYPE, CK_BBOOL, CK_FALSE, CK_TRUE, CK_ULONG, CKA_ALLOWED_MECHANISMS, CKA_CLASS, CKA_ID,
     CKA_LABEL, CKA_PRIVATE,
 };
+use zeroize::Zeroizing;
 
-/// A set of attributes, immutable once built: types in ascending order, all values in one allocation.
+use super::template::Value;
+
+/// A set of attributes, immutable once built: types in ascending order, all values in one allocation, which is wiped
+/// when it is dropped.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Attributes {
     index: Box<[(CK_ATTRIBUTE_TYPE, Range<u32>)]>,
-    values: Box<[u8]>,
+    values: Zeroizing<Box<[u8]>>,
 }
 
 impl Attributes {
@@ -67,7 +71,7 @@ impl Attributes {
 
 /// Collects attributes; a type that is set twice has the later value.
 #[derive(Default)]
-pub struct Builder(Vec<(CK_ATTRIBUTE_TYPE, Vec<u8>)>);
+pub struct Builder(Vec<(CK_ATTRIBUTE_TYPE, Value)>);
 
 impl Builder {
     /// A set with nothing in it.
@@ -77,12 +81,12 @@ impl Builder {
 
     /// The attributes of a set, to be changed.
     pub fn from_set(set: &Attributes) -> Self {
-        Self(set.iter().map(|(kind, value)| (kind, value.to_vec())).collect())
+        Self(set.iter().map(|(kind, value)| (kind, value.to_vec().into())).collect())
     }
 
     /// A value that is encoded already.
     pub fn bytes(&mut self, kind: CK_ATTRIBUTE_TYPE, value: impl Into<Vec<u8>>) -> &mut Self {
-        self.0.push((kind, value.into()));
+        self.0.push((kind, Zeroizing::new(value.into())));
         self
     }
 
@@ -130,7 +134,8 @@ impl Builder {
         // A stable sort keeps the later of two equal types behind the earlier one.
         pairs.sort_by_key(|(kind, _)| *kind);
         let mut index: Vec<(CK_ATTRIBUTE_TYPE, Range<u32>)> = Vec::with_capacity(pairs.len());
-        let mut values = Vec::new();
+        // Of the length that it will have at most: a vector that grows leaves copies behind.
+        let mut values = Vec::with_capacity(pairs.iter().map(|(_, value)| value.len()).sum());
         for (kind, value) in pairs {
             if index.last().is_some_and(|(last, _)| *last == kind) {
                 index.pop();
@@ -139,7 +144,7 @@ impl Builder {
             values.extend_from_slice(&value);
             index.push((kind, start..values.len() as u32));
         }
-        Attributes { index: index.into(), values: values.into() }
+        Attributes { index: index.into(), values: Zeroizing::new(values.into()) }
     }
 }
 

@@ -11,6 +11,11 @@ use parking_lot::RwLock;
 pub struct Counter(AtomicU64);
 
 impl Counter {
+    /// A counter that goes on where `other` is now.
+    pub fn after(other: &Self) -> Self {
+        Self(AtomicU64::new(other.0.load(Ordering::Relaxed)))
+    }
+
     /// Whether the number was given out.
     pub fn has_given(&self, number: u64) -> bool {
         (1..self.0.load(Ordering::Relaxed)).contains(&number)

@@ -3,6 +3,8 @@
 //! A row says what a `CKM_*` number is; which of its functions a token offers follows from what the back end can do, so
 //! that `C_GetMechanismInfo` is true.
 
+use std::fmt;
+
 use cryptoki_sys::{
     CK_FLAGS, CK_KEY_TYPE, CK_MECHANISM_TYPE, CK_ULONG, CKF_DECRYPT, CKF_DIGEST, CKF_EC_F_P,
     CKF_EC_NAMEDCURVE, CKF_EC_UNCOMPRESS, CKF_ENCRYPT, CKF_HW, CKF_MESSAGE_ENCRYPT, CKF_SIGN, CKF_VERIFY,
@@ -17,6 +19,7 @@ use cryptoki_sys::{
 
 use crate::backend::{Backend, DecryptScheme, EncryptScheme, SignInput, SignScheme};
 use crate::crypto::digest::Hash;
+use crate::discreet::Bytes;
 use crate::error::{Error, Result};
 
 /// One row of the table.
@@ -87,7 +90,7 @@ pub enum ParameterKind {
 }
 
 /// A parameter, read from the caller's memory.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub enum Parameter {
     None,
@@ -97,6 +100,29 @@ pub enum Parameter {
     Ctr { bits: CK_ULONG, block: [u8; 16] },
     Gcm { iv: Vec<u8>, aad: Vec<u8>, tag_bits: CK_ULONG },
     EdDsa { prehash: bool, context: Vec<u8> },
+}
+
+/// Labels, contexts and additional data are the caller's: only their lengths are shown.
+impl fmt::Debug for Parameter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None => f.write_str("None"),
+            Self::Pss { hash, mgf, salt_len } => {
+                f.debug_tuple("Pss").field(hash).field(mgf).field(salt_len).finish()
+            }
+            Self::Oaep { hash, mgf, label } => {
+                f.debug_tuple("Oaep").field(hash).field(mgf).field(&Bytes(label)).finish()
+            }
+            Self::Iv(iv) => f.debug_tuple("Iv").field(&Bytes(iv)).finish(),
+            Self::Ctr { bits, block } => f.debug_tuple("Ctr").field(bits).field(&Bytes(block)).finish(),
+            Self::Gcm { iv, aad, tag_bits } => {
+                f.debug_tuple("Gcm").field(&Bytes(iv)).field(&Bytes(aad)).field(tag_bits).finish()
+            }
+            Self::EdDsa { prehash, context } => {
+                f.debug_tuple("EdDsa").field(prehash).field(&Bytes(context)).finish()
+            }
+        }
+    }
 }
 
 /// A mechanism as a caller gives it.
@@ -236,6 +262,13 @@ impl Mechanism {
         (flags != 0).then_some(Offer { min, max, flags: flags | shape })
     }
 
+    /// What is left of an offer where the HSM may not be used: digests, and what a public key does.
+    pub fn without_hsm(&self, offer: Offer) -> Option<Offer> {
+        let secret_key = if self.key_type() == Some(CKK_AES) { CKF_ENCRYPT } else { 0 };
+        let flags = offer.flags & !(CKF_HW | CKF_SIGN | CKF_DECRYPT | CKF_MESSAGE_ENCRYPT | secret_key);
+        (flags & (CKF_DIGEST | CKF_VERIFY | CKF_ENCRYPT) != 0).then_some(Offer { flags, ..offer })
+    }
+
     fn key_sizes(&self) -> (CK_ULONG, CK_ULONG, CK_FLAGS) {
         match self.key_type() {
             Some(CKK_RSA) => (1024, 8192, 0),
@@ -324,6 +357,23 @@ mod tests {
     fn no_number_stands_in_two_rows() {
         let kinds: HashSet<_> = TABLE.iter().map(|row| row.kind).collect();
         assert_eq!(kinds.len(), TABLE.len());
+    }
+
+    #[test]
+    fn without_the_hsm_digests_and_public_keys_stay() {
+        let all = CKF_HW | CKF_SIGN | CKF_VERIFY | CKF_ENCRYPT | CKF_DECRYPT | CKF_DIGEST;
+        for (kind, offered, left) in [
+            (CKM_RSA_PKCS, all ^ CKF_DIGEST, CKF_VERIFY | CKF_ENCRYPT),
+            (CKM_RSA_PKCS_OAEP, CKF_HW | CKF_ENCRYPT | CKF_DECRYPT, CKF_ENCRYPT),
+            (CKM_ECDSA, CKF_HW | CKF_SIGN | CKF_VERIFY | CKF_EC_F_P, CKF_VERIFY | CKF_EC_F_P),
+            (CKM_SHA256, CKF_DIGEST, CKF_DIGEST),
+            (CKM_AES_ECB, CKF_HW | CKF_ENCRYPT | CKF_DECRYPT, 0),
+            (CKM_AES_GCM, CKF_HW | CKF_MESSAGE_ENCRYPT | CKF_DECRYPT, 0),
+        ] {
+            let offer = Offer { min: 1, max: 2, flags: offered };
+            let rest = find(kind).unwrap().without_hsm(offer);
+            assert_eq!(rest, (left != 0).then_some(Offer { flags: left, ..offer }), "{kind:#x}");
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@ pub mod catalog;
 pub mod cipher;
 pub mod digest;
 pub mod handle;
+pub mod heritage;
 pub mod mechanism;
 pub mod object;
 pub mod operation;

@@ -1,5 +1,7 @@
 //! What all operations have in common: the rules for their state and for output buffers (PKCS#11 3.2 section 5.2).
 
+use std::fmt;
+
 use cryptoki_sys::{
     CKR_BUFFER_TOO_SMALL, CKR_DATA_LEN_RANGE, CKR_OPERATION_ACTIVE, CKR_OPERATION_NOT_INITIALIZED,
 };
@@ -7,6 +9,7 @@ use zeroize::Zeroizing;
 
 use super::mechanism::Chosen;
 use crate::crypto::digest::Hasher;
+use crate::discreet;
 use crate::error::{Error, Result};
 
 /// The room that a caller has for output.
@@ -21,12 +24,20 @@ pub enum Room {
 }
 
 /// What a call with output came to.
-#[derive(Debug)]
 pub enum Output {
     /// The answer to a query: an upper bound of the length.
     Length(usize),
     /// The output.
     Bytes(Zeroizing<Vec<u8>>),
+}
+
+impl fmt::Debug for Output {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Length(length) => f.debug_tuple("Length").field(length).finish(),
+            Self::Bytes(bytes) => f.debug_tuple("Bytes").field(&discreet::Bytes(bytes)).finish(),
+        }
+    }
 }
 
 impl Output {
@@ -174,7 +185,7 @@ impl Intake {
                     }
                     _ => &part[..part.len().min(left)],
                 };
-                bytes.extend_from_slice(taken);
+                discreet::append(bytes, taken);
             }
         }
         Ok(())

@@ -12,7 +12,7 @@ use cryptoki_sys::{
 
 use super::attribute::Builder;
 use super::object::{Material, Object, certificate_parts, public_parts};
-use super::template::Template;
+use super::template::{Template, Value};
 use crate::config::EdwardsPoint;
 use crate::crypto::certificate::Certificate;
 use crate::crypto::public_key::PublicKey;
@@ -100,10 +100,10 @@ pub fn changed(object: &Object, template: &Template) -> Result<Object> {
 }
 
 /// The attributes of `object` that a copy begins with: those that a template may set and that `template` does not.
-pub fn own_attributes(object: &Object, template: &Template) -> Vec<(u64, Vec<u8>)> {
+pub fn own_attributes(object: &Object, template: &Template) -> Vec<(u64, Value)> {
     let settable = |kind: u64| !OURS.contains(&kind) && template.get(kind).is_none();
     let attributes = object.attributes.iter().filter(|(kind, _)| settable(*kind));
-    attributes.map(|(kind, value)| (kind, value.to_vec())).collect()
+    attributes.map(|(kind, value)| (kind, value.to_vec().into())).collect()
 }
 
 fn incomplete(what: &str) -> Error {

@@ -9,9 +9,10 @@ use cryptoki_sys::{
 };
 
 use super::handle::{Counter, Registry};
+use super::heritage::{Changes, Heritage, OpenSession, Told};
 use super::session::Session;
 use super::token::Token;
-use crate::config::Config;
+use crate::config::{Config, Fork};
 use crate::error::{Error, Result};
 use crate::observe::log::Log;
 
@@ -20,7 +21,16 @@ pub struct Module {
     log: Log,
     slots: Vec<Slot>,
     sessions: Registry<Session>,
-    session_counter: Counter,
+    session_counter: Arc<Counter>,
+    objects: Arc<Counter>,
+    changes: Arc<Changes>,
+    heirs: Option<Heirs>,
+}
+
+/// What is kept for the children of a fork, if they are to go on.
+struct Heirs {
+    config: Arc<Config>,
+    told: Told,
 }
 
 /// One slot of the configuration; without a token if the configuration of it is unusable.
@@ -49,23 +59,78 @@ impl Slot {
 
 impl Module {
     /// A life that begins with this configuration. No request is made.
-    pub fn new(config: &Config, log: Log) -> Self {
-        let objects = Arc::new(Counter::default());
+    pub fn new(config: Arc<Config>, log: Log) -> Self {
+        Self::counting(config, log, Counter::default(), Counter::default())
+    }
+
+    /// The life of a child, which goes on where `heritage` has its parent. No request is made.
+    pub fn inherit(heritage: &Heritage) -> Self {
+        let module = Self::counting(
+            Arc::clone(&heritage.config),
+            heritage.log.clone(),
+            Counter::after(&heritage.objects),
+            Counter::after(&heritage.session_counter),
+        );
+        for (slot, inherited) in &heritage.tokens {
+            if let Ok(token) = module.slot(*slot).and_then(Slot::token) {
+                token.inherit(inherited);
+            }
+        }
+        for OpenSession { handle, slot, read_write } in &heritage.sessions {
+            if let Ok(token) = module.slot(*slot).and_then(Slot::token) {
+                module.begin_session(*handle, *slot, token, *read_write);
+            }
+        }
+        let sessions = heritage.sessions.len();
+        module.log.info(format_args!("a fork: this process goes on with {sessions} sessions of its parent"));
+        module
+    }
+
+    fn counting(config: Arc<Config>, log: Log, objects: Counter, sessions: Counter) -> Self {
+        let objects = Arc::new(objects);
+        let changes = Arc::new(Changes::default());
         let slots = config.slots.iter().map(|slot| {
             let token = match &slot.token {
-                Ok(settings) => {
-                    Token::open(settings, Arc::clone(&objects), &log).map_err(|error| error.to_string())
-                }
+                Ok(settings) => Token::open(settings, Arc::clone(&objects), Arc::clone(&changes), &log)
+                    .map_err(|error| error.to_string()),
                 Err(problem) => Err(problem.to_string()),
             };
             let token = token.map_err(|why| log.error(format_args!("slot {} has no token: {why}", slot.id)));
             Slot { id: slot.id, token: token.ok().map(Arc::new) }
         });
+        let slots = slots.collect();
         Self {
-            slots: slots.collect(),
+            slots,
             log,
             sessions: Registry::default(),
-            session_counter: Counter::default(),
+            session_counter: Arc::new(sessions),
+            objects,
+            changes,
+            heirs: (config.fork == Fork::Transparent).then(|| Heirs { config, told: Told::default() }),
+        }
+    }
+
+    /// Gives `leave` what the child of a fork would go on with, if it is to go on and if anything of that changed.
+    pub fn hand_down(&self, leave: impl FnOnce(Heritage)) {
+        if let Some(heirs) = &self.heirs {
+            heirs.told.keep_up(&self.changes, || leave(self.heritage(&heirs.config)));
+        }
+    }
+
+    fn heritage(&self, config: &Arc<Config>) -> Heritage {
+        let tokens = self.slots.iter().filter_map(|slot| Some((slot.id, slot.token.as_ref()?.heritage())));
+        let sessions = self.sessions.select(|_| true).into_iter().map(|(handle, session)| OpenSession {
+            handle,
+            slot: session.slot(),
+            read_write: session.is_read_write(),
+        });
+        Heritage {
+            config: Arc::clone(config),
+            log: self.log.clone(),
+            objects: Arc::clone(&self.objects),
+            session_counter: Arc::clone(&self.session_counter),
+            sessions: sessions.collect(),
+            tokens: tokens.collect(),
         }
     }
 
@@ -103,10 +168,21 @@ impl Module {
         let token = slot.token()?;
         let handle = self.session_counter.next();
         let read_write = flags & CKF_RW_SESSION != 0;
-        let session = Session::new(handle, slot.id, Arc::clone(token), read_write);
+        self.begin_session(handle, slot.id, token, read_write);
+        Ok(handle)
+    }
+
+    fn begin_session(
+        &self,
+        handle: CK_SESSION_HANDLE,
+        slot: CK_SLOT_ID,
+        token: &Arc<Token>,
+        read_write: bool,
+    ) {
+        let session = Session::new(handle, slot, Arc::clone(token), read_write);
         token.session_opened(read_write);
         self.sessions.insert(handle, Arc::new(session));
-        Ok(handle)
+        self.changes.note();
     }
 
     /// The session with this handle.
@@ -124,6 +200,7 @@ impl Module {
     pub fn close_session(&self, handle: CK_SESSION_HANDLE) -> Result<()> {
         let session = self.sessions.remove(handle).ok_or_else(|| no_session(handle))?;
         session.token().session_closed(handle, session.is_read_write());
+        self.changes.note();
         Ok(())
     }
 
@@ -136,11 +213,15 @@ impl Module {
         for session in self.sessions.remove_where(|session| session.slot() == slot) {
             session.token().session_closed(session.handle(), session.is_read_write());
         }
+        self.changes.note();
         Ok(())
     }
 
     /// `C_Finalize`: credentials and idle connections go; calls under way end on their own.
     pub fn close(&self) {
+        if let Some(heirs) = &self.heirs {
+            heirs.told.end();
+        }
         self.sessions.remove_where(|_| true);
         for token in self.slots.iter().filter_map(|slot| slot.token.as_ref()) {
             token.close();

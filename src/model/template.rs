@@ -4,17 +4,21 @@ use cryptoki_sys::{
     CK_ATTRIBUTE_TYPE, CK_OBJECT_CLASS, CK_ULONG, CKA_CLASS, CKA_ID, CKA_LABEL, CKR_ATTRIBUTE_VALUE_INVALID,
     CKR_TEMPLATE_INCONSISTENT,
 };
+use zeroize::Zeroizing;
 
 use super::attribute::Attributes;
 use crate::error::{Error, Result};
 
-/// The attributes of a caller's template, owned: the caller's memory is read once.
+/// The attributes of a caller's template, owned: the caller's memory is read once. Wiped when dropped.
 #[derive(Clone, Default)]
-pub struct Template(Vec<(CK_ATTRIBUTE_TYPE, Vec<u8>)>);
+pub struct Template(Vec<(CK_ATTRIBUTE_TYPE, Value)>);
+
+/// The value of an attribute. What a caller gives may be a secret of its own, as in a private data object.
+pub type Value = Zeroizing<Vec<u8>>;
 
 impl Template {
     /// A template of these attributes.
-    pub fn new(attributes: Vec<(CK_ATTRIBUTE_TYPE, Vec<u8>)>) -> Self {
+    pub fn new(attributes: Vec<(CK_ATTRIBUTE_TYPE, Value)>) -> Self {
         Self(attributes)
     }
 

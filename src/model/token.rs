@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 
 use super::catalog::{Catalog, Traits, lock_until, other_handle};
 use super::handle::{Counter, Registry};
+use super::heritage::{Changes, Login, TokenHeritage};
 use super::mechanism::{self, Chosen, Mechanism, Offer};
 use super::object::Object;
 use super::session_object::{self, SessionObject};
@@ -29,6 +30,7 @@ pub struct Token {
     serial: [u8; 16],
     backend: Arc<dyn Backend>,
     catalog: Catalog,
+    /// With every licence.
     offers: Arc<[(&'static Mechanism, Offer)]>,
     edwards_point: config::EdwardsPoint,
     timeouts: config::Timeouts,
@@ -36,6 +38,7 @@ pub struct Token {
     login_gate: Mutex<()>,
     session_objects: Registry<SessionObject>,
     counter: Arc<Counter>,
+    changes: Arc<Changes>,
     sessions: AtomicU64,
     read_write_sessions: AtomicU64,
     log: Log,
@@ -43,7 +46,12 @@ pub struct Token {
 
 impl Token {
     /// The token of one slot of the configuration; makes no request.
-    pub fn open(settings: &config::Token, counter: Arc<Counter>, log: &Log) -> Result<Self> {
+    pub fn open(
+        settings: &config::Token,
+        counter: Arc<Counter>,
+        changes: Arc<Changes>,
+        log: &Log,
+    ) -> Result<Self> {
         for name in settings.mechanisms.iter().flatten() {
             if !mechanism::TABLE.iter().any(|row| row.name == name) {
                 let text =
@@ -59,7 +67,14 @@ impl Token {
             edwards_point: settings.edwards_point,
             offers: Arc::clone(&offers),
         };
-        let catalog = Catalog::new(Arc::clone(&backend), settings, traits, Arc::clone(&counter), log.clone());
+        let catalog = Catalog::new(
+            Arc::clone(&backend),
+            settings,
+            traits,
+            Arc::clone(&counter),
+            Arc::clone(&changes),
+            log.clone(),
+        );
         Ok(Self {
             label: settings.label.clone(),
             serial: settings.serial_number(),
@@ -72,10 +87,32 @@ impl Token {
             login_gate: Mutex::new(()),
             session_objects: Registry::default(),
             counter,
+            changes,
             sessions: AtomicU64::new(0),
             read_write_sessions: AtomicU64::new(0),
             log: log.clone(),
         })
+    }
+
+    /// What the child of a fork needs of it.
+    pub(super) fn heritage(&self) -> TokenHeritage {
+        TokenHeritage {
+            login: self.is_logged_in().then(|| Login { secrets: self.backend.login_secrets() }),
+            catalog: self.catalog.heritage(),
+            session_objects: self.session_objects.select(|_| true),
+        }
+    }
+
+    /// Takes over what the parent left.
+    pub(super) fn inherit(&self, heritage: &TokenHeritage) {
+        self.catalog.inherit(&heritage.catalog);
+        for (handle, held) in &heritage.session_objects {
+            self.session_objects.insert(*handle, Arc::clone(held));
+        }
+        if let Some(login) = &heritage.login {
+            self.backend.inherit_login(&login.secrets);
+            self.user.store(true, Ordering::Release);
+        }
     }
 
     /// The label of the configuration.
@@ -100,9 +137,15 @@ impl Token {
 
     // Mechanisms.
 
-    /// What the token offers, in the order of the table.
-    pub fn offers(&self) -> &[(&'static Mechanism, Offer)] {
-        &self.offers
+    /// What the token offers now, in the order of the table.
+    pub fn offers(&self) -> impl Iterator<Item = (&'static Mechanism, Offer)> {
+        self.offers
+            .iter()
+            .filter_map(|&(mechanism, offer)| Some((mechanism, self.licensed(mechanism, offer)?)))
+    }
+
+    fn licensed(&self, mechanism: &Mechanism, offer: Offer) -> Option<Offer> {
+        if self.backend.is_licensed() { Some(offer) } else { mechanism.without_hsm(offer) }
     }
 
     /// What the token offers for one mechanism.
@@ -110,8 +153,8 @@ impl Token {
     /// # Errors
     /// `CKR_MECHANISM_INVALID` when it offers nothing.
     pub fn offer(&self, kind: CK_MECHANISM_TYPE) -> Result<Offer> {
-        let offer = self.offers.iter().find(|(mechanism, _)| mechanism.kind == kind);
-        offer.map(|(_, offer)| *offer).ok_or_else(|| {
+        let row = self.offers.iter().find(|(mechanism, _)| mechanism.kind == kind);
+        row.and_then(|&(mechanism, offer)| self.licensed(mechanism, offer)).ok_or_else(|| {
             Error::new(CKR_MECHANISM_INVALID, format!("this token does not offer mechanism {kind:#x}"))
         })
     }
@@ -126,6 +169,11 @@ impl Token {
         }
         let text = format!("this token does not offer {} for that", chosen.mechanism.name);
         Err(Error::new(CKR_MECHANISM_INVALID, text))
+    }
+
+    /// Whether the token has a random number generator.
+    pub fn offers_random(&self) -> bool {
+        self.backend.is_licensed()
     }
 
     // Login.
@@ -159,6 +207,7 @@ impl Token {
             self.catalog.begin_login(could_list);
         }
         self.user.store(true, Ordering::Release);
+        self.changes.note();
         self.log.info(format_args!("slot {:?}: logged in", self.label));
         Ok(())
     }
@@ -182,6 +231,7 @@ impl Token {
         if self.backend.login_required() {
             self.session_objects.remove_where(|held| held.object.attributes.is_private());
         }
+        self.changes.note();
         self.log.info(format_args!("slot {:?}: logged out", self.label));
         Ok(())
     }
@@ -306,6 +356,7 @@ impl Token {
         let unique_id = format!("session-object-{handle}");
         let object = Arc::new(session_object::create(template, unique_id, self.edwards_point)?);
         self.session_objects.insert(handle, Arc::new(SessionObject { owner, object }));
+        self.changes.note();
         Ok(handle)
     }
 
@@ -322,7 +373,7 @@ impl Token {
             return Err(Error::new(CKR_ACTION_PROHIBITED, "the object is not to be copied"));
         }
         let mut merged: Vec<_> = session_object::own_attributes(&object, template);
-        merged.extend(template.iter().map(|(kind, value)| (kind, value.to_vec())));
+        merged.extend(template.iter().map(|(kind, value)| (kind, value.to_vec().into())));
         self.create_object(owner, &Template::new(merged))
     }
 
@@ -331,6 +382,7 @@ impl Token {
         let object = self.object(handle)?;
         let destroyable = object.attributes.is_true(CKA_DESTROYABLE);
         if destroyable && self.session_objects.remove(handle).is_some() {
+            self.changes.note();
             return Ok(());
         }
         Err(Error::new(CKR_ACTION_PROHIBITED, "objects of the HSM are not destroyed from here"))
@@ -349,6 +401,7 @@ impl Token {
             .session_objects
             .replace(handle, Arc::new(SessionObject { owner: held.owner, object: changed }))
         {
+            self.changes.note();
             return Ok(());
         }
         Err(Error::new(CKR_OBJECT_HANDLE_INVALID, "the object was destroyed meanwhile"))

@@ -1,13 +1,14 @@
 //! Requests over kept-alive connections, without a word of PKCS#11.
 //!
-//! A [`Cluster`] is what a back end holds: the members of one HSM service, each with a pool of *lanes*. A lane is one
-//! kept-alive HTTP/1.1 connection with a blocking socket of our own. A call checks a lane out, writes one request with
-//! one send, reads the answer and puts the lane back: no thread, no runtime, no hop. On a kept-alive connection that is
-//! three system calls (look, send, receive).
+//! A [`Transport`] is what a back end holds; [`open`] makes it. A [`Cluster`] is the usual one: the members of one HSM
+//! service, each with a pool of *lanes*. A lane is one kept-alive HTTP/1.1 connection with a blocking socket of our own.
+//! A call checks a lane out, writes one request with one send, reads the answer and puts the lane back: no thread, no
+//! runtime, no hop. On a kept-alive connection that is three system calls (look, send, receive).
 //!
 //! ```text
 //! cluster   who is asked, in which order          retry    what becomes of an attempt, by class
-//! member    one address: health, connecting       pool     who gets which lane
+//! hedge     asking twice when an answer is late   health   whether a member is worth a call
+//! member    one address: connecting, flights      pool     who gets which lane
 //! lane      one request, one answer               http1    bytes of both; chunked: the lines in a body
 //! stream    with or without TLS (tls)             socket   deadlines, no SIGPIPE; resolve: names
 //! ```
@@ -15,9 +16,16 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
+use crate::config;
+use crate::discreet;
+
 pub mod auth;
 mod chunked;
 mod cluster;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
+mod health;
+mod hedge;
 mod http1;
 mod lane;
 mod member;
@@ -31,6 +39,41 @@ mod tests;
 mod tls;
 
 pub use cluster::Cluster;
+
+/// The way to all members of one HSM service. May be used from any number of threads at once; no lock is held while a
+/// request is under way.
+pub trait Transport: Send + Sync {
+    /// Sends one request and waits for its answer, whatever its status. Redirects are not followed.
+    ///
+    /// # Errors
+    /// Any [`ErrorKind`]; [`Error::sent`] says whether the server may have got the request.
+    fn call(&self, request: &Request<'_>, deadline: Deadline) -> Result<Response, Error>;
+
+    /// Sends many requests, up to `width` of them in flight at once, and returns the outcomes in the order of the
+    /// requests. One that fails does not keep the others from their answers.
+    fn call_many(
+        &self,
+        requests: &[Request<'_>],
+        width: usize,
+        deadline: Deadline,
+    ) -> Vec<Result<Response, Error>>;
+
+    /// Closes all idle connections and refuses new calls with [`ErrorKind::Closed`]. Calls in flight finish.
+    fn close(&self);
+}
+
+/// The transport that the slot's configuration asks for. Makes no connection and looks up no name; `default_headers` go
+/// with every request.
+///
+/// # Errors
+/// Those of [`Cluster::new`].
+pub fn open(
+    token: &config::Token,
+    default_headers: &[(&'static str, &str)],
+) -> Result<Box<dyn Transport>, Error> {
+    let cluster = Cluster::new(&token.members, &token.tls, token.timeouts, token.pool, default_headers)?;
+    Ok(Box::new(cluster.hedged(token.hedge)))
+}
 
 /// The HTTP methods that the dialects use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,20 +147,11 @@ impl Headers {
             ));
         }
         let parts = [name, ": ", value, "\r\n"];
-        self.reserve(parts.iter().map(|part| part.len()).sum());
+        discreet::reserve(&mut self.0, parts.iter().map(|part| part.len()).sum());
         for part in parts {
             self.0.extend_from_slice(part.as_bytes());
         }
         Ok(())
-    }
-
-    /// Makes room. A vector that grows on its own would leave a copy of the credentials behind.
-    fn reserve(&mut self, more: usize) {
-        if self.0.capacity() - self.0.len() < more {
-            let mut larger = zeroize::Zeroizing::new(Vec::with_capacity(2 * (self.0.len() + more)));
-            larger.extend_from_slice(&self.0);
-            self.0 = larger;
-        }
     }
 
     /// The lines, each ended by CR LF.
@@ -195,6 +229,18 @@ impl Error {
     /// A failure before the first byte of the request left.
     pub fn unsent(kind: ErrorKind, context: impl Into<String>) -> Self {
         Self { kind, sent: false, context: context.into() }
+    }
+
+    /// Puts what went wrong before in front. What was told already is not told again.
+    fn after(self, earlier: &str) -> Self {
+        let context = if earlier.contains(&self.context) {
+            earlier.to_owned()
+        } else if earlier.is_empty() || self.context.contains(earlier) {
+            self.context
+        } else {
+            format!("{earlier}; {}", self.context)
+        };
+        Self { context, ..self }
     }
 
     /// A failure after the request, or a part of it, left.

@@ -8,75 +8,18 @@
  *   break off  connections of the second slot end, each new one before the client's last word of the TLS handshake
  *   mend       they last again
  */
-#include "check.h"
+#include "signer.h"
 
-#include <pthread.h>
-#include <signal.h>
-
-#define PIN "1234"
-#define LABEL "ec-p256"
 #define CHILDREN 5
-/* r and s of a P-256 signature. */
-#define SIGNATURE 64
 
-/* A session of its own with the halves of the key. */
-struct signer {
-    CK_SESSION_HANDLE session;
-    CK_OBJECT_HANDLE private_key, public_key;
-    /* Makes each message another one. */
-    unsigned long count;
-};
-
-static CK_FUNCTION_LIST_3_2 *p11;
 /* The HSM directly, and through a relay that can break off. */
 static CK_SLOT_ID direct, relayed;
-
-static CK_OBJECT_HANDLE find(CK_SESSION_HANDLE session, CK_OBJECT_CLASS class) {
-    CK_ATTRIBUTE template[] = {{CKA_CLASS, &class, sizeof class}, {CKA_LABEL, LABEL, sizeof LABEL - 1}};
-    CK_OBJECT_HANDLE found = CK_INVALID_HANDLE;
-    CK_ULONG count = 0;
-    if (CHECK_RV(p11->C_FindObjectsInit(session, template, COUNT(template)), CKR_OK)) {
-        CHECK_RV(p11->C_FindObjects(session, &found, 1, &count), CKR_OK);
-        CHECK(count == 1);
-        CHECK_RV(p11->C_FindObjectsFinal(session), CKR_OK);
-    }
-    return found;
-}
-
-static struct signer open_signer(CK_SLOT_ID slot, int login) {
-    struct signer signer = {0};
-    CHECK_RV(p11->C_OpenSession(slot, CKF_SERIAL_SESSION, NULL, NULL, &signer.session), CKR_OK);
-    if (login) {
-        CHECK_RV(p11->C_Login(signer.session, CKU_USER, (CK_UTF8CHAR *)PIN, sizeof PIN - 1), CKR_OK);
-    }
-    signer.private_key = find(signer.session, CKO_PRIVATE_KEY);
-    signer.public_key = find(signer.session, CKO_PUBLIC_KEY);
-    return signer;
-}
-
-/* Signs something new. A signature must be that of this message: an answer to somebody else's is none. */
-static CK_RV sign(struct signer *signer) {
-    CK_MECHANISM mechanism = {CKM_ECDSA_SHA256, NULL, 0};
-    CK_BYTE message[64], signature[SIGNATURE];
-    CK_ULONG length = sizeof signature;
-    int told = snprintf((char *)message, sizeof message, "%ld/%lu/%lu", (long)getpid(), signer->session,
-                        signer->count++);
-
-    if (!CHECK_RV(p11->C_SignInit(signer->session, &mechanism, signer->private_key), CKR_OK)) {
-        return CKR_OK;
-    }
-    CK_RV rv = p11->C_Sign(signer->session, message, (CK_ULONG)told, signature, &length);
-    if (rv == CKR_OK) {
-        CHECK(length == SIGNATURE);
-        CHECK_RV(p11->C_VerifyInit(signer->session, &mechanism, signer->public_key), CKR_OK);
-        CHECK_RV(p11->C_Verify(signer->session, message, (CK_ULONG)told, signature, length), CKR_OK);
-    }
-    return rv;
-}
 
 /* A child starts from the beginning. What of the parent it may not use is the matter of fork.c. */
 static void child(void) {
     alarm(60);
+    /* So does OpenSSL's pkcs11-provider, whatever it finds. */
+    CHECK_RV(p11->C_Finalize(NULL), CKR_CRYPTOKI_NOT_INITIALIZED);
     CHECK_RV(p11->C_Initialize(NULL), CKR_OK);
     struct signer signer = open_signer(direct, 1);
     for (int i = 0; i < 3; i++) {
@@ -105,37 +48,13 @@ static void one_after_the_other(struct signer *signer) {
     }
 }
 
-static volatile sig_atomic_t over;
-
-/* What the signing thread counted; check() is not for two threads. */
-static unsigned long signed_beside;
-static CK_RV failed_beside;
-
-static void *sign_on(void *argument) {
-    const struct signer *signer = argument;
-    CK_MECHANISM mechanism = {CKM_ECDSA_SHA256, NULL, 0};
-    CK_BYTE signature[SIGNATURE];
-    while (!over && failed_beside == CKR_OK) {
-        CK_ULONG length = sizeof signature;
-        failed_beside = p11->C_SignInit(signer->session, &mechanism, signer->private_key);
-        if (failed_beside == CKR_OK) {
-            failed_beside = p11->C_Sign(signer->session, (CK_BYTE *)"beside", 6, signature, &length);
-        }
-        signed_beside++;
-    }
-    return NULL;
-}
-
 /* The fork comes in the middle of another thread's call, and the children run while both threads sign on. */
 static void while_signing(struct signer *signer) {
-    pthread_t thread;
     pid_t children[CHILDREN];
-    struct signer beside = open_signer(direct, 0);
+    struct beside beside[1];
     unsigned long before = signer->count;
 
-    if (!CHECK(pthread_create(&thread, NULL, sign_on, &beside) == 0)) {
-        return;
-    }
+    start_beside(beside, COUNT(beside), direct);
     for (int i = 0; i < CHILDREN; i++) {
         children[i] = start_child();
         CHECK_RV(sign(signer), CKR_OK);
@@ -148,11 +67,8 @@ static void while_signing(struct signer *signer) {
         }
         CHECK_CHILD("child beside the signing parent", children[i]);
     }
-    over = 1;
-    CHECK(pthread_join(thread, NULL) == 0);
-    CHECK_RV(failed_beside, CKR_OK);
-    CHECK(signed_beside > CHILDREN && signer->count - before > CHILDREN);
-    CHECK_RV(p11->C_CloseSession(beside.session), CKR_OK);
+    end_beside(beside, COUNT(beside));
+    CHECK(beside[0].count > CHILDREN && signer->count - before > CHILDREN);
 }
 
 /* Asks for something from outside and waits until it is so. */
@@ -194,10 +110,7 @@ static void connection_fails(void) {
 }
 
 int main(int argc, char **argv) {
-    /* Whoever started this program may have ignored it, as Rust's runtime does: exec hands that on. */
-    struct sigaction deadly = {.sa_handler = SIG_DFL};
-    CHECK(sigaction(SIGPIPE, &deadly, NULL) == 0);
-
+    deadly_sigpipe();
     p11 = functions(load(argc, argv));
     CHECK_RV(p11->C_Initialize(NULL), CKR_OK);
     CK_SLOT_ID slots[2];
@@ -214,8 +127,7 @@ int main(int argc, char **argv) {
     hsm_fails(&signer);
     connection_fails();
 
-    struct sigaction still;
-    CHECK(sigaction(SIGPIPE, NULL, &still) == 0 && still.sa_handler == SIG_DFL);
+    check_sigpipe();
     CHECK_RV(p11->C_Finalize(NULL), CKR_OK);
     return finish();
 }

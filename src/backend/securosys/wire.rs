@@ -4,6 +4,7 @@
 //! is not wiped. Answers borrow from the body that they came in.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD};
 use base64::engine::{DecodePaddingMode, Engine};
@@ -11,6 +12,8 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use zeroize::Zeroizing;
+
+use crate::discreet;
 
 /// A JSON object in the making.
 ///
@@ -73,7 +76,7 @@ impl Body {
         self.name(name);
         self.push(b"\"");
         let (start, length) = (self.bytes.len(), encoded_len(value.len()));
-        self.make_room(length + 1);
+        discreet::reserve(&mut self.bytes, length + 1);
         self.bytes.resize(start + length, 0);
         let written = self.bytes.get_mut(start..).map(|room| STANDARD.encode_slice(value, room));
         debug_assert!(matches!(written, Some(Ok(n)) if n == length));
@@ -116,18 +119,7 @@ impl Body {
     }
 
     fn push(&mut self, bytes: &[u8]) {
-        self.make_room(bytes.len());
-        self.bytes.extend_from_slice(bytes);
-    }
-
-    /// `Vec` would leave its old bytes behind when it grows.
-    fn make_room(&mut self, more: usize) {
-        let needed = self.bytes.len() + more;
-        if needed > self.bytes.capacity() {
-            let mut larger = Zeroizing::new(Vec::with_capacity(2 * needed));
-            larger.extend_from_slice(&self.bytes);
-            self.bytes = larger;
-        }
+        discreet::append(&mut self.bytes, bytes);
     }
 }
 
@@ -146,9 +138,16 @@ fn escape(unit: u16) -> [u8; 6] {
 }
 
 /// A text of an answer. (`Cow` by itself borrows only where it is not inside an `Option` or `Vec`.)
-#[derive(Debug, Deserialize)]
+/// It may be a plaintext, so `Debug` shows its length alone.
+#[derive(Deserialize)]
 #[serde(transparent)]
 pub(super) struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+impl fmt::Debug for Text<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        discreet::Bytes(self.0.as_bytes()).fmt(f)
+    }
+}
 
 impl Text<'_> {
     /// The text.
@@ -325,6 +324,14 @@ pub(super) struct RandomAnswer<'a> {
 pub(super) struct VersionAnswer<'a> {
     #[serde(borrow)]
     pub(super) version: Option<Text<'a>>,
+}
+
+/// The flags of the licence (section 5).
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct LicenceAnswer<'a> {
+    #[serde(borrow)]
+    pub(super) client_flags: Option<Vec<Text<'a>>>,
 }
 
 #[cfg(test)]

@@ -27,10 +27,15 @@ fn what_is_wrong_outside_of_slots_ends_the_load() {
         ("version = \"1\"", "p11rest.toml:1: version: is not an integer; write version = 1"),
         ("version = 1\n\n[logs]", "p11rest.toml:3: logs: is not a known key; write log"),
         (
-            "version = 1\nfork = 1",
-            "p11rest.toml:2: fork: is not a known key; what may stand here is version, log, slot",
+            "version = 1\ntime = 1",
+            "p11rest.toml:2: time: is not a known key; what may stand here is version, fork, log, slot",
         ),
         ("version = 1\nlog = 1", "p11rest.toml:2: log: is an integer; write a table: [log]"),
+        ("version = 1\nfork = true", "p11rest.toml:2: fork: is true or false; write a string in quotes"),
+        (
+            "version = 1\nfork = \"maybe\"",
+            "p11rest.toml:2: fork: \"maybe\" is not known; write \"reinitialize\" or \"transparent\"",
+        ),
         ("version = 1\n[log]\nlevels = 1", "p11rest.toml:3: log.levels: is not a known key; write level"),
         (
             "version = 1\n[log]\nlevel = \"loud\"",
@@ -68,7 +73,7 @@ fn what_is_wrong_in_a_slot_names_line_key_and_remedy() {
         (
             "fork = 1",
             "slot.fork: is not a known key; what may stand here is id, label, backend, urls, certificates, \
-            mechanisms, edwards_point, auth, tls, timeouts, pool, catalog, key",
+            mechanisms, edwards_point, auth, tls, timeouts, pool, hedge, catalog, key",
         ),
         ("id = -1", "slot.id: is -1; write an integer from 0 to 4294967294"),
         (
@@ -89,6 +94,18 @@ fn what_is_wrong_in_a_slot_names_line_key_and_remedy() {
         ("auth = \"pin\"", "slot.auth: is a string; write a table: [slot.auth]"),
         ("auth.api_keys.service = \"pin\"", "slot.auth.api_keys: is not a known key; write api_key"),
         ("auth.api_key.services = \"pin\"", "slot.auth.api_key.services: is not a known key; write service"),
+        (
+            "auth.api_key.service = []",
+            "slot.auth.api_key.service: has no entry; write \"env:NAME\", \"file:/path\" or \"pin\"",
+        ),
+        (
+            "auth.api_key.approver = [\"env:A\", \"pin\"]",
+            "slot.auth.api_key.approver: has \"pin\" among other secrets; write \"pin\" alone, or take it out of the list",
+        ),
+        (
+            "auth.pin_format = \"role\"",
+            "slot.auth.pin_format: \"role\" is not known; write \"plain\" or \"roles\"",
+        ),
         ("auth.bearer = \"\"", "slot.auth.bearer: is empty; write \"env:NAME\", \"file:/path\" or \"pin\""),
         (
             "auth.bearer = \"env:\"",
@@ -114,6 +131,11 @@ fn what_is_wrong_in_a_slot_names_line_key_and_remedy() {
             "slot.timeouts.call: \"9999999999999999h\" is not a duration; write \"250ms\", \"5s\", \"2m\" or \"1h\"",
         ),
         ("timeouts.call = 0.5", "slot.timeouts.call: is a fraction; write a string in quotes"),
+        ("hedge.budget = 5", "slot.hedge.budget: has no `after` beside it; write after = \"20ms\" too"),
+        (
+            "hedge = { after = \"1s\", budget = 101 }",
+            "slot.hedge.budget: is 101; write an integer from 1 to 100",
+        ),
         ("pool.max = 0", "slot.pool.max: is 0; write an integer from 1 to 4096"),
         (
             "pool.max = 99999999999999999999",
@@ -217,7 +239,7 @@ fn one_bad_slot_spoils_no_other() {
             .ends_with("p11rest.toml:15: slot.label: an earlier slot has the label a; write another label")
     );
     assert!(message(3).ends_with("p11rest.toml:20: slot.colour: is not a known key; what may stand here is \
-        id, label, backend, urls, certificates, mechanisms, edwards_point, auth, tls, timeouts, pool, catalog, key"));
+        id, label, backend, urls, certificates, mechanisms, edwards_point, auth, tls, timeouts, pool, hedge, catalog, key"));
 }
 
 #[test]

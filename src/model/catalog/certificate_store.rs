@@ -62,6 +62,16 @@ impl CertificateStore {
         objects.clone()
     }
 
+    /// Those that [`Self::objects`] gave last.
+    pub fn shown(&self) -> Vec<(CK_OBJECT_HANDLE, Arc<Object>)> {
+        self.objects.read().clone()
+    }
+
+    /// Shows these, under these handles.
+    pub fn inherit(&self, shown: &[(CK_OBJECT_HANDLE, Arc<Object>)]) {
+        *self.objects.write() = shown.to_vec();
+    }
+
     /// One that [`Self::objects`] gave.
     pub fn by_handle(&self, handle: CK_OBJECT_HANDLE) -> Option<Arc<Object>> {
         let objects = self.objects.read();

@@ -82,7 +82,11 @@ impl Catalog {
         all: Option<Arc<Index>>,
         deadline: Deadline,
     ) -> Result<Vec<Found>> {
-        let handle = || super::other_handle(&self.counter);
+        let handle = || {
+            // Whoever tells of it has to wait for the lock of the store, which is held until the handle is in it.
+            self.changes.note();
+            super::other_handle(&self.counter)
+        };
         let mut candidates = self.files.objects(&self.maker(), handle);
         candidates.retain(|(_, object)| template.matches(&object.attributes));
         if candidates.is_empty() {

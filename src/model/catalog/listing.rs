@@ -24,6 +24,8 @@ pub(super) struct Entries {
     listed: Option<(Instant, Order)>,
     /// Grows when credentials come or go: what was listed with the old ones is not kept.
     era: u64,
+    /// Grows with each change of names and numbers.
+    pub(super) revision: u64,
 }
 
 impl Entries {
@@ -31,7 +33,8 @@ impl Entries {
         self.by_number.get(&number)
     }
 
-    fn insert(&mut self, entry: &Arc<Entry>) {
+    pub(super) fn insert(&mut self, entry: &Arc<Entry>) {
+        self.revision += 1;
         for number in entry.numbers() {
             self.by_number.insert(number, Arc::clone(entry));
         }
@@ -41,6 +44,7 @@ impl Entries {
     /// Takes a name out.
     pub(super) fn remove(&mut self, name: &KeyName) -> bool {
         let Some(entry) = self.by_name.remove(name) else { return false };
+        self.revision += 1;
         for number in entry.numbers() {
             self.by_number.remove(&number);
         }
@@ -58,6 +62,7 @@ impl Entries {
             Some((_, old)) if old.iter().map(numbers).eq(order.iter().map(numbers)) => old,
             _ => order.into(),
         };
+        self.revision += 1;
         self.by_name.clear();
         self.by_number.clear();
         for entry in order.iter() {
@@ -78,11 +83,12 @@ impl Entries {
 
     /// Forgets all names, handles included.
     pub(super) fn clear(&mut self) {
-        *self = Self { era: self.era + 1, ..Self::default() };
+        *self = Self { era: self.era + 1, revision: self.revision + 1, ..Self::default() };
     }
 
     /// Ends the handles of all private and secret keys (section 5.6.9).
     pub(super) fn renumber_private(&mut self, next: impl Fn() -> u64) {
+        self.revision += 1;
         for entry in self.by_name.values() {
             let [_, old] = entry.numbers();
             let new = next();
@@ -139,7 +145,13 @@ impl Catalog {
             }
         }
         self.log.info(format_args!("listed {} keys", order.len()));
-        Ok(if entries.era == era { entries.replace(order) } else { order.into() })
+        if entries.era != era {
+            return Ok(order.into());
+        }
+        let order = entries.replace(order);
+        drop(entries);
+        self.changes.note();
+        Ok(order)
     }
 
     fn new_entry(&self, name: KeyName) -> Arc<Entry> {
@@ -180,6 +192,7 @@ impl Catalog {
             entries.insert(&entry);
             // The next search without a label has to see it too.
             entries.listed = None;
+            self.changes.note();
         }
         Ok(Some(entry))
     }

@@ -17,9 +17,12 @@ use parking_lot::{Mutex, MutexGuard, RwLock};
 use self::attribute_cache::AttributeCache;
 use self::certificate_store::CertificateStore;
 use self::entry::{Found, PARTS, Wanted};
+pub(super) use self::heritage::Heritage;
+use self::heritage::Names;
 use self::index::Index;
 use self::listing::Entries;
 use super::handle::Counter;
+use super::heritage::Changes;
 use super::mechanism::{Mechanism, Offer};
 use super::object::{Maker, Object};
 use super::template::Template;
@@ -32,6 +35,7 @@ use crate::transport::Deadline;
 mod attribute_cache;
 mod certificate_store;
 mod entry;
+mod heritage;
 mod index;
 mod key_objects;
 mod listing;
@@ -46,6 +50,7 @@ pub struct Catalog {
     files: CertificateStore,
     on_disk: Option<AttributeCache>,
     counter: Arc<Counter>,
+    changes: Arc<Changes>,
     log: Log,
     entries: RwLock<Entries>,
     index: RwLock<Option<Arc<Index>>>,
@@ -54,6 +59,7 @@ pub struct Catalog {
     clock: AtomicU64,
     listing: Mutex<()>,
     loading: Mutex<()>,
+    handed_down: Mutex<Names>,
 }
 
 /// What the objects of one token have in common.
@@ -86,6 +92,7 @@ impl Catalog {
         token: &config::Token,
         traits: Traits,
         counter: Arc<Counter>,
+        changes: Arc<Changes>,
         log: Log,
     ) -> Self {
         let known = token.keys.iter().map(|key| (KeyName::from(key.label.as_str()), key.clone())).collect();
@@ -99,6 +106,7 @@ impl Catalog {
             files: CertificateStore::new(token.certificates.clone(), log.clone()),
             on_disk,
             counter,
+            changes,
             log,
             entries: RwLock::default(),
             index: RwLock::default(),
@@ -106,6 +114,7 @@ impl Catalog {
             clock: AtomicU64::new(0),
             listing: Mutex::new(()),
             loading: Mutex::new(()),
+            handed_down: Mutex::default(),
         }
     }
 

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use server::{Act, Server};
 
-use super::{Class, Cluster, Deadline, Error, ErrorKind, Headers, Method, Request, Response};
+use super::{Class, Cluster, Deadline, Error, ErrorKind, Headers, Method, Request, Response, Transport};
 use crate::config;
 
 const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
@@ -36,7 +36,7 @@ fn cluster(server: &Server) -> Cluster {
 }
 
 /// A POST with a body.
-fn post(cluster: &Cluster, class: Class, deadline: Deadline) -> Result<Response, Error> {
+fn post(cluster: &dyn Transport, class: Class, deadline: Deadline) -> Result<Response, Error> {
     let headers = Headers::default();
     let body = Some(&b"{}"[..]);
     cluster.call(&Request { method: Method::Post, path: "/do", headers: &headers, body, class }, deadline)

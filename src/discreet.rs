@@ -1,0 +1,56 @@
+//! Bytes that are nobody else's business: not shown by `Debug`, and wiped also where their buffer grows.
+//!
+//! What holds secrets or data of a caller is built of these: a derived `Debug` over plain bytes would print them into
+//! whatever message a later change puts it in.
+
+use std::fmt;
+
+use zeroize::Zeroizing;
+
+/// Shows how many bytes there are, and none of them.
+pub struct Bytes<'a>(pub &'a [u8]);
+
+impl fmt::Debug for Bytes<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "[{} bytes]", self.0.len())
+    }
+}
+
+/// Makes room for `more` bytes. A vector that grows on its own leaves a copy of what was in it behind.
+pub fn reserve(bytes: &mut Zeroizing<Vec<u8>>, more: usize) {
+    let needed = bytes.len().saturating_add(more);
+    if needed > bytes.capacity() {
+        let mut larger = Zeroizing::new(Vec::with_capacity(needed.saturating_mul(2)));
+        larger.extend_from_slice(bytes);
+        *bytes = larger;
+    }
+}
+
+/// Appends, and leaves no copy behind.
+pub fn append(bytes: &mut Zeroizing<Vec<u8>>, part: &[u8]) {
+    reserve(bytes, part.len());
+    bytes.extend_from_slice(part);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_length_is_shown() {
+        assert_eq!(format!("{:?} {:#?}", Bytes(b"secret"), Bytes(&[])), "[6 bytes] [0 bytes]");
+    }
+
+    #[test]
+    fn what_is_appended_is_there_and_within_its_room_is_never_moved() {
+        let mut bytes = Zeroizing::default();
+        for part in 0..=255_u8 {
+            append(&mut bytes, &[part, part]);
+        }
+        assert_eq!(bytes.len(), 512);
+        assert!(bytes.chunks(2).zip(0..=255_u8).all(|(pair, part)| pair == [part, part]));
+        let (place, room) = (bytes.as_ptr(), bytes.capacity() - bytes.len());
+        append(&mut bytes, &vec![0; room]);
+        assert_eq!(bytes.as_ptr(), place);
+    }
+}
