@@ -39,11 +39,12 @@ demo:
 	$(P11REST_TOOL) demo
 
 # The module beside a bare loop and reqwest: about five minutes on a machine that has nothing else to do. The report is
-# target/bench/report.md.
+# target/bench/report.md. Then the pieces of a signature.
 bench:
 	tests/setup bench
 	$(MAKE) tools
 	$(P11REST_TOOL) bench --out $(target)/bench
+	$(CARGO) bench --locked -p p11rest --features fuzzing
 
 # What fails fast comes first.
 test:
@@ -86,6 +87,7 @@ deny:
 
 lint: fuzz-lock
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	$(CARGO) clippy --locked -p p11rest --bench pieces --features fuzzing -- -D warnings
 	$(CARGO) clippy --manifest-path fuzz/Cargo.toml -- -D warnings
 	$(rustdoc) --workspace --lib
 	$(rustdoc) -p p11rest-cli

@@ -7,8 +7,8 @@ use std::process::{Command, Stdio};
 use super::client;
 use crate::failure::Failure;
 
-/// The library's source.
-const SOURCE: &str = include_str!("allocations.c");
+/// The library's source, which tests of the module use too.
+const SOURCE: &str = include_str!("../../../../tests/c/allocations.c");
 
 /// Runs programs and counts what they do.
 pub struct Counter {

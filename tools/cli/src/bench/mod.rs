@@ -78,16 +78,12 @@ impl Bench {
     /// All the cells, in the order of the plan.
     fn signatures(&self, work: &Path) -> Result<Vec<(Cell, [Figures; 3])>, Failure> {
         let mut results = Vec::new();
+        // Once, over plain HTTP: TLS would hide the bytes, and they are the same.
+        let recorded = record::request(self, &Hsm::start(&self.program, &work.join("record"), false, 0)?)?;
         for (tls, latency) in self.plan.servers() {
             let scheme = if tls { "https" } else { "http" };
             let hsm = Hsm::start(&self.program, &work.join(format!("{scheme}-{latency}")), tls, latency)?;
-            if tls {
-                // The bytes are the same, and TLS would hide them.
-                let plain = Hsm::start(&self.program, &work.join(format!("record-{latency}")), false, 0)?;
-                record::request(self, &plain, &hsm)?;
-            } else {
-                record::request(self, &hsm, &hsm)?;
-            }
+            record::hand_over(&recorded, &hsm)?;
             for threads in self.plan.threads.iter().copied() {
                 let cell = Cell { tls, latency, threads };
                 let figures = self.cell(&hsm, cell)?;

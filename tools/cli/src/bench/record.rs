@@ -15,27 +15,37 @@ use crate::failure::Failure;
 /// What the module sent, piece by piece.
 type Pieces = Arc<Mutex<Vec<Vec<u8>>>>;
 
-/// Lets the module sign through a relay to `from`, which speaks plain HTTP, and leaves the request, with the name of
-/// `to` in it, where the floors of `to` look for it.
-pub fn request(bench: &Bench, from: &Hsm, to: &Hsm) -> Result<(), Failure> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(Failure::in_context("relay"))?;
-    let relay = listener.local_addr().map_err(Failure::in_context("relay"))?.to_string();
-    let pieces = Pieces::default();
-    accept(listener, from.authority().to_owned(), Arc::clone(&pieces));
+/// A request, and the host and port that it names.
+pub struct Recorded {
+    bytes: Vec<u8>,
+    authority: String,
+}
 
-    let config = from.config();
+/// Lets the module sign once through a relay to `hsm`, which speaks plain HTTP.
+pub fn request(bench: &Bench, hsm: &Hsm) -> Result<Recorded, Failure> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(Failure::in_context("relay"))?;
+    let authority = listener.local_addr().map_err(Failure::in_context("relay"))?.to_string();
+    let pieces = Pieces::default();
+    accept(listener, hsm.authority().to_owned(), Arc::clone(&pieces));
+
+    let config = hsm.config();
     let text = fs::read_to_string(&config).map_err(Failure::in_context(config.display()))?;
-    let config = from.dir().join("relay.toml");
-    write(&config, text.replace(from.authority(), &relay).as_bytes())?;
-    let mut command = bench.client(Kind::Module, from, 1, &["--count".to_owned(), "1".to_owned()]);
+    let config = hsm.dir().join("relay.toml");
+    write(&config, text.replace(hsm.authority(), &authority).as_bytes())?;
+    let mut command = bench.client(Kind::Module, hsm, 1, &["--count".to_owned(), "1".to_owned()]);
     client::outcome(command.env("P11REST_CONFIG", config))?;
 
     let pieces = pieces.lock().unwrap_or_else(PoisonError::into_inner);
     let signs = |piece: &&Vec<u8>| piece.starts_with(b"POST ") && contains(piece, b"/synchronousSign");
-    let piece =
-        pieces.iter().rfind(signs).ok_or_else(|| Failure::new("the module sent no signature's request"))?;
-    let request = replace(piece, relay.as_bytes(), to.authority().as_bytes());
-    write(&to.dir().join(floor::REQUEST_FILE), &request)
+    let found = pieces.iter().rfind(signs).cloned();
+    let bytes = found.ok_or_else(|| Failure::new("the module sent no request to sign"))?;
+    Ok(Recorded { bytes, authority })
+}
+
+/// Leaves the request, with the name of `hsm` in it, where the floors look for it.
+pub fn hand_over(recorded: &Recorded, hsm: &Hsm) -> Result<(), Failure> {
+    let request = replace(&recorded.bytes, recorded.authority.as_bytes(), hsm.authority().as_bytes());
+    write(&hsm.dir().join(floor::REQUEST_FILE), &request)
 }
 
 /// Relays every connection, as long as this process lives.
