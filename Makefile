@@ -24,7 +24,8 @@ export P11REST_PYTHON := $(target)/python/bin/python
 rustdoc := RUSTDOCFLAGS='-D warnings -A rustdoc::private-intra-doc-links' \
 	$(CARGO) doc --locked --no-deps --document-private-items
 
-.PHONY: all module tools demo test soak fuzz fuzz-lock setup style deny lint unit c-programs applications logs install uninstall clean
+.PHONY: all module tools demo bench test soak fuzz fuzz-lock setup style deny lint unit c-programs applications logs install \
+	uninstall clean
 
 all: tools
 
@@ -39,6 +40,14 @@ demo:
 	tests/setup build
 	$(MAKE) tools
 	$(P11REST_TOOL) demo
+
+# The module beside a bare loop and reqwest: about five minutes on a machine that has nothing else to do. The report is
+# target/bench/report.md. Then the pieces of a signature.
+bench:
+	tests/setup bench
+	$(MAKE) tools
+	$(P11REST_TOOL) bench --out $(target)/bench
+	$(CARGO) bench --locked -p p11rest --features fuzzing
 
 # What fails fast comes first.
 test:
@@ -83,6 +92,7 @@ deny:
 
 lint: fuzz-lock
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	$(CARGO) clippy --locked -p p11rest --bench pieces --features fuzzing -- -D warnings
 	$(CARGO) clippy --manifest-path fuzz/Cargo.toml -- -D warnings
 	$(rustdoc) --workspace --lib
 	$(rustdoc) -p p11rest-cli

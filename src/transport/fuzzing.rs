@@ -1,6 +1,7 @@
-//! Answers as bytes, for the fuzzers.
+//! Answers as bytes, for the fuzzers; and requests, for the benchmarks.
 
-use super::http1::{BODY_LIMIT, Decoder, Fault};
+use super::http1::{self, BODY_LIMIT, Decoder, Fault};
+use super::{Class, Headers, Method, Request, Response};
 
 /// What an answer came to: status, body, seconds of `Retry-After`, whether the connection may go on, and how many
 /// bytes it took.
@@ -31,6 +32,19 @@ pub fn answer(data: &[u8]) {
         let expected = (status, body.clone(), retry_after, true, text.len());
         assert_eq!(read(&text, own), Ok(expected));
     }
+}
+
+/// Writes a `POST`, as a lane does.
+pub fn post(out: &mut Vec<u8>, path: &str, fixed: &Headers, headers: &Headers, body: &[u8]) {
+    let request = Request { method: Method::Post, path, headers, body: Some(body), class: Class::Repeatable };
+    http1::write_request(out, "", fixed.as_bytes(), &request);
+}
+
+/// An answer that came in one piece; `None` if it is not whole or not good.
+pub fn parsed(data: &[u8]) -> Option<Response> {
+    let mut decoder = Decoder::new();
+    decoder.feed(data).ok()?;
+    decoder.is_done().then(|| decoder.finish().response)
 }
 
 /// As a lane does it: what was not taken stays in front of the next piece, and at last the connection ends.

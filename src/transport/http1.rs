@@ -3,6 +3,7 @@
 //! Nothing here touches a socket. [`Decoder`] is fed what came, in pieces of any size, and is strict where laxness
 //! would let two parties disagree about where an answer ends.
 
+use std::mem::MaybeUninit;
 use std::time::Duration;
 
 use zeroize::Zeroizing;
@@ -195,9 +196,11 @@ impl Decoder {
     }
 
     fn read_head(&mut self, data: &[u8]) -> Result<(), Fault> {
-        let mut lines = [httparse::EMPTY_HEADER; LINE_LIMIT];
-        let mut head = httparse::Response::new(&mut lines);
-        match head.parse(data) {
+        // Not written before they are read: 3 KiB, most of which no answer needs.
+        let mut lines = [const { MaybeUninit::uninit() }; LINE_LIMIT];
+        let mut head = httparse::Response::new(&mut []);
+        let config = httparse::ParserConfig::default();
+        match config.parse_response_with_uninit_headers(&mut head, data, &mut lines) {
             Ok(httparse::Status::Complete(_)) => {}
             Ok(httparse::Status::Partial) => return Err(malformed("the head of the answer ends too early")),
             Err(httparse::Error::TooManyHeaders) => {

@@ -1,9 +1,10 @@
-//! Bodies of answers, for the fuzzers.
+//! Bodies of answers, for the fuzzers; that of a signature's request and its answer, for the benchmarks.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use cryptoki_sys::{CKR_DEVICE_ERROR, CKR_OK};
 use serde::Deserialize;
+use zeroize::Zeroizing;
 
 use super::about::firmware;
 use super::errors::{Purpose, Refusal};
@@ -12,7 +13,7 @@ use super::wire::{
     Body, CertificateAnswer, DecryptAnswer, EncryptAnswer, RandomAnswer, SignAnswer, SignedAttributes, Text,
     VersionAnswer,
 };
-use super::{attributes, certificate, described, encrypted};
+use super::{attributes, certificate, described, encrypted, sign_body};
 use crate::backend::types::{EncryptScheme, KeyKind};
 use crate::crypto::encode;
 use crate::crypto::public_key::PublicKey;
@@ -32,6 +33,16 @@ pub fn body(data: &[u8]) {
         refusal(&response(status, data));
     }
     request(&String::from_utf8_lossy(data), data);
+}
+
+/// The body of a request to sign a digest.
+pub fn sign_request(key: &str, digest: &[u8]) -> Zeroizing<Vec<u8>> {
+    sign_body(key, digest, None, "NONE_WITH_ECDSA")
+}
+
+/// The signature in an answer to it.
+pub fn sign_answer(answer: &Response) -> Option<Vec<u8>> {
+    read::<SignAnswer<'_>>(Purpose::Sign { approval: false }, answer).ok()?.signature()?.binary()
 }
 
 fn response(status: u16, body: &[u8]) -> Response {

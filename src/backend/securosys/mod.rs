@@ -182,12 +182,7 @@ impl Backend for Securosys {
         };
         within_limit(payload, CKR_DATA_LEN_RANGE, purpose)?;
         let password = non_empty(request.password);
-        let body = Body::wrapped("signRequest", payload.len())
-            .binary("payload", payload)
-            .text("signKeyName", request.key.as_str())
-            .password(password)
-            .text("signatureAlgorithm", signing.algorithm)
-            .finish();
+        let body = sign_body(request.key.as_str(), payload, password, signing.algorithm);
         let response =
             self.service.call(&Call::post(endpoint::SIGN, &body, class(password), purpose), deadline)?;
         let signature =
@@ -287,6 +282,20 @@ impl Backend for Securosys {
     fn close(&self) {
         self.service.transport.close();
     }
+}
+
+fn sign_body(
+    key: &str,
+    payload: &[u8],
+    password: Option<&SecretString>,
+    algorithm: &str,
+) -> Zeroizing<Vec<u8>> {
+    Body::wrapped("signRequest", payload.len())
+        .binary("payload", payload)
+        .text("signKeyName", key)
+        .password(password)
+        .text("signatureAlgorithm", algorithm)
+        .finish()
 }
 
 fn described(answer: &Response) -> Result<Option<KeyInfo>> {

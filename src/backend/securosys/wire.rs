@@ -50,10 +50,14 @@ impl Body {
     pub(super) fn text(mut self, name: &'static str, value: &str) -> Self {
         self.name(name);
         self.push(b"\"");
-        for byte in value.bytes() {
-            match byte {
-                b'"' | b'\\' | 0..0x20 => self.push(&escape(byte.into())),
-                _ => self.push(&[byte]),
+        let special = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..0x20);
+        for run in value.as_bytes().split_inclusive(special) {
+            match run.split_last() {
+                Some((byte, plain)) if special(byte) => {
+                    self.push(plain);
+                    self.push(&escape((*byte).into()));
+                }
+                _ => self.push(run),
             }
         }
         self.push(b"\"");

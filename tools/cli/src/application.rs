@@ -236,7 +236,8 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn pkcs11_failure(error: Error) -> Failure {
+/// A refusal of the module, with the function that gave it.
+pub fn pkcs11_failure(error: Error) -> Failure {
     match error {
         Error::Pkcs11(code, function) => Failure::new(format_args!("C_{function:?}: {code:?}: {code}")),
         error => Failure::new(error),

@@ -125,15 +125,19 @@ fn application(
         command.arg("--tls");
     }
     command.env("P11REST_CONFIG", dir.join(CONFIG_FILE));
-    // They would send the demo's PIN to an HSM that is not ours.
-    for (name, _) in env::vars_os().filter(|(name, _)| name.as_bytes().starts_with(SLOT_VARIABLES)) {
-        command.env_remove(name);
-    }
+    without_slot_variables(&mut command);
     let status = command.status().map_err(Failure::in_context("the demo's application"))?;
     match status.success() {
         true => Ok(()),
         false => Err(Failure::new(format_args!("demo: the application ended with {status}"))
             .remedy("with P11REST_LOG=debug in the environment the module tells what it does")),
+    }
+}
+
+/// Takes away what would send our PIN to an HSM that is not ours.
+pub fn without_slot_variables(command: &mut Command) {
+    for (name, _) in env::vars_os().filter(|(name, _)| name.as_bytes().starts_with(SLOT_VARIABLES)) {
+        command.env_remove(name);
     }
 }
 

@@ -9,6 +9,7 @@
 //! scheme       the signature schemes and their names elsewhere
 //! openssl      verification by somebody else
 //! by_hand      the commands that do the same in a shell
+//! bench        the module beside a bare loop and reqwest, as processes of their own
 //! report       progress on standard output
 //! failure      what went wrong and what helps
 //! ```
@@ -22,6 +23,7 @@ use std::process::ExitCode;
 use clap::{ArgAction, Parser, Subcommand};
 
 mod application;
+mod bench;
 mod by_hand;
 mod demo;
 mod emulate;
@@ -48,6 +50,11 @@ enum Command {
     /// The half of the demo that loads the module.
     #[command(name = application::COMMAND, hide = true)]
     Application(application::Args),
+    /// Measures the module beside two other clients of an emulated HSM. Needs strace and a C compiler.
+    Bench(bench::Args),
+    /// One client of the benchmark.
+    #[command(name = bench::client::COMMAND, hide = true)]
+    BenchClient(bench::client::Args),
 }
 
 /// What `p11rest demo` takes.
@@ -79,6 +86,8 @@ fn main() -> ExitCode {
         Command::Emulate(args) => emulate::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Application(args) => application::run(&args),
+        Command::Bench(args) => bench::run(&args),
+        Command::BenchClient(args) => bench::client::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -34,8 +34,8 @@ fn help_names_the_commands_that_are_for_users() {
     let output = run(p11rest().arg("--help"));
     assert_eq!(output.status.code(), Some(0));
     let help = stdout(&output);
-    assert!(help.contains("emulate") && help.contains("demo"), "{help}");
-    assert!(!help.contains("demo-application"), "{help}");
+    assert!(["emulate", "demo", "bench"].iter().all(|name| help.contains(name)), "{help}");
+    assert!(!help.contains("demo-application") && !help.contains("bench-client"), "{help}");
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 mod arguments;
+mod bench;
 mod demo;
 mod emulate;
 

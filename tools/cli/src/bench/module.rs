@@ -1,0 +1,64 @@
+//! The module as an application uses it: through the `cryptoki` crate, which asks for the length of each signature
+//! first and allocates room for it.
+
+use std::path::Path;
+
+use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11};
+use cryptoki::mechanism::Mechanism;
+use cryptoki::object::{Attribute, ObjectClass, ObjectHandle};
+use cryptoki::session::{Session, UserType};
+use cryptoki::types::AuthPin;
+use p11rest_emulator::PIN;
+
+use super::client::{Args, Worker};
+use crate::application::pkcs11_failure;
+use crate::failure::Failure;
+
+/// What is signed: always the same, so that the answer is a canned one.
+const DIGEST: [u8; 32] = [0x5a; 32];
+/// The key of every emulator that signs.
+const KEY: &str = "ec-p256";
+
+/// Loads the module.
+pub fn load(module: &Path) -> Result<Pkcs11, Failure> {
+    let pkcs11 = Pkcs11::new(module).map_err(pkcs11_failure)?;
+    pkcs11.initialize(CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK)).map_err(pkcs11_failure)?;
+    Ok(pkcs11)
+}
+
+/// A session on the first token; the first one logs in.
+pub fn open(pkcs11: &Pkcs11, login: bool) -> Result<Session, Failure> {
+    let slots = pkcs11.get_slots_with_token().map_err(pkcs11_failure)?;
+    let slot = slots.first().copied().ok_or_else(|| Failure::new("the module shows no token"))?;
+    let session = pkcs11.open_ro_session(slot).map_err(pkcs11_failure)?;
+    if login {
+        session.login(UserType::User, Some(&AuthPin::from(PIN))).map_err(pkcs11_failure)?;
+    }
+    Ok(session)
+}
+
+/// Signers with a session each. As long as one of them lives, the token is logged in.
+pub fn workers(args: &Args, threads: usize) -> Result<Vec<Worker>, Failure> {
+    let pkcs11 = load(&args.module)?;
+    let sessions: Result<Vec<_>, _> = (0..threads).map(|number| open(&pkcs11, number == 0)).collect();
+    let sessions = sessions?;
+    let key = find(&sessions)?;
+    Ok(sessions.into_iter().map(|session| worker(session, key)).collect())
+}
+
+fn find(sessions: &[Session]) -> Result<ObjectHandle, Failure> {
+    let template = [Attribute::Class(ObjectClass::PRIVATE_KEY), Attribute::Label(KEY.into())];
+    let session = sessions.first().ok_or_else(|| Failure::new("no thread is to sign"))?;
+    let found = session.find_objects(&template).map_err(pkcs11_failure)?;
+    found.first().copied().ok_or_else(|| Failure::new(format_args!("no key {KEY:?}")))
+}
+
+fn worker(session: Session, key: ObjectHandle) -> Worker {
+    Box::new(move || {
+        let signature = session.sign(&Mechanism::Ecdsa, key, &DIGEST).map_err(pkcs11_failure)?;
+        match signature.len() {
+            64 => Ok(()),
+            length => Err(Failure::new(format_args!("a signature of {length} bytes"))),
+        }
+    })
+}
