@@ -3,9 +3,7 @@
 use std::time::Duration;
 
 use crate::bench_of_signers::Bench;
-use crate::support::emulator::Emulator;
-
-const PIN: &str = "1234";
+use crate::support::emulator::{Emulator, PIN};
 
 #[test]
 fn a_thousand_signatures_of_one_thread_take_one_connection() {

@@ -9,10 +9,8 @@ use cryptoki_sys::*;
 use serde_json::json;
 
 use crate::bench_of_signers::Bench;
-use crate::support::emulator::Emulator;
+use crate::support::emulator::{Emulator, PIN};
 use crate::support::p11::Code;
-
-const PIN: &str = "1234";
 
 /// Two emulators with the same keys, and a configuration with both as equals.
 fn twins(options: &[&str], more: &str) -> (Emulator, Emulator, PathBuf) {

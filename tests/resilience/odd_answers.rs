@@ -10,7 +10,7 @@ use cryptoki_sys::*;
 use serde_json::{Value, json};
 
 use crate::bench_of_signers::{Bench, Signer};
-use crate::support::emulator::Emulator;
+use crate::support::emulator::{Emulator, PIN};
 use crate::support::openssl::Files;
 use crate::support::p11::{Called, Code, refused};
 
@@ -31,7 +31,7 @@ fn both(check: impl Fn(&Emulator, &Signer)) {
             LIMIT.as_millis()
         );
         fs::write(&config, text).unwrap();
-        let (_bench, signer) = Bench::new(&config, "1234");
+        let (_bench, signer) = Bench::new(&config, PIN);
         check(&emulator, &signer);
     }
 }
@@ -182,7 +182,7 @@ fn a_server_that_says_nothing_holds_no_call() {
         let bench = Bench::initialize(&files.path("silent.toml"));
         assert!(begun.elapsed() < SLACK, "C_Initialize asks nobody");
         let begun = Instant::now();
-        refused(bench.session().login("1234"), CKR_DEVICE_ERROR);
+        refused(bench.session().login(PIN), CKR_DEVICE_ERROR);
         assert!((LIMIT / 2..LIMIT + SLACK).contains(&begun.elapsed()), "{scheme}: {:?}", begun.elapsed());
     }
 }
