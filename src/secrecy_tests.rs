@@ -120,7 +120,7 @@ fn configured(text: &str) -> String {
 fn the_configuration() {
     let text = CONFIG.replace("SECRET", SECRET);
     let shown = configured(&text);
-    assert!(shown.contains("redacted") && shown.contains("https"), "{shown}");
+    assert!(shown.contains("redacted") && shown.contains("hsm"), "{shown}");
     hides(&shown);
     let quoted = format!("\"{SECRET}\"");
     // Each secret in each wrong form: what is wrong is told without it.
