@@ -39,6 +39,11 @@ pub(super) fn too_large(reason: &'static str) -> Fault {
     Fault { kind: ErrorKind::TooLarge, reason }
 }
 
+/// A body beyond [`BODY_LIMIT`].
+pub(super) fn body_too_large() -> Fault {
+    too_large("the body of the answer is larger than 8 MiB")
+}
+
 /// Whether the path can stand in a request line.
 ///
 /// # Errors
@@ -275,9 +280,10 @@ impl Decoder {
     }
 }
 
-fn append(body: &mut Zeroizing<Vec<u8>>, part: &[u8]) -> Result<(), Fault> {
+/// Appends a part of a body.
+pub(super) fn append(body: &mut Zeroizing<Vec<u8>>, part: &[u8]) -> Result<(), Fault> {
     if body.len() + part.len() > BODY_LIMIT {
-        return Err(too_large("the body of the answer is larger than 8 MiB"));
+        return Err(body_too_large());
     }
     discreet::append(body, part);
     Ok(())
@@ -349,9 +355,7 @@ impl Fields {
     fn framing(&self) -> Result<Framing, Fault> {
         match self.length {
             Some(_) if self.chunked => Err(malformed("the answer is chunked and has a content length")),
-            Some(length) if length > BODY_LIMIT => {
-                Err(too_large("the body of the answer is larger than 8 MiB"))
-            }
+            Some(length) if length > BODY_LIMIT => Err(body_too_large()),
             Some(length) => Ok(Framing::Length(length)),
             None if self.chunked => Ok(Framing::Chunked),
             None => Ok(Framing::UntilEnd),
@@ -360,7 +364,7 @@ impl Fields {
 }
 
 /// A number of digits alone; what is larger than fits is the largest.
-fn decimal(digits: &[u8]) -> Option<usize> {
+pub(super) fn decimal(digits: &[u8]) -> Option<usize> {
     if digits.is_empty() {
         return None;
     }

@@ -179,7 +179,7 @@ impl Member {
 }
 
 /// Scheme, host and port, the port only if it is not the scheme's own.
-fn authority(url: &config::Url) -> String {
+pub(super) fn authority(url: &config::Url) -> String {
     let (scheme, usual) = if url.tls { ("https", 443) } else { ("http", 80) };
     let (open, close) = if url.host.contains(':') { ("[", "]") } else { ("", "") };
     let port = if url.port == usual { String::new() } else { format!(":{}", url.port) };
@@ -220,7 +220,8 @@ pub(super) struct Health {
 }
 
 impl Health {
-    fn new() -> Self {
+    /// It is well until it fails.
+    pub fn new() -> Self {
         Self { began: Instant::now(), failures: AtomicU32::new(0), until: AtomicU64::new(0) }
     }
 
@@ -235,12 +236,14 @@ impl Health {
         now >= until && self.until.compare_exchange(until, next, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 
-    fn failed(&self) {
+    /// A connection could not be made.
+    pub fn failed(&self) {
         self.failures.fetch_add(1, Ordering::Relaxed);
         self.until.store(self.now() + millis(self.avoidance()), Ordering::Relaxed);
     }
 
-    fn recovered(&self) {
+    /// A connection was made.
+    pub fn recovered(&self) {
         if self.until.load(Ordering::Relaxed) != 0 {
             self.failures.store(0, Ordering::Relaxed);
             self.until.store(0, Ordering::Relaxed);

@@ -1,8 +1,12 @@
 //! The transport against real sockets: a server that does exactly what a test tells it to.
 
 mod answers;
+mod http2;
 mod members;
 mod plain;
+mod proxied;
+#[path = "../../../tests/support/proxy.rs"]
+mod proxy;
 mod secured;
 mod server;
 

@@ -13,13 +13,14 @@ use super::server::Got;
 use super::*;
 
 /// An authority, and a folder with its certificate that goes when the test does.
-struct Authority {
+pub struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
-    folder: PathBuf,
+    /// Has `ca.pem`.
+    pub folder: PathBuf,
 }
 
 impl Authority {
-    fn new(test: &str) -> Self {
+    pub fn new(test: &str) -> Self {
         let mut params = CertificateParams::default();
         params.distinguished_name.push(DnType::CommonName, test);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -35,7 +36,7 @@ impl Authority {
         config::Tls { ca: Some(self.folder.join("ca.pem")), server_name: None }
     }
 
-    fn server(&self, name: &str, versions: &[&'static SupportedProtocolVersion]) -> ServerConfig {
+    pub fn server(&self, name: &str, versions: &[&'static SupportedProtocolVersion]) -> ServerConfig {
         let key = KeyPair::generate().unwrap();
         let certificate =
             CertificateParams::new([name.to_owned()]).unwrap().signed_by(&key, &self.issuer).unwrap();
@@ -51,7 +52,7 @@ impl Authority {
         config
     }
 
-    fn serve(&self, script: impl Fn(&Got) -> Vec<Act> + Send + Sync + 'static) -> Server {
+    pub fn serve(&self, script: impl Fn(&Got) -> Vec<Act> + Send + Sync + 'static) -> Server {
         Server::secured(self.server("localhost", rustls::ALL_VERSIONS), script)
     }
 }
