@@ -157,6 +157,8 @@ pub struct Token {
     pub timeouts: Timeouts,
     /// The connection pool of each member.
     pub pool: Pool,
+    /// Second requests for what is answered late, if there are any.
+    pub hedge: Option<Hedge>,
     /// How keys are listed and kept.
     pub catalog: Catalog,
     /// PEM or DER files, or directories of them, with certificates of keys in this slot.
@@ -283,6 +285,15 @@ pub struct Pool {
     pub max: usize,
     /// How long an idle connection is kept.
     pub idle: Duration,
+}
+
+/// When a request is sent a second time because its answer is late.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hedge {
+    /// How long nothing must have come.
+    pub after: Duration,
+    /// How many of a hundred calls may be sent twice, 1 to 100.
+    pub budget: u32,
 }
 
 /// How keys are listed and kept.

@@ -53,6 +53,8 @@ pub(super) const FIELDS: &[Field] = &[
     field("slot.timeouts.call", Form::Text),
     field("slot.pool.max", Form::Integer),
     field("slot.pool.idle", Form::Text),
+    field("slot.hedge.after", Form::Text),
+    field("slot.hedge.budget", Form::Integer),
     field("slot.catalog.refresh", Form::Text),
     field("slot.catalog.capacity", Form::Integer),
     field("slot.catalog.width", Form::Integer),

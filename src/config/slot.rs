@@ -10,8 +10,8 @@ use super::environment::RawSlot;
 use super::problem::{Fault, Problem};
 use super::read::{self, Section, Source, read_all, word};
 use super::{
-    ApiKeys, Auth, Backend, Catalog, EdwardsPoint, Key, KeyType, Pool, ProxyScheme, Secret, Timeouts, Tls,
-    Token, Url, address, proxy,
+    ApiKeys, Auth, Backend, Catalog, EdwardsPoint, Hedge, Key, KeyType, Pool, ProxyScheme, Secret, Timeouts,
+    Tls, Token, Url, address, proxy,
 };
 
 /// The largest `CK_SLOT_ID` that a `CK_ULONG` of 32 bits holds, less the one that means "no slot".
@@ -66,10 +66,19 @@ pub(super) fn token(slot: RawSlot, source: &Source) -> Result<Token, Problem> {
         let what = format!("is agreed on within TLS, which {url} does not speak");
         return Err(section.problem("http2", Fault::new(what, "write https URLs, or take it out")));
     }
-    if tls.server_name.is_some() && (http2 || proxy.is_some()) {
-        let what = "is for direct connections with HTTP/1.1 alone";
-        let remedy = "write that name into slot.urls, or take out slot.proxy and slot.http2";
-        return Err(tls_section.problem("server_name", Fault::new(what, remedy)));
+    let hedge_section = section.section("hedge", "slot.hedge")?;
+    let hedge = hedge(&hedge_section)?;
+    if http2 || proxy.is_some() {
+        let only_direct = |section: &Section<'_>, name: &str| {
+            let what = "is for direct connections with HTTP/1.1 alone";
+            section.problem(name, Fault::new(what, "take it out, or slot.proxy and slot.http2"))
+        };
+        if tls.server_name.is_some() {
+            return Err(only_direct(&tls_section, "server_name"));
+        }
+        if hedge.is_some() {
+            return Err(only_direct(&hedge_section, "after"));
+        }
     }
     let secured_proxy = proxy.as_ref().is_some_and(|proxy| proxy.scheme == ProxyScheme::Https);
     if source.secure && tls.ca.is_none() && (secured_proxy || members.iter().flatten().any(|url| url.tls)) {
@@ -89,6 +98,7 @@ pub(super) fn token(slot: RawSlot, source: &Source) -> Result<Token, Problem> {
         timeouts: timeouts(&section.section("timeouts", "slot.timeouts")?)?,
         catalog: catalog(&section.section("catalog", "slot.catalog")?, pool)?,
         pool,
+        hedge,
         certificates: section
             .list("certificates", |place, text| existing(source.path(place, text)?))?
             .unwrap_or_default(),
@@ -210,6 +220,18 @@ fn pool(section: &Section<'_>) -> Result<Pool, Problem> {
         max: section.count("max", 1, 4096)?.unwrap_or(64),
         idle: section.duration("idle", Duration::ZERO)?.unwrap_or(Duration::from_secs(55)),
     })
+}
+
+fn hedge(section: &Section<'_>) -> Result<Option<Hedge>, Problem> {
+    let budget = section.count("budget", 1, 100)?;
+    let Some(after) = section.duration("after", Duration::from_millis(1))? else {
+        let missing = || {
+            section.problem("budget", Fault::new("has no `after` beside it", "write after = \"20ms\" too"))
+        };
+        return budget.map_or(Ok(None), |_| Err(missing()));
+    };
+    let budget = budget.and_then(|percent| u32::try_from(percent).ok()).unwrap_or(5);
+    Ok(Some(Hedge { after, budget }))
 }
 
 fn catalog(section: &Section<'_>, pool: Pool) -> Result<Catalog, Problem> {

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use reqwest::blocking::{Client, Response};
 use reqwest::{Certificate, Method};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::tool;
@@ -164,6 +164,17 @@ impl Emulator {
     /// Behaves again.
     pub fn heal(&self) {
         assert_eq!(self.call(Method::DELETE, "/_emulator/faults", &[], None).status(), 204);
+    }
+
+    /// From now on only these API keys are valid for that role, named as in the module's configuration.
+    pub fn set_api_keys(&self, role: &str, keys: &[&str]) {
+        let answer = self.call(Method::PUT, &format!("/_emulator/api-keys/{role}"), &[], Some(&json!(keys)));
+        assert_eq!(answer.status(), 204, "the emulator takes keys for {role}");
+    }
+
+    /// From now on requests must carry that JWT.
+    pub fn set_bearer(&self, token: &str) {
+        assert_eq!(self.call(Method::PUT, "/_emulator/bearer", &[], Some(&json!(token))).status(), 204);
     }
 
     /// Any request, past the module.

@@ -73,7 +73,7 @@ fn what_is_wrong_in_a_slot_names_line_key_and_remedy() {
         (
             "fork = 1",
             "slot.fork: is not a known key; what may stand here is id, label, backend, urls, certificates, \
-            mechanisms, edwards_point, http2, auth, tls, proxy, timeouts, pool, catalog, key",
+            mechanisms, edwards_point, http2, auth, tls, proxy, timeouts, pool, hedge, catalog, key",
         ),
         ("id = -1", "slot.id: is -1; write an integer from 0 to 4294967294"),
         (
@@ -119,6 +119,11 @@ fn what_is_wrong_in_a_slot_names_line_key_and_remedy() {
             "slot.timeouts.call: \"9999999999999999h\" is not a duration; write \"250ms\", \"5s\", \"2m\" or \"1h\"",
         ),
         ("timeouts.call = 0.5", "slot.timeouts.call: is a fraction; write a string in quotes"),
+        ("hedge.budget = 5", "slot.hedge.budget: has no `after` beside it; write after = \"20ms\" too"),
+        (
+            "hedge = { after = \"1s\", budget = 101 }",
+            "slot.hedge.budget: is 101; write an integer from 1 to 100",
+        ),
         ("pool.max = 0", "slot.pool.max: is 0; write an integer from 1 to 4096"),
         (
             "pool.max = 99999999999999999999",
@@ -223,7 +228,7 @@ fn one_bad_slot_spoils_no_other() {
     );
     assert!(message(3).ends_with("p11rest.toml:20: slot.colour: is not a known key; what may stand here is \
         id, label, backend, urls, certificates, mechanisms, edwards_point, http2, auth, tls, proxy, timeouts, pool, \
-        catalog, key"));
+        hedge, catalog, key"));
 }
 
 #[test]

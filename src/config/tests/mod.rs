@@ -92,6 +92,7 @@ fn defaults_are_those_of_the_documents() {
     let token = token(&config);
     assert_eq!(token.timeouts, Timeouts { connect: Duration::from_secs(5), call: Duration::from_secs(30) });
     assert_eq!(token.pool, Pool { max: 64, idle: Duration::from_secs(55) });
+    assert_eq!(token.hedge, None);
     assert_eq!(token.catalog.refresh, Duration::from_secs(60));
     assert_eq!((token.catalog.capacity, token.catalog.width), (10_000, 32));
     assert_eq!(token.catalog.hide, ["attestation-key", "timestamp-key", "*@?!*"]);
@@ -141,6 +142,9 @@ fn every_key_is_read() {
         [slot.pool]
         max = 16
         idle = "1h"
+        [slot.hedge]
+        after = "20ms"
+        budget = 7
         [slot.catalog]
         refresh = "0s"
         capacity = 5
@@ -178,6 +182,7 @@ fn every_key_is_read() {
     let timeouts = Timeouts { connect: Duration::from_millis(250), call: Duration::from_secs(120) };
     assert_eq!(token.timeouts, timeouts);
     assert_eq!(token.pool, Pool { max: 16, idle: Duration::from_secs(3600) });
+    assert_eq!(token.hedge, Some(Hedge { after: Duration::from_millis(20), budget: 7 }));
     assert_eq!(token.catalog.refresh, Duration::ZERO);
     // No more than there are connections.
     assert_eq!((token.catalog.capacity, token.catalog.width), (5, 16));

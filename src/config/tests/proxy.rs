@@ -91,11 +91,15 @@ fn what_does_not_go_together_is_refused() {
          write https URLs, or take it out"
     );
     for way in ["http2 = true", "proxy.url = \"http://p:1\""] {
-        assert_eq!(
-            slot_refusal(&format!("{SLOT}\n{way}\ntls.server_name = \"hsm\"")),
-            "p11rest.toml:8: slot.tls.server_name: is for direct connections with HTTP/1.1 alone; \
-             write that name into slot.urls, or take out slot.proxy and slot.http2"
-        );
+        for (key, value) in [("tls.server_name", "hsm"), ("hedge.after", "20ms")] {
+            assert_eq!(
+                slot_refusal(&format!("{SLOT}\n{way}\n{key} = \"{value}\"")),
+                format!(
+                    "p11rest.toml:8: slot.{key}: is for direct connections with HTTP/1.1 alone; \
+                     take it out, or slot.proxy and slot.http2"
+                )
+            );
+        }
     }
 }
 

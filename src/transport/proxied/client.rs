@@ -78,12 +78,14 @@ impl Recipe {
         if token.http2 {
             tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         }
+        let members = u32::try_from(token.members.iter().flatten().count().max(1)).unwrap_or(u32::MAX);
         let login =
             |login: &config::ProxyLogin| Login { user: login.user.clone(), password: login.password.clone() };
         Ok(Self {
             tls,
             proxy: token.proxy.as_ref().map(|proxy| (proxy.to_string(), proxy.login.as_ref().map(login))),
-            connect: token.timeouts.connect,
+            // So that every member gets its turn.
+            connect: token.timeouts.connect.min(token.timeouts.call / members),
             pool: token.pool,
             http2: token.http2,
         })
@@ -92,6 +94,11 @@ impl Recipe {
     /// How long idle connections are kept by the configuration.
     pub fn idle(&self) -> Duration {
         self.pool.idle
+    }
+
+    /// How long a connection may take to be made.
+    pub fn connect(&self) -> Duration {
+        self.connect
     }
 
     /// A client with its thread, and without a connection. Reads the password of the proxy.

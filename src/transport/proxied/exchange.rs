@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use reqwest::Url;
 use reqwest::blocking;
-use reqwest::header::{HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
+use reqwest::header::{CONTENT_ENCODING, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use rustls::pki_types::ServerName;
 use zeroize::Zeroizing;
 
@@ -105,7 +105,15 @@ impl Target {
         let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| {
             http1::decimal(value.as_bytes().trim_ascii()).map(|seconds| Duration::from_secs(seconds as u64))
         });
+        let compressed = response
+            .headers()
+            .get(CONTENT_ENCODING)
+            .is_some_and(|value| http1::is_compression(value.as_bytes()));
         let body = self.read_body(response, deadline)?;
+        if compressed && !body.is_empty() {
+            let fault = http1::compressed();
+            return Err(self.own(Error::sent(fault.kind, fault.reason)));
+        }
         Ok(Response { status, retry_after, body })
     }
 

@@ -24,9 +24,9 @@ use parking_lot::{Condvar, Mutex};
 use self::client::{Client, Recipe, Route, with_signals_blocked};
 use self::exchange::{Failure, Target};
 use super::cluster::{is_final, rotated};
-use super::member::Health;
+use super::health::{Advice, Health};
 use super::pool::PROVEN;
-use super::retry::{Attempts, Jitter, Lost, Verdict};
+use super::retry::{Attempts, Cause, Jitter, Lost, Verdict};
 use super::{Class, Deadline, Error, ErrorKind, Request, Response, Transport, http1};
 use crate::config;
 
@@ -46,6 +46,7 @@ pub(super) struct Proxied {
 
 /// One member.
 struct Peer {
+    number: usize,
     target: Target,
     health: Health,
     places: Places,
@@ -63,14 +64,16 @@ impl Proxied {
     /// Those of [`Cluster::new`](super::Cluster::new).
     pub fn new(token: &config::Token, default_headers: &[(&'static str, &str)]) -> Result<Self, Error> {
         let route = Arc::new(Route::new(token)?);
-        let peer = |url: &config::Url| {
+        let mut numbers = 0..;
+        let mut peer = |url: &config::Url| {
             Ok(Peer {
+                number: numbers.next().unwrap_or_default(), // it has no end
                 target: Target::new(url, Arc::clone(&route), default_headers)?,
-                health: Health::new(),
+                health: Health::new(token.timeouts.connect),
                 places: Places::new(token.pool.max),
             })
         };
-        let group = |urls: &Vec<config::Url>| urls.iter().map(peer).collect();
+        let group = |urls: &Vec<config::Url>| urls.iter().map(&mut peer).collect();
         Ok(Self {
             groups: token.members.iter().map(group).collect::<Result<_, Error>>()?,
             rotation: AtomicUsize::new(0),
@@ -82,42 +85,45 @@ impl Proxied {
         })
     }
 
+    /// Whether another member is well than the one that was asked last.
+    fn is_elsewhere(&self, attempts: &Attempts) -> bool {
+        let mut others = self.groups.iter().flatten().filter(|peer| !attempts.is_last(peer.number));
+        others.any(|peer| peer.health.is_well())
+    }
+
     /// One attempt: the request goes to the first member that takes it.
     fn attempt(
         &self,
         request: &Request<'_>,
-        attempts: &Attempts,
+        attempts: &mut Attempts,
         deadline: Deadline,
-    ) -> Result<Response, Error> {
-        let proven = attempts.fresh() || request.class != Class::Repeatable;
-        let cell = if proven { &self.proven } else { &self.kept };
-        let client = self.client(cell, proven, deadline)?;
-        let mut tried: Vec<&Peer> = Vec::new();
-        let mut failed: Option<Error> = None;
-        // Those who are avoided are asked after all if nobody else took it.
-        for (avoid, group) in
-            [true, false].iter().flat_map(|avoid| self.groups.iter().map(move |g| (avoid, g)))
-        {
-            for peer in rotated(group, attempts.start()) {
-                if tried.iter().any(|other| std::ptr::eq(*other, peer)) || *avoid && !peer.health.admits() {
-                    continue;
-                }
-                match peer.exchange(&client, request, deadline) {
-                    Err(Failure { error, at_proxy: false }) if !error.sent && !is_final(error.kind) => {
-                        tried.push(peer);
-                        failed = Some(joined(failed, error));
-                    }
-                    Err(Failure { error, at_proxy }) => {
-                        if at_proxy {
-                            cell.forget(&client); // the next one reads the password anew
-                        }
-                        return Err(error);
-                    }
-                    Ok(response) => return Ok(response),
-                }
-            }
+    ) -> Result<Response, Lost> {
+        let mut search =
+            Search { proxied: self, request, attempts, deadline, failed: Vec::new(), error: None };
+        let found = self.groups.iter().find_map(|group| search.in_group(group));
+        found.unwrap_or_else(|| search.anywhere())
+    }
+
+    /// The request to one member, on a connection that has not been idle for long if `fresh`.
+    fn exchange(
+        &self,
+        peer: &Peer,
+        request: &Request<'_>,
+        fresh: bool,
+        deadline: Deadline,
+    ) -> Result<Response, Failure> {
+        let cell = if fresh { &self.proven } else { &self.kept };
+        let own = |error| Failure { error, at_proxy: false };
+        let client = self.client(cell, fresh, deadline).map_err(own)?;
+        let _place = peer.places.take(deadline).ok_or_else(|| {
+            let reason = format!("{}: no connection came free in time", peer.target);
+            own(Error::unsent(ErrorKind::PoolExhausted, reason))
+        })?;
+        let result = peer.target.exchange(&client, request, deadline);
+        if result.as_ref().is_err_and(|failure| failure.at_proxy) {
+            cell.forget(&client); // the next one reads the password anew
         }
-        Err(failed.unwrap_or_else(|| Error::unsent(ErrorKind::Connect, "the service has no members")))
+        result
     }
 
     /// The client in the cell, made now if there is none.
@@ -143,9 +149,8 @@ impl Transport for Proxied {
         http1::check_path(request.path)?;
         let mut attempts = Attempts::new(request.class, self.rotation.fetch_add(1, Ordering::Relaxed));
         loop {
-            let outcome = self.attempt(request, &attempts, deadline);
-            let outcome = outcome.map_err(|error| Lost { error, stale: false });
-            match attempts.judge(outcome, deadline, &self.jitter) {
+            let outcome = self.attempt(request, &mut attempts, deadline);
+            match attempts.judge(outcome, deadline, &self.jitter, self.is_elsewhere(&attempts)) {
                 Verdict::Final(result) => return result,
                 Verdict::Again(pause) => thread::sleep(pause),
             }
@@ -206,34 +211,101 @@ impl Cell {
     }
 }
 
-impl Peer {
-    fn exchange(
-        &self,
-        client: &Client,
-        request: &Request<'_>,
-        deadline: Deadline,
-    ) -> Result<Response, Failure> {
-        let _place = self.places.take(deadline).ok_or_else(|| {
-            let reason = format!("{}: no connection came free in time", self.target);
-            Failure { error: Error::unsent(ErrorKind::PoolExhausted, reason), at_proxy: false }
-        })?;
-        let result = self.target.exchange(client, request, deadline);
-        match &result {
-            Err(Failure { error, at_proxy: false }) if !error.sent && !is_final(error.kind) => {
-                self.health.failed();
-            }
-            Err(_) => {}
-            Ok(_) => self.health.recovered(),
-        }
-        result
-    }
+/// The search for a member that takes the request, and its outcome there.
+struct Search<'s> {
+    proxied: &'s Proxied,
+    request: &'s Request<'s>,
+    attempts: &'s mut Attempts,
+    deadline: Deadline,
+    /// The numbers of those who did not take it.
+    failed: Vec<usize>,
+    error: Option<Error>,
 }
 
-/// The first failure, and what was said of the other members.
-fn joined(first: Option<Error>, next: Error) -> Error {
-    match first {
-        Some(first) => Error { context: format!("{}; {}", first.context, next.context), ..first },
-        None => next,
+impl Search<'_> {
+    /// Asks those of the group who are well, or due for a probe. `None`: none of them took it.
+    fn in_group(&mut self, group: &[Peer]) -> Option<Result<Response, Lost>> {
+        let start = self.attempts.start();
+        for last in [false, true] {
+            for peer in rotated(group, start) {
+                let number = peer.number;
+                if self.attempts.is_last_choice(number) != last || self.attempts.has_left(number) {
+                    continue;
+                }
+                let advice = peer.health.advice(self.attempts.may_leave());
+                if advice != Advice::Avoid
+                    && let Some(outcome) = self.ask(peer, advice == Advice::Probe)
+                {
+                    return Some(outcome);
+                }
+            }
+        }
+        None
+    }
+
+    /// Nobody who is well took it: those who were passed over are asked after all, but not all the time. The one that
+    /// this very call has left is asked last.
+    fn anywhere(mut self) -> Result<Response, Lost> {
+        let (groups, start) = (&self.proxied.groups, self.attempts.start());
+        for left in [false, true] {
+            for peer in groups.iter().flat_map(|group| rotated(group, start)) {
+                if self.attempts.has_left(peer.number) != left || self.failed.contains(&peer.number) {
+                    continue;
+                }
+                thread::sleep(peer.health.pause().min(self.deadline.remaining().unwrap_or_default()));
+                if let Some(outcome) = self.ask(peer, false) {
+                    return outcome;
+                }
+            }
+        }
+        let nobody = || Error::unsent(ErrorKind::Connect, "the service has no members");
+        Err(self.error.unwrap_or_else(nobody).into())
+    }
+
+    /// Asks one member. `None`: it did not take the request, which may go to another one.
+    fn ask(&mut self, peer: &Peer, probe: bool) -> Option<Result<Response, Lost>> {
+        let fresh = self.request.class != Class::Repeatable || self.attempts.fresh(peer.number);
+        let limit = self.limit(peer, probe);
+        let failure = match self.proxied.exchange(peer, self.request, fresh, limit) {
+            Ok(response) => {
+                self.attempts.sent_to(peer.number);
+                peer.health.judge(&response, probe);
+                return Some(Ok(response));
+            }
+            Err(failure) => failure,
+        };
+        let error = match self.error.take() {
+            Some(earlier) => failure.error.after(&earlier.context),
+            None => failure.error,
+        };
+        let late = self.deadline.remaining().is_none();
+        if error.sent {
+            self.attempts.sent_to(peer.number);
+            peer.health.unanswered(probe);
+            let left = error.kind == ErrorKind::Timeout && !late;
+            return Some(Err(Lost { error, cause: if left { Cause::Left } else { Cause::Failed } }));
+        }
+        if failure.at_proxy || is_final(error.kind) {
+            return Some(Err(error.into()));
+        }
+        // A call that had too little time left says nothing about the member, unless it was to find out.
+        if !late || probe {
+            peer.health.unreachable(probe);
+        }
+        self.failed.push(peer.number);
+        self.error = Some(error);
+        None
+    }
+
+    /// Until when the member may keep the call. While another one is well, a call that could be repeated there waits no
+    /// longer than half of its time.
+    fn limit(&self, peer: &Peer, probe: bool) -> Deadline {
+        let mut others = self.proxied.groups.iter().flatten().filter(|other| other.number != peer.number);
+        if !self.attempts.may_leave() || !others.any(|other| other.health.is_well()) {
+            return self.deadline;
+        }
+        let half = self.deadline.remaining().unwrap_or_default() / 2;
+        Deadline::after(if probe { half.min(self.proxied.recipe.connect()) } else { half })
     }
 }
 

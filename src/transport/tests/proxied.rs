@@ -270,6 +270,7 @@ fn answers_are_read_as_strictly_as_by_lanes() {
     let redirect = "HTTP/1.1 307 Else\r\nLocation: /else\r\nContent-Length: 0\r\n\r\n";
     let interim = "HTTP/1.1 100 Go\r\n\r\nHTTP/1.1 103 Hint\r\nLink: x\r\n\r\nHTTP/1.1 204 No\r\n\r\n";
     let later = "HTTP/1.1 429 Busy\r\nRetry-After: 7\r\nContent-Length: 0\r\n\r\n";
+    let compressed = "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 3\r\n\r\nabc";
     for (answer, outcome) in [
         (with_length(4, "body"), Ok(200)),
         (redirect.into(), Ok(307)),
@@ -278,6 +279,7 @@ fn answers_are_read_as_strictly_as_by_lanes() {
         (with_length(8 << 20 | 1, ""), Err(ErrorKind::TooLarge)),
         (chunked.into_bytes(), Err(ErrorKind::TooLarge)),
         (long.into_bytes(), Err(ErrorKind::TooLarge)),
+        (compressed.into(), Err(ErrorKind::Malformed)),
         (with_length(9, "half"), Err(ErrorKind::Broken)),
         (b"SSH-2.0-OpenSSH_9.2\r\n\r\n".to_vec(), Err(ErrorKind::Malformed)),
         (b"HTTP/1.1 999 What\r\nContent-Length: 0\r\n\r\n".to_vec(), Err(ErrorKind::Malformed)),
@@ -461,4 +463,18 @@ fn the_mask_of_the_calling_thread_is_what_it_was() {
     body(post(&*transport, Class::OnceOnly, soon()));
     transport.close();
     assert_eq!(SigSet::thread_get_mask().unwrap(), before);
+}
+
+#[test]
+fn a_silent_member_is_left_for_one_that_is_well_if_the_class_allows() {
+    let (silent, well) = (Server::start(|_| vec![Act::Hold]), Server::saying(OK));
+    let urls = [silent.url(), well.url()];
+    let limit = || Deadline::after(Duration::from_millis(1500));
+    let transport = through(&Proxy::socks(None), "", &urls);
+    assert_eq!(body(post(&*transport, Class::Repeatable, limit())), "ok");
+    assert_eq!((silent.requests().len(), well.requests().len()), (1, 1));
+    let transport = through(&Proxy::socks(None), "", &urls);
+    let error = post(&*transport, Class::NeverTwice, limit()).unwrap_err();
+    assert_eq!((error.kind, error.sent), (ErrorKind::Timeout, true), "{error}");
+    assert_eq!((silent.requests().len(), well.requests().len()), (2, 1));
 }

@@ -1,12 +1,13 @@
 //! `p11rest emulate`
 
-use p11rest_emulator::{BEARER_FILE, Emulator, Error, PIN};
+use p11rest_emulator::{BEARER_FILE, Emulator, Error};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::failure::Failure;
+use crate::options::EmulateArgs;
 use crate::report::{line, shell};
-use crate::{EmulateArgs, by_hand, demo};
+use crate::{by_hand, demo};
 
 /// Runs until SIGINT or SIGTERM.
 ///
@@ -36,7 +37,7 @@ fn announce(args: &EmulateArgs, emulator: &Emulator) -> Result<(), Failure> {
     line("It runs until Ctrl-C or SIGTERM. In another terminal:\n");
     let module = demo::find_module(None).ok();
     let pin = match (args.no_api_keys, &args.bearer) {
-        (false, _) => Some(PIN.to_owned()),
+        (false, _) => Some(shell(&args.pin)),
         // The token itself stays out of scrollback and history.
         (true, Some(_)) => Some(format!("\"$(cat {})\"", shell(&dir.join(BEARER_FILE)))),
         (true, None) => None,

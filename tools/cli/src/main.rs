@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! main         arguments
+//! options      what `emulate` takes
 //! emulate      an emulated HSM on loopback until a signal
 //! demo         an emulated HSM, and the application below as a process of its own
 //! application  what a PKCS#11 application does: load, log in, list, sign
@@ -17,9 +18,8 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
 
-use clap::{ArgAction, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, Parser, Subcommand};
 
 mod application;
 mod by_hand;
@@ -27,6 +27,7 @@ mod demo;
 mod emulate;
 mod failure;
 mod openssl;
+mod options;
 mod report;
 mod scheme;
 
@@ -41,74 +42,12 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Runs an emulator of a REST HSM on loopback until SIGINT or SIGTERM.
-    Emulate(EmulateArgs),
+    Emulate(Box<options::EmulateArgs>),
     /// Signs a file through the module with keys of an emulated HSM, and lets OpenSSL verify it.
     Demo(DemoArgs),
     /// The half of the demo that loads the module.
     #[command(name = application::COMMAND, hide = true)]
     Application(application::Args),
-}
-
-/// What `p11rest emulate` takes.
-#[derive(clap::Args)]
-struct EmulateArgs {
-    /// Where keys, secrets and the ready-made configuration are kept; made if missing.
-    #[arg(long)]
-    dir: PathBuf,
-    /// Whose API is spoken.
-    #[arg(long, value_enum, default_value_t = Vendor::Securosys)]
-    vendor: Vendor,
-    /// The TCP port; 0 takes any that is free.
-    #[arg(long, default_value_t = 0)]
-    port: u16,
-    /// Speaks HTTPS with a certificate from an authority of its own (DIR/ca.pem).
-    #[arg(long)]
-    tls: bool,
-    /// How long each answer is held back, in milliseconds.
-    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=600_000))]
-    latency_ms: u64,
-    /// Answers a repeated request from memory, without cryptography: for benchmarks.
-    #[arg(long)]
-    canned: bool,
-    /// The JSON Web Token that requests must carry; it is kept in DIR/bearer.jwt.
-    #[arg(long, value_name = "TOKEN", value_parser = bearer_token)]
-    bearer: Option<String>,
-    /// Asks for no API keys: the PIN is then the token of --bearer, and without that no login is needed.
-    #[arg(long)]
-    no_api_keys: bool,
-}
-
-/// What a header takes after `Bearer `: visible ASCII.
-fn bearer_token(text: &str) -> Result<String, &'static str> {
-    match !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic()) {
-        true => Ok(text.to_owned()),
-        false => Err("a token is visible ASCII without blanks"),
-    }
-}
-
-impl EmulateArgs {
-    fn options(&self) -> p11rest_emulator::Options {
-        let Vendor::Securosys = self.vendor;
-        p11rest_emulator::Options {
-            dir: self.dir.clone(),
-            port: self.port,
-            tls: self.tls,
-            latency: Duration::from_millis(self.latency_ms),
-            canned: self.canned,
-            bearer: self.bearer.clone(),
-            switches: p11rest_emulator::Switches {
-                api_keys: !self.no_api_keys,
-                ..p11rest_emulator::Switches::default()
-            },
-        }
-    }
-}
-
-/// The APIs that the emulator speaks.
-#[derive(Clone, Copy, ValueEnum)]
-enum Vendor {
-    /// Securosys Transaction Security Broker
-    Securosys,
 }
 
 /// What `p11rest demo` takes.

@@ -43,7 +43,7 @@ impl Canned {
     /// Keeps a success of a reading request; forgets everything after a writing one.
     pub(crate) fn note(&self, key: Vec<u8>, route: Route, reply: &Reply) {
         if route.writes {
-            self.replies.write().clear();
+            self.clear();
         } else if reply.status == 200 {
             let mut replies = self.replies.write();
             if replies.len() >= CAPACITY {
@@ -51,5 +51,10 @@ impl Canned {
             }
             replies.insert(key, (route, reply.clone()));
         }
+    }
+
+    /// Forgets everything.
+    pub(crate) fn clear(&self) {
+        self.replies.write().clear();
     }
 }

@@ -70,13 +70,15 @@ pub struct Options {
     pub latency: Duration,
     /// Answer a repeated identical request from memory, without cryptography: for benchmarks.
     pub canned: bool,
+    /// The key-operation API key, which is the PIN of the slot; [`PIN`] unless told otherwise.
+    pub pin: String,
     /// The JSON Web Token that requests must carry; `None`: none is asked for.
     pub bearer: Option<String>,
     /// Readings of the vendor's documentation where it leaves a choice.
     pub switches: Switches,
 }
 
-/// The token is a secret.
+/// PIN and token are secrets.
 impl fmt::Debug for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Options")
@@ -85,6 +87,7 @@ impl fmt::Debug for Options {
             .field("tls", &self.tls)
             .field("latency", &self.latency)
             .field("canned", &self.canned)
+            .field("pin", &"[redacted]")
             .field("bearer", &self.bearer.as_ref().map(|_| "[redacted]"))
             .field("switches", &self.switches)
             .finish()
@@ -99,6 +102,7 @@ impl Default for Options {
             tls: false,
             latency: Duration::ZERO,
             canned: false,
+            pin: PIN.to_owned(),
             bearer: None,
             switches: Switches::default(),
         }
@@ -126,7 +130,7 @@ impl Emulator {
     pub fn start(options: Options) -> Result<Emulator, Error> {
         let directory = Directory::open(&options.dir)?;
         remove_if_present(&directory.join(READY_FILE))?;
-        let vendor = Securosys::open(&directory, options.switches, options.bearer)?;
+        let vendor = Securosys::open(&directory, options.switches, options.pin, options.bearer)?;
         let tls = match options.tls {
             true => Some(TlsAcceptor::from(tls::server_config(&directory)?)),
             false => None,

@@ -152,19 +152,30 @@ async fn respond(
     };
     let path = parts.uri.path().to_owned();
     let request = Request { method: parts.method, path, headers: parts.headers, body };
-    if request.path.starts_with("/_emulator/") {
-        return Ok(http_response(administer(shared, &request)));
+    if let Some(path) = request.path.strip_prefix("/_emulator/") {
+        return Ok(http_response(administer(shared, path, &request)));
     }
     answer_vendor(shared, reset, &request).await
 }
 
-fn administer(shared: &Shared, request: &Request) -> Reply {
-    match request.path.as_str() {
-        "/_emulator/faults" => shared.faults.administer(&request.method, &request.body),
-        "/_emulator/stats" if request.method == Method::GET => Reply::json(200, &shared.stats.to_json()),
-        "/_emulator/stats" => Reply::empty(405),
-        _ => Reply::json(404, &json!({ "message": "the emulator has /stats and /faults" })),
+fn administer(shared: &Shared, path: &str, request: &Request) -> Reply {
+    match path {
+        "faults" => return shared.faults.administer(&request.method, &request.body),
+        "stats" if request.method == Method::GET => return Reply::json(200, &shared.stats.to_json()),
+        "stats" => return Reply::empty(405),
+        _ => {}
     }
+    let reply = shared.vendor.administer(&request.method, path, &request.body);
+    if let Some(canned) = &shared.canned {
+        // Who may ask for the kept answers may have changed.
+        canned.clear();
+    }
+    reply.unwrap_or_else(|| {
+        Reply::json(
+            404,
+            &json!({ "message": "the emulator has /stats, /faults, /api-keys/{role} and /bearer" }),
+        )
+    })
 }
 
 async fn answer_vendor(

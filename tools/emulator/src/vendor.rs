@@ -67,4 +67,7 @@ pub(crate) trait Vendor: Send + Sync {
 
     /// The answer, which may be a refusal.
     fn answer(&self, request: &Request) -> Reply;
+
+    /// The vendor's share of `/_emulator/…`: what `path` under it has to say; `None` for paths that it does not know.
+    fn administer(&self, method: &Method, path: &str, body: &[u8]) -> Option<Reply>;
 }

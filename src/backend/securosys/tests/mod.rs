@@ -31,6 +31,7 @@ fn open(server: &Server, auth: config::Auth) -> Securosys {
         http2: false,
         timeouts: config::Timeouts { connect: Duration::from_secs(5), call: Duration::from_secs(10) },
         pool: config::Pool { max: 8, idle: Duration::from_secs(10) },
+        hedge: None,
         catalog: config::Catalog {
             refresh: Duration::from_secs(60),
             capacity: 100,

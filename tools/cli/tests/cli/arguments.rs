@@ -4,7 +4,7 @@ use crate::{p11rest, run, stderr, stdout};
 
 #[test]
 fn wrong_arguments_are_told_apart_from_failures() {
-    let cases: [(&[&str], &str); 11] = [
+    let cases: [(&[&str], &str); 15] = [
         (&[], "Usage: p11rest"),
         (&["frobnicate"], "'frobnicate'"),
         (&["emulate"], "--dir <DIR>"),
@@ -13,6 +13,10 @@ fn wrong_arguments_are_told_apart_from_failures() {
         (&["emulate", "--dir", "/tmp", "--latency-ms", "600001"], "600001 is not in 0..=600000"),
         (&["emulate", "--dir", "/tmp", "--bearer", "a b"], "visible ASCII"),
         (&["emulate", "--dir", "/tmp", "--bearer", ""], "visible ASCII"),
+        (&["emulate", "--dir", "/tmp", "--pin", "a b"], "visible ASCII"),
+        (&["emulate", "--dir", "/tmp", "--licence", "ALL"], "[possible values: REST_API, TSB_ENGINE]"),
+        (&["emulate", "--dir", "/tmp", "--random-role", "x"], "[possible values: key_operation, service]"),
+        (&["emulate", "--dir", "/tmp", "--access-token-status", "500"], "[possible values: 401, 400, 403]"),
         (&["emulate", "--dir", "/tmp", "--vendor", "acme"], "[possible values: securosys]"),
         (&["demo", "--tls=maybe"], "[possible values: true, false]"),
         (&["demo", "--pin", "1"], "'--pin'"),

@@ -73,9 +73,17 @@ impl Drop for Running {
 }
 
 fn get(url: &str, path: &str) -> String {
+    get_with_key(url, path, "")
+}
+
+fn get_with_key(url: &str, path: &str, key: &str) -> String {
     let authority = url.strip_prefix("http://").unwrap();
     let mut stream = TcpStream::connect(authority).unwrap();
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: {authority}\r\nConnection: close\r\n\r\n").unwrap();
+    write!(
+        stream,
+        "GET {path} HTTP/1.1\r\nHost: {authority}\r\nX-API-KEY: {key}\r\nConnection: close\r\n\r\n"
+    )
+    .unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     answer
@@ -146,6 +154,29 @@ fn the_pin_is_what_the_flags_leave() {
         assert_eq!(said.contains("--login"), options != ["--no-api-keys"], "{options:?}: {said}");
         emulator.end_by(Signal::TERM);
     }
+}
+
+/// One switch of each kind: a word, a number, a list.
+#[test]
+fn the_documentation_is_read_as_asked() {
+    let dir = TempDir::new().unwrap();
+    let options = ["--pin", "a-longer-pin", "--licence", "TSB_ENGINE,REST_API", "--random-role", "service"];
+    let mut emulator =
+        Running::start(dir.path(), &[&options[..], &["--missing-api-key-status", "400"]].concat());
+    emulator.wait_for("ready");
+    let url = emulator.read("ready").trim().to_owned();
+    let keys = get(&url, "/_emulator/api-keys/key_operation");
+    assert!(keys.ends_with("[\"a-longer-pin\"]"), "{keys}");
+    let nobody = get(&url, "/v1/licenseInfo");
+    assert!(nobody.starts_with("HTTP/1.1 400 ") && nobody.contains("\"errorCode\":416"), "{nobody}");
+    let service = emulator.read("service.key");
+    let licence = get_with_key(&url, "/v1/licenseInfo", service.trim());
+    assert!(licence.contains("\"TSB_ENGINE\"") && licence.contains("\"REST_API\""), "{licence}");
+    let random = get_with_key(&url, "/v1/generateRandom/8", service.trim());
+    assert!(random.starts_with("HTTP/1.1 200 "), "{random}");
+    let said = emulator.announcement();
+    assert!(said.contains(" --login --pin a-longer-pin "), "{said}");
+    emulator.end_by(Signal::TERM);
 }
 
 #[test]

@@ -23,6 +23,7 @@ mod wire;
 
 use hyper::Method;
 use serde::de::DeserializeOwned;
+use serde_json::json;
 
 use crate::error::Error;
 use crate::files::{Directory, remove_if_present, toml_string, write_atomically};
@@ -36,10 +37,10 @@ pub use switches::{
 
 use refusal::{Answer, INVALID_ENUM, INVALID_JSON, NOT_LICENSED, Refusal, VALIDATION};
 use requests::Requests;
-use roles::{Credentials, role_of};
+use roles::{Credentials, Role, role_of};
 use routes::{Endpoint, Target, UNKNOWN_PATH, target};
 
-/// The key-operation API key of every emulator, and so the PIN of its slot.
+/// The key-operation API key of an emulator that was told no other, and so the PIN of its slot.
 pub const PIN: &str = "1234";
 const KEY_MANAGEMENT_FILE: &str = "key-management.key";
 const SERVICE_FILE: &str = "service.key";
@@ -59,6 +60,7 @@ impl Securosys {
     pub(crate) fn open(
         directory: &Directory,
         switches: Switches,
+        pin: String,
         bearer: Option<String>,
     ) -> Result<Securosys, Error> {
         let bearer_path = directory.join(BEARER_FILE);
@@ -66,14 +68,14 @@ impl Securosys {
             Some(token) => write_atomically(&bearer_path, token.as_bytes())?,
             None => remove_if_present(&bearer_path)?,
         }
-        let credentials = Credentials {
-            key_management: directory.secret(KEY_MANAGEMENT_FILE)?,
-            key_operation: PIN.to_owned().into(),
-            approver: directory.secret("approver.key")?,
-            service: directory.secret(SERVICE_FILE)?,
-            approver_key_management: directory.secret("approver-key-management.key")?,
-            bearer: bearer.map(Into::into),
-        };
+        let keys = [
+            (Role::KeyManagement, directory.secret(KEY_MANAGEMENT_FILE)?),
+            (Role::KeyOperation, pin.into()),
+            (Role::Approver, directory.secret("approver.key")?),
+            (Role::Service, directory.secret(SERVICE_FILE)?),
+            (Role::ApproverKeyManagement, directory.secret("approver-key-management.key")?),
+        ];
+        let credentials = Credentials::new(keys, bearer);
         let keys = KeyStore::open(directory.join("keys"))?;
         seed::plant(&keys, switches.locked_key)?;
         Ok(Securosys { switches, credentials, keys, requests: Requests::default() })
@@ -89,10 +91,10 @@ impl Securosys {
              urls = [{}]\n",
             toml_string(url),
         );
-        if self.switches.api_keys || self.credentials.bearer.is_some() {
+        if self.switches.api_keys || self.credentials.asks_for_bearer() {
             config.push_str("\n[slot.auth]\n");
         }
-        if self.credentials.bearer.is_some() {
+        if self.credentials.asks_for_bearer() {
             let bearer = if self.switches.api_keys { file(BEARER_FILE) } else { toml_string("pin") };
             config.push_str(&format!("bearer = {bearer}\n"));
         }
@@ -224,6 +226,33 @@ impl Vendor for Securosys {
 
     fn answer(&self, request: &Request) -> Reply {
         self.handle(request).unwrap_or_else(|refusal| refusal.into_reply(&request.path))
+    }
+
+    /// `GET|PUT api-keys/{role}`: a JSON array of strings; `PUT bearer`: a JSON string.
+    fn administer(&self, method: &Method, path: &str, body: &[u8]) -> Option<Reply> {
+        if path == "bearer" {
+            return Some(match *method {
+                Method::PUT => replaced(body, |token| self.credentials.replace_bearer(token)),
+                _ => Reply::empty(405),
+            });
+        }
+        let role = Role::named(path.strip_prefix("api-keys/")?)?;
+        Some(match *method {
+            Method::GET => self.credentials.list(role),
+            Method::PUT => replaced(body, |keys| self.credentials.replace(role, keys)),
+            _ => Reply::empty(405),
+        })
+    }
+}
+
+/// Hands on what the body is, if it is that.
+fn replaced<T: DeserializeOwned>(body: &[u8], replace: impl FnOnce(T)) -> Reply {
+    match serde_json::from_slice(body) {
+        Ok(value) => {
+            replace(value);
+            Reply::empty(204)
+        }
+        Err(error) => Reply::json(400, &json!({ "message": error.to_string() })),
     }
 }
 

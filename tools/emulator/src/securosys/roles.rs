@@ -1,16 +1,20 @@
 //! API keys: one role each, and the role that each endpoint asks for (Securosys TSB reference
 //! §1.3). The role goes by whole path segments and is known before the endpoint is.
 
+use std::collections::BTreeMap;
+
+use parking_lot::RwLock;
+use serde_json::json;
 use zeroize::Zeroizing;
 
 use super::refusal::{
     Answer, INVALID_ACCESS_TOKEN, INVALID_API_KEY, MISSING_ACCESS_TOKEN, MISSING_API_KEY, Refusal,
 };
 use super::switches::{CertificatesRole, RandomRole, Switches};
-use crate::vendor::Request;
+use crate::vendor::{Reply, Request};
 
 /// What an API key is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Role {
     KeyManagement,
     KeyOperation,
@@ -19,17 +23,36 @@ pub(super) enum Role {
     ApproverKeyManagement,
 }
 
-/// The API key of each role, and the JWT if one is asked for.
+impl Role {
+    const ALL: [(&str, Role); 5] = [
+        ("key_management", Role::KeyManagement),
+        ("key_operation", Role::KeyOperation),
+        ("approver", Role::Approver),
+        ("service", Role::Service),
+        ("approver_key_management", Role::ApproverKeyManagement),
+    ];
+
+    /// The role of that name in the module's configuration.
+    pub(super) fn named(name: &str) -> Option<Role> {
+        Role::ALL.iter().find(|(known, _)| *known == name).map(|(_, role)| *role)
+    }
+}
+
+type Secret = Zeroizing<String>;
+
+/// The API keys of each role, any of which is valid, and the JWT if one is asked for. Both may change while the server
+/// runs.
 pub(super) struct Credentials {
-    pub(super) key_management: Zeroizing<String>,
-    pub(super) key_operation: Zeroizing<String>,
-    pub(super) approver: Zeroizing<String>,
-    pub(super) service: Zeroizing<String>,
-    pub(super) approver_key_management: Zeroizing<String>,
-    pub(super) bearer: Option<Zeroizing<String>>,
+    keys: RwLock<BTreeMap<Role, Vec<Secret>>>,
+    bearer: RwLock<Option<Secret>>,
 }
 
 impl Credentials {
+    pub(super) fn new<const N: usize>(keys: [(Role, Secret); N], bearer: Option<String>) -> Credentials {
+        let keys = keys.into_iter().map(|(role, key)| (role, vec![key])).collect();
+        Credentials { keys: RwLock::new(keys), bearer: RwLock::new(bearer.map(Secret::new)) }
+    }
+
     /// JWT first, then the API key (reference §1.4).
     pub(super) fn admit(&self, request: &Request, role: Role, switches: &Switches) -> Answer<()> {
         // Approvers have no token (reference §1.2).
@@ -45,13 +68,14 @@ impl Credentials {
                 MISSING_API_KEY,
                 "An API key is required.",
             )),
-            Some(key) if key == self.key(role) => Ok(()),
+            Some(key) if self.takes(role, key) => Ok(()),
             Some(_) => Err(Refusal::new(INVALID_API_KEY, "The API key is not valid here.")),
         }
     }
 
     fn check_token(&self, request: &Request, switches: &Switches) -> Answer<()> {
-        let Some(expected) = &self.bearer else {
+        let expected = self.bearer.read();
+        let Some(expected) = expected.as_ref() else {
             return Ok(());
         };
         let refuse = |code, message| Err(Refusal::with_status(switches.access_token_status, code, message));
@@ -67,14 +91,29 @@ impl Credentials {
         }
     }
 
-    fn key(&self, role: Role) -> &str {
-        match role {
-            Role::KeyManagement => &self.key_management,
-            Role::KeyOperation => &self.key_operation,
-            Role::Approver => &self.approver,
-            Role::Service => &self.service,
-            Role::ApproverKeyManagement => &self.approver_key_management,
-        }
+    fn takes(&self, role: Role, key: &str) -> bool {
+        self.keys.read().get(&role).is_some_and(|keys| keys.iter().any(|known| known.as_str() == key))
+    }
+
+    pub(super) fn asks_for_bearer(&self) -> bool {
+        self.bearer.read().is_some()
+    }
+
+    /// The body of `GET /_emulator/api-keys/{role}`: the emulator's keys protect nothing.
+    pub(super) fn list(&self, role: Role) -> Reply {
+        let keys = self.keys.read();
+        let keys: Vec<&str> = keys.get(&role).into_iter().flatten().map(|key| key.as_str()).collect();
+        Reply::json(200, &json!(keys))
+    }
+
+    /// From now on only these keys are valid for that role.
+    pub(super) fn replace(&self, role: Role, keys: Vec<String>) {
+        self.keys.write().insert(role, keys.into_iter().map(Secret::new).collect());
+    }
+
+    /// From now on requests must carry that JWT.
+    pub(super) fn replace_bearer(&self, token: String) {
+        *self.bearer.write() = Some(Secret::new(token));
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod ciphers;
 mod client;
+mod credentials;
 mod hooks;
 mod lifecycle;
 mod signatures;
