@@ -3,7 +3,7 @@
 use std::mem;
 use std::sync::{Arc, mpsc};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 use reqwest::redirect::Policy;
@@ -163,29 +163,28 @@ impl Client {
 }
 
 /// reqwest's own end waits for its thread, for ever if need be. Here a helper does that, and who takes longer than
-/// [`GRACE`], or has no helper, is left to himself: the library stays mapped.
+/// [`GRACE`], or has no helper, is left to himself: the library stays mapped. Nothing here needs the variables of the
+/// calling thread, which are gone in exit handlers.
 impl Drop for Client {
     fn drop(&mut self) {
         let Some(client) = self.0.take() else { return };
         let (give, taken) = mpsc::channel::<blocking::Client>();
-        let (ended, end) = mpsc::channel::<()>();
         let birth = || {
-            thread::Builder::new().name("p11rest-farewell".to_owned()).spawn(move || {
-                drop(taken.recv());
-                drop(ended);
-            })
+            let farewell = move || drop(taken.recv());
+            thread::Builder::new().name("p11rest-farewell".to_owned()).spawn(farewell)
         };
-        match with_signals_blocked(birth) {
-            Ok(Ok(helper)) => {
-                if let Err(unsent) = give.send(client) {
-                    mem::forget(unsent);
-                }
-                if matches!(end.recv_timeout(GRACE), Err(mpsc::RecvTimeoutError::Disconnected)) {
-                    let _ = helper.join();
-                }
-            }
-            _ => mem::forget(client),
+        let Ok(Ok(helper)) = with_signals_blocked(birth) else { return mem::forget(client) };
+        if let Err(kept) = give.send(client) {
+            mem::forget(kept);
         }
+        let limit = Instant::now() + GRACE;
+        while !helper.is_finished() {
+            if Instant::now() >= limit {
+                return;
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
+        let _ = helper.join(); // it has nothing to tell
     }
 }
 

@@ -15,6 +15,7 @@
 //! exchange  one request, one answer
 //! ```
 
+use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
@@ -85,6 +86,18 @@ impl Proxied {
         })
     }
 
+    fn call_here(&self, request: &Request<'_>, deadline: Deadline) -> Result<Response, Error> {
+        http1::check_path(request.path)?;
+        let mut attempts = Attempts::new(request.class, self.rotation.fetch_add(1, Ordering::Relaxed));
+        loop {
+            let outcome = self.attempt(request, &mut attempts, deadline);
+            match attempts.judge(outcome, deadline, &self.jitter, self.is_elsewhere(&attempts)) {
+                Verdict::Final(result) => return result,
+                Verdict::Again(pause) => thread::sleep(pause),
+            }
+        }
+    }
+
     /// Whether another member is well than the one that was asked last.
     fn is_elsewhere(&self, attempts: &Attempts) -> bool {
         let mut others = self.groups.iter().flatten().filter(|peer| !attempts.is_last(peer.number));
@@ -146,15 +159,16 @@ impl Proxied {
 
 impl Transport for Proxied {
     fn call(&self, request: &Request<'_>, deadline: Deadline) -> Result<Response, Error> {
-        http1::check_path(request.path)?;
-        let mut attempts = Attempts::new(request.class, self.rotation.fetch_add(1, Ordering::Relaxed));
-        loop {
-            let outcome = self.attempt(request, &mut attempts, deadline);
-            match attempts.judge(outcome, deadline, &self.jitter, self.is_elsewhere(&attempts)) {
-                Verdict::Final(result) => return result,
-                Verdict::Again(pause) => thread::sleep(pause),
-            }
+        if has_variables() {
+            return self.call_here(request, deadline);
         }
+        thread::scope(|scope| {
+            let call = || self.call_here(request, deadline);
+            match with_signals_blocked(|| thread::Builder::new().spawn_scoped(scope, call)) {
+                Ok(Ok(helper)) => helper.join().unwrap_or_else(|panic| resume_unwind(panic)),
+                _ => Err(Error::unsent(ErrorKind::Connect, "there is no thread for a call of one that ends")),
+            }
+        })
     }
 
     /// With a thread for each request in flight, the caller's own among them.
@@ -164,6 +178,7 @@ impl Transport for Proxied {
         width: usize,
         deadline: Deadline,
     ) -> Vec<Result<Response, Error>> {
+        let width = if has_variables() { width } else { 1 };
         let next = AtomicUsize::new(0);
         let results = Mutex::new(Vec::with_capacity(requests.len()));
         let work = || {
@@ -307,6 +322,13 @@ impl Search<'_> {
         let half = self.deadline.remaining().unwrap_or_default() / 2;
         Deadline::after(if probe { half.min(self.proxied.recipe.connect()) } else { half })
     }
+}
+
+/// Whether the calling thread still has its variables, by which reqwest waits. In exit handlers they are gone, and a call
+/// needs another thread.
+fn has_variables() -> bool {
+    thread_local! { static ANY: String = const { String::new() } }
+    ANY.try_with(|_| ()).is_ok()
 }
 
 /// How many requests may be at one member at once.
