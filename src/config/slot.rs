@@ -10,8 +10,8 @@ use super::environment::RawSlot;
 use super::problem::{Fault, Problem};
 use super::read::{self, Section, Source, read_all, word};
 use super::{
-    ApiKeys, Auth, Backend, Catalog, EdwardsPoint, Hedge, Key, KeyType, Pool, ProxyScheme, Secret, Timeouts,
-    Tls, Token, Url, address, proxy,
+    ApiKeys, Auth, Backend, Catalog, EdwardsPoint, Hedge, Key, KeyType, PinFormat, Pool, ProxyScheme, Secret,
+    Timeouts, Tls, Token, Url, address, proxy,
 };
 
 /// The largest `CK_SLOT_ID` that a `CK_ULONG` of 32 bits holds, less the one that means "no slot".
@@ -183,17 +183,34 @@ fn groups(item: &Item) -> Result<Vec<&[Item]>, (&Place, Fault)> {
 
 fn auth(section: &Section<'_>) -> Result<Auth, Problem> {
     let keys = section.section("api_key", "slot.auth.api_key")?;
-    let secret = |section: &Section<'_>, name| {
-        section.text(name, |place, text| Secret::parse(place, text, section.source()))
-    };
     Ok(Auth {
-        bearer: secret(section, "bearer")?,
+        bearer: section.text("bearer", |place, text| Secret::parse(place, text, section.source()))?,
         api_key: ApiKeys {
-            key_management: secret(&keys, "key_management")?,
-            key_operation: secret(&keys, "key_operation")?,
-            service: secret(&keys, "service")?,
+            key_management: secrets(&keys, "key_management")?,
+            key_operation: secrets(&keys, "key_operation")?,
+            approver: secrets(&keys, "approver")?,
+            service: secrets(&keys, "service")?,
+            approver_key_management: secrets(&keys, "approver_key_management")?,
         },
+        pin_format: section
+            .text("pin_format", |_, text| {
+                word(text, &[("plain", PinFormat::Plain), ("roles", PinFormat::Roles)])
+            })?
+            .unwrap_or_default(),
     })
+}
+
+/// One secret or a list of them.
+fn secrets(section: &Section<'_>, name: &str) -> Result<Vec<Secret>, Problem> {
+    let secrets = section.list(name, |place, text| Secret::parse(place, text, section.source()))?;
+    let fault = match secrets.as_deref() {
+        Some([]) => Fault::new("has no entry", "write \"env:NAME\", \"file:/path\" or \"pin\""),
+        Some(secrets @ [_, _, ..]) if secrets.iter().any(Secret::is_pin) => {
+            Fault::new("has \"pin\" among other secrets", "write \"pin\" alone, or take it out of the list")
+        }
+        _ => return Ok(secrets.unwrap_or_default()),
+    };
+    Err(section.problem(name, fault))
 }
 
 fn tls(section: &Section<'_>) -> Result<Tls, Problem> {

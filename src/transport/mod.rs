@@ -24,6 +24,8 @@ use crate::discreet;
 pub mod auth;
 mod chunked;
 mod cluster;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod health;
 mod hedge;
 mod http1;

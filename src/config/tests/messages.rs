@@ -94,6 +94,18 @@ fn what_is_wrong_in_a_slot_names_line_key_and_remedy() {
         ("auth = \"pin\"", "slot.auth: is a string; write a table: [slot.auth]"),
         ("auth.api_keys.service = \"pin\"", "slot.auth.api_keys: is not a known key; write api_key"),
         ("auth.api_key.services = \"pin\"", "slot.auth.api_key.services: is not a known key; write service"),
+        (
+            "auth.api_key.service = []",
+            "slot.auth.api_key.service: has no entry; write \"env:NAME\", \"file:/path\" or \"pin\"",
+        ),
+        (
+            "auth.api_key.approver = [\"env:A\", \"pin\"]",
+            "slot.auth.api_key.approver: has \"pin\" among other secrets; write \"pin\" alone, or take it out of the list",
+        ),
+        (
+            "auth.pin_format = \"role\"",
+            "slot.auth.pin_format: \"role\" is not known; write \"plain\" or \"roles\"",
+        ),
         ("auth.bearer = \"\"", "slot.auth.bearer: is empty; write \"env:NAME\", \"file:/path\" or \"pin\""),
         (
             "auth.bearer = \"env:\"",
