@@ -288,7 +288,7 @@ fn lost(grounded: Grounded) -> Lost {
 }
 
 /// All members of the group, beginning with another one for each `start`.
-fn rotated(group: &[Member], start: usize) -> impl Iterator<Item = &Member> {
+pub(super) fn rotated<T>(group: &[T], start: usize) -> impl Iterator<Item = &T> {
     let first = start.checked_rem(group.len()).unwrap_or(0);
     let (tail, head) = group.split_at(first);
     head.iter().chain(tail)
@@ -379,6 +379,6 @@ impl<'m> Search<'_, 'm> {
 }
 
 /// Whether another member would fail in the same way.
-fn is_final(kind: ErrorKind) -> bool {
+pub(super) fn is_final(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::Closed | ErrorKind::Header | ErrorKind::PoolExhausted | ErrorKind::Timeout)
 }

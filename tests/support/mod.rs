@@ -13,6 +13,7 @@ pub mod emulator;
 pub mod mechanism;
 pub mod openssl;
 pub mod p11;
+pub mod proxy;
 pub mod relay;
 pub mod secrets;
 pub mod session;

@@ -4,9 +4,13 @@ mod answers;
 mod deadlines;
 mod failover;
 mod hedging;
+mod http2;
 mod idle;
 mod members;
 mod plain;
+mod proxied;
+#[path = "../../../tests/support/proxy.rs"]
+mod proxy;
 mod secured;
 mod server;
 

@@ -15,7 +15,8 @@ use super::*;
 /// An authority, and a folder with its certificate that goes when the test does.
 pub struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
-    folder: PathBuf,
+    /// Has `ca.pem`.
+    pub folder: PathBuf,
 }
 
 impl Authority {
@@ -35,7 +36,7 @@ impl Authority {
         config::Tls { ca: Some(self.folder.join("ca.pem")), server_name: None }
     }
 
-    fn server(&self, name: &str, versions: &[&'static SupportedProtocolVersion]) -> ServerConfig {
+    pub fn server(&self, name: &str, versions: &[&'static SupportedProtocolVersion]) -> ServerConfig {
         let key = KeyPair::generate().unwrap();
         let certificate =
             CertificateParams::new([name.to_owned()]).unwrap().signed_by(&key, &self.issuer).unwrap();

@@ -282,7 +282,8 @@ impl Connection<'_> {
             data.extend_from_slice(&portion[..count]);
             let text = String::from_utf8_lossy(&data);
             let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
-            let mut lengths = head.lines().filter_map(|line| line.strip_prefix("Content-Length: "));
+            let head = head.to_ascii_lowercase();
+            let mut lengths = head.lines().filter_map(|line| line.strip_prefix("content-length: "));
             let length = lengths.next().map_or(0, |digits| digits.parse().unwrap());
             if body.len() >= length {
                 return Some(text.into_owned());
