@@ -10,8 +10,8 @@ use super::environment::RawSlot;
 use super::problem::{Fault, Problem};
 use super::read::{self, Section, Source, read_all, word};
 use super::{
-    ApiKeys, Auth, Backend, Catalog, EdwardsPoint, Key, KeyType, Pool, Secret, Timeouts, Tls, Token, Url,
-    address,
+    ApiKeys, Auth, Backend, Catalog, EdwardsPoint, Key, KeyType, Pool, Secret, Timeouts, Token, Url, address,
+    tls,
 };
 
 /// The largest `CK_SLOT_ID` that a `CK_ULONG` of 32 bits holds, less the one that means "no slot".
@@ -58,7 +58,7 @@ pub(super) fn token(slot: RawSlot, source: &Source) -> Result<Token, Problem> {
     let pool = pool(&section.section("pool", "slot.pool")?)?;
     let members = members(&section, backend)?;
     let auth = auth(&section.section("auth", "slot.auth")?)?;
-    let tls = tls(&section.section("tls", "slot.tls")?)?;
+    let tls = tls::read(&section.section("tls", "slot.tls")?)?;
     if source.secure && tls.ca.is_none() && members.iter().flatten().any(|url| url.tls) {
         // Where the platform keeps its authorities can be redirected by the environment.
         let fault =
@@ -171,17 +171,6 @@ fn auth(section: &Section<'_>) -> Result<Auth, Problem> {
     })
 }
 
-fn tls(section: &Section<'_>) -> Result<Tls, Problem> {
-    let server_name = section.text("server_name", |_, text| {
-        let valid = address::is_host_name(text) || text.parse::<std::net::IpAddr>().is_ok();
-        let fault =
-            || Fault::new(format!("\"{text}\" is not a name"), "write the DNS name in the certificate");
-        valid.then(|| text.to_owned()).ok_or_else(fault)
-    })?;
-    let ca = section.text("ca", |place, text| existing(section.source().path(place, text)?))?;
-    Ok(Tls { ca, server_name })
-}
-
 fn timeouts(section: &Section<'_>) -> Result<Timeouts, Problem> {
     let least = Duration::from_millis(1);
     Ok(Timeouts {
@@ -255,7 +244,7 @@ fn key(section: &Section<'_>) -> Result<Key, Problem> {
 }
 
 /// A path at which there is something now.
-fn existing(path: PathBuf) -> Result<PathBuf, Fault> {
+pub(super) fn existing(path: PathBuf) -> Result<PathBuf, Fault> {
     match path.metadata() {
         Ok(_) => Ok(path),
         Err(error) => {

@@ -5,17 +5,21 @@
 //! next member; one that may have been is only repeated if its class allows (see [`retry`](super::retry)).
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use super::member::{Flight, Grounded, Member};
 use super::retry::{Attempts, Jitter, Lost, Verdict};
-use super::{Deadline, Error, ErrorKind, Request, Response, Transport, http1, tls};
+use super::tls::Tls;
+use super::{Deadline, Error, ErrorKind, Request, Response, Transport, http1};
 use crate::config;
 
 /// All members of one HSM service, with their lanes.
 pub struct Cluster {
     groups: Vec<Vec<Member>>,
+    /// If a member speaks it.
+    tls: Option<Arc<Tls>>,
     rotation: AtomicUsize,
     jitter: Jitter,
 }
@@ -25,8 +29,8 @@ impl Cluster {
     /// every request. TLS files are read if a member speaks TLS.
     ///
     /// # Errors
-    /// [`ErrorKind::Tls`] where the CA file cannot be read or holds no certificate, the platform has no authorities or
-    /// the host has a name that no certificate can have; [`ErrorKind::Header`] for a default header that HTTP forbids.
+    /// [`ErrorKind::Tls`] where the CA file or the client certificate cannot be read or used, the platform has no
+    /// authorities or the host has a name that no certificate can have; [`ErrorKind::Header`] for a default header that HTTP forbids.
     pub fn new(
         members: &[Vec<config::Url>],
         tls: &config::Tls,
@@ -35,12 +39,12 @@ impl Cluster {
         default_headers: &[(&'static str, &str)],
     ) -> Result<Self, Error> {
         let secured = members.iter().flatten().any(|url| url.tls);
-        let shared = if secured { Some(tls::client_config(tls)?) } else { None };
+        let shared = if secured { Some(Arc::new(Tls::new(tls)?)) } else { None };
         let member =
             |url: &config::Url| Member::new(url, shared.as_ref(), tls, timeouts, pool, default_headers);
         let group = |urls: &Vec<config::Url>| urls.iter().map(member).collect();
         let groups = members.iter().map(group).collect::<Result<_, Error>>()?;
-        Ok(Self { groups, rotation: AtomicUsize::new(0), jitter: Jitter::new() })
+        Ok(Self { groups, tls: shared, rotation: AtomicUsize::new(0), jitter: Jitter::new() })
     }
 
     fn begin(&self, request: &Request<'_>) -> Result<Attempts, Error> {
@@ -189,6 +193,10 @@ impl Transport for Cluster {
         }
         let missing = || Error::unsent(ErrorKind::Broken, "the request was never made");
         results.into_iter().map(|result| result.and_then(|response| response.ok_or_else(missing))).collect()
+    }
+
+    fn warning(&self) -> Option<String> {
+        self.tls.as_ref().and_then(|tls| tls.warning())
     }
 
     fn close(&self) {

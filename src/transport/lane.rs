@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use zeroize::{Zeroize, Zeroizing};
 
@@ -18,6 +17,8 @@ pub(super) struct Lane {
     outgoing: Zeroizing<Vec<u8>>,
     incoming: Zeroizing<Vec<u8>>,
     heard: bool,
+    /// Over TLS, until the server has answered.
+    introduction: Option<tls::Introduction>,
 }
 
 impl Lane {
@@ -29,25 +30,36 @@ impl Lane {
     /// Connects and does the TLS handshake.
     pub fn secured(
         address: SocketAddr,
-        config: &Arc<ClientConfig>,
+        access: &Arc<tls::Access>,
         name: &ServerName<'static>,
         limit: Deadline,
     ) -> Result<Self, Error> {
         let socket = connect(address, limit)?;
-        match Secured::open(socket, Arc::clone(config), name.clone(), limit) {
-            Ok(secured) => Ok(Self::over(Stream::Tls(Box::new(secured)))),
-            Err(Fault::Tls(error)) => {
-                let context = format!("TLS with {address}: {}", tls::explain(&error, name));
-                Err(Error::unsent(ErrorKind::Tls, context))
+        let secured = Secured::open(socket, Arc::clone(&access.config), name.clone(), limit);
+        let introduction = tls::introduction(access);
+        let fault = match secured {
+            Ok(secured) => {
+                let lane = Self::over(Stream::Tls(Box::new(secured)));
+                return Ok(Self { introduction: Some(introduction), ..lane });
             }
-            Err(Fault::Io(error)) => {
-                Err(Error::unsent(ErrorKind::Connect, format!("TLS handshake with {address}: {error}")))
-            }
-        }
+            Err(fault) => fault,
+        };
+        let (kind, reason) = match &fault {
+            Fault::Tls(error) => (ErrorKind::Tls, tls::explain(error, name)),
+            Fault::Io(error) => (ErrorKind::Connect, error.to_string()),
+        };
+        let reason = introduction.explain(&fault).unwrap_or(reason);
+        Err(Error::unsent(kind, format!("TLS with {address}: {reason}")))
     }
 
     fn over(stream: Stream) -> Self {
-        Self { stream, outgoing: Zeroizing::default(), incoming: stream::buffer(), heard: false }
+        Self {
+            stream,
+            outgoing: Zeroizing::default(),
+            incoming: stream::buffer(),
+            heard: false,
+            introduction: None,
+        }
     }
 
     /// Whether the idle lane can carry a request.
@@ -117,8 +129,12 @@ impl Lane {
             self.grow(); // only a head is kept whole, and its limit is the decoder's
         }
         let room = self.incoming.get_mut(filled..).unwrap_or_default();
-        let count = self.stream.receive(room, deadline).map_err(|fault| unanswered(&fault, deadline))?;
-        self.heard |= count > 0;
+        let received = self.stream.receive(room, deadline);
+        let count = received.map_err(|fault| unanswered(&fault, self.introduction.as_ref(), deadline))?;
+        if count > 0 {
+            self.heard = true;
+            self.introduction = None;
+        }
         Ok(count)
     }
 
@@ -144,12 +160,13 @@ fn broken_or_late(deadline: Deadline) -> ErrorKind {
     }
 }
 
-fn unanswered(fault: &Fault, deadline: Deadline) -> Error {
+fn unanswered(fault: &Fault, introduction: Option<&tls::Introduction>, deadline: Deadline) -> Error {
     let kind = match fault {
         Fault::Tls(_) => ErrorKind::Tls,
         Fault::Io(_) => broken_or_late(deadline),
     };
-    Error::sent(kind, format!("waiting for the answer: {fault}"))
+    let reason = introduction.and_then(|introduction| introduction.explain(fault));
+    Error::sent(kind, format!("waiting for the answer: {}", reason.unwrap_or_else(|| fault.to_string())))
 }
 
 fn misread(fault: http1::Fault) -> Error {

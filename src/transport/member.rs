@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 
 use super::lane::Lane;
 use super::pool::{Pool, Refused, Seat, Want};
 use super::resolve::Resolver;
 use super::retry::Lost;
-use super::{Class, Deadline, Error, ErrorKind, Headers, Request, Response, tls};
+use super::tls::{self, Tls};
+use super::{Class, Deadline, Error, ErrorKind, Headers, Request, Response};
 use crate::config;
 
 /// How long a member is avoided after its first failure; each further one doubles it.
@@ -25,7 +25,7 @@ pub(super) struct Member {
     base: String,
     fixed: Headers,
     resolver: Resolver,
-    tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
+    tls: Option<(Arc<Tls>, ServerName<'static>)>,
     connect: Duration,
     pool: Pool,
     /// Whether it is worth a try.
@@ -51,7 +51,7 @@ impl Member {
     /// `shared` is the cluster's TLS, needed if the URL says so.
     pub fn new(
         url: &config::Url,
-        shared: Option<&Arc<ClientConfig>>,
+        shared: Option<&Arc<Tls>>,
         names: &config::Tls,
         timeouts: config::Timeouts,
         pool: config::Pool,
@@ -64,7 +64,7 @@ impl Member {
             fixed.add(header, value)?;
         }
         let tls = match shared.filter(|_| url.tls) {
-            Some(config) => Some((Arc::clone(config), tls::server_name(names, &url.host)?)),
+            Some(tls) => Some((Arc::clone(tls), tls::server_name(names, &url.host)?)),
             None => None,
         };
         Ok(Self {
@@ -160,7 +160,7 @@ impl Member {
             let share = Deadline::after(left / (addresses.len() - tried) as u32).min(limit);
             let lane = match &self.tls {
                 None => Lane::plain(*address, share),
-                Some((config, name)) => Lane::secured(*address, config, name, share),
+                Some((tls, name)) => Lane::secured(*address, &tls.access(), name, share),
             };
             match lane {
                 Ok(lane) => {

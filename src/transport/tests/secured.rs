@@ -32,7 +32,7 @@ impl Authority {
     }
 
     fn trusted(&self) -> config::Tls {
-        config::Tls { ca: Some(self.folder.join("ca.pem")), server_name: None }
+        config::Tls { ca: Some(self.folder.join("ca.pem")), ..Default::default() }
     }
 
     fn server(&self, name: &str, versions: &[&'static SupportedProtocolVersion]) -> ServerConfig {
@@ -88,7 +88,7 @@ fn authorities_come_from_a_folder_too() {
     let authority = Authority::new("folder");
     std::fs::write(authority.folder.join("README"), "not a certificate").unwrap();
     let server = authority.serve(ok);
-    let tls = config::Tls { ca: Some(authority.folder.clone()), server_name: None };
+    let tls = config::Tls { ca: Some(authority.folder.clone()), ..Default::default() };
     assert_eq!(body(post(&trusting(&server, &tls), Class::OnceOnly, soon())), "ok");
 }
 
@@ -103,7 +103,7 @@ fn authorities_that_cannot_be_read_are_told_at_once() {
     let nothing = authority.folder.join("nothing");
     std::fs::create_dir(&nothing).unwrap();
     for ca in [empty, broken, nothing, authority.folder.join("missing.pem")] {
-        let tls = config::Tls { ca: Some(ca.clone()), server_name: None };
+        let tls = config::Tls { ca: Some(ca.clone()), ..Default::default() };
         let error = Cluster::new(&[vec![server.url()]], &tls, TIMEOUTS, POOL, &[]).err().unwrap();
         assert_eq!((error.kind, error.sent), (ErrorKind::Tls, false));
         assert!(error.context.contains(ca.to_str().unwrap()), "{}", error.context);
