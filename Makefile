@@ -2,12 +2,14 @@
 #
 #   CARGO_TARGET_DIR   where to build; target
 #   PREFIX, DESTDIR    where `make install` puts it; /usr/local
+#   FUZZ_TIME          seconds that `make fuzz` gives each target; 60
 
 MAKEFLAGS += --no-print-directory
 
 CARGO ?= cargo
 PREFIX ?= /usr/local
 INSTALL ?= install
+FUZZ_TIME ?= 60
 
 # Absolute, since tests run in other directories.
 target := $(abspath $(or $(CARGO_TARGET_DIR),target))
@@ -20,7 +22,7 @@ export P11REST_PYTHON := $(target)/python/bin/python
 rustdoc := RUSTDOCFLAGS='-D warnings -A rustdoc::private-intra-doc-links' \
 	$(CARGO) doc --locked --no-deps --document-private-items
 
-.PHONY: all module tools demo test soak setup style deny lint unit c-programs applications install uninstall clean
+.PHONY: all module tools demo test soak fuzz fuzz-lock setup style deny lint unit c-programs applications install uninstall clean
 
 all: tools
 
@@ -50,6 +52,19 @@ test:
 soak: tools
 	$(CARGO) test --locked --no-fail-fast -p p11rest --test soak
 
+# Where cargo-fuzz and a nightly are, or RUSTC_BOOTSTRAP=1 is set. What it finds is in fuzz/artifacts: once mended it
+# belongs into fuzz/corpus, which `unit` runs. What it learns stays in the target folder.
+fuzz: fuzz-lock
+	for name in arguments config der http json; do \
+		mkdir -p $(target)/fuzz/$$name && \
+		$(CARGO) fuzz run $$name $(target)/fuzz/$$name fuzz/corpus/$$name -- \
+			-max_total_time=$(FUZZ_TIME) -max_len=70000 -timeout=20 || exit 1; \
+	done
+
+# A workspace of its own, with the versions of this one.
+fuzz-lock:
+	cp Cargo.lock fuzz/Cargo.lock
+
 setup:
 	tests/setup test
 
@@ -62,8 +77,9 @@ deny:
 	then $(CARGO) deny --workspace --locked check advisories; \
 	else echo 'advisories: not checked'; fi
 
-lint:
+lint: fuzz-lock
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	$(CARGO) clippy --manifest-path fuzz/Cargo.toml -- -D warnings
 	$(rustdoc) --workspace --lib
 	$(rustdoc) -p p11rest-cli
 

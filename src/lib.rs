@@ -12,6 +12,7 @@
 //!             transport  lanes (connections), failover, retry, TLS, credentials
 //!             config     TOML and environment → a configuration that is valid by construction; secrets
 //!             observe    the log
+//!             discreet   bytes that `Debug` does not show and that are wiped
 //! ```
 //!
 //! Arrows run downwards only. `crypto` is a leaf. The standard's words are in `model`, a vendor's in its dialect, HTTP's
@@ -32,6 +33,8 @@ pub mod crypto;
 pub mod discreet;
 pub mod error;
 pub mod ffi;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 pub mod model;
 pub mod observe;
 pub mod transport;

@@ -38,14 +38,18 @@ pub trait Backend: Send + Sync {
     /// The version that the service named, if it was asked before: no request is made.
     fn firmware(&self) -> Option<Firmware>;
 
+    /// Whether the licence of the service lets it use keys and draw random bytes; `true` until it said otherwise. No
+    /// request is made. Cheap: it is asked at the beginning of each operation.
+    fn is_licensed(&self) -> bool;
+
     /// Whether a credential is left for `C_Login` to bring (`CKF_LOGIN_REQUIRED`).
     fn login_required(&self) -> bool;
 
     /// Whether the credentials at hand allow a listing of keys.
     fn may_list(&self) -> bool;
 
-    /// Takes the PIN as the credential that is marked `"pin"` and proves it with a cheap call. Where none is marked the
-    /// PIN is ignored and the credentials at hand are proven.
+    /// Takes the PIN as each credential that is marked `"pin"` and proves each with a cheap call. Where none is marked
+    /// the PIN is ignored and the credentials at hand are proven.
     ///
     /// # Errors
     /// `CKR_PIN_INCORRECT` when the service refuses the credential, or when it cannot be one; then nothing is kept.
@@ -55,12 +59,12 @@ pub trait Backend: Send + Sync {
     /// Forgets and zeroises what `login` brought. Cannot fail and makes no request that is waited for.
     fn logout(&self);
 
-    /// What `login` took and `logout` has not forgotten, for the child of a fork, which goes on with it; `None` where no
+    /// What `login` took and `logout` has not forgotten, for the child of a fork, which goes on with it; empty where no
     /// credential is left for `C_Login` to bring.
-    fn login_secret(&self) -> Option<SecretString>;
+    fn login_secrets(&self) -> Vec<SecretString>;
 
-    /// Takes what `login_secret` gave in the parent. Makes no request: it was proven there.
-    fn inherit_login(&self, secret: &SecretString);
+    /// Takes what `login_secrets` gave in the parent. Makes no request: it was proven there.
+    fn inherit_login(&self, secrets: &[SecretString]);
 
     /// The names of all keys, in the order of the service, hidden ones included.
     fn list(&self, deadline: Deadline) -> Result<Vec<KeyName>>;

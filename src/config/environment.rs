@@ -248,6 +248,7 @@ fn item(name: &str, form: Form, value: &OsStr) -> Result<Item, Fault> {
         Form::Integer => at(Value::Integer(
             text.trim().parse().map_err(|_| Fault::new("is not an integer", "write a decimal integer"))?,
         )),
+        Form::Lines => at(Value::List(text.lines().filter(|line| !line.is_empty()).map(string).collect())),
         Form::List => at(list(text)),
         Form::Text => string(text),
     })

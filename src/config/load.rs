@@ -59,7 +59,7 @@ impl Process {
 /// What is wrong in a slot is in [`Slot::token`].
 pub fn load(reserved: Option<&Path>, process: &Process) -> Result<Config, Problem> {
     let mut source = Source { secure: process.secure, ..Source::default() };
-    let mut root = match find(reserved, process) {
+    let root = match find(reserved, process) {
         Some(path) => {
             source.reserved = reserved.is_some();
             source.file = Some(path.clone());
@@ -67,9 +67,14 @@ pub fn load(reserved: Option<&Path>, process: &Process) -> Result<Config, Proble
         }
         None => Table::new(),
     };
+    assemble(root, &process.variables, source)
+}
+
+/// The configuration of a file's tree and the environment.
+pub(super) fn assemble(mut root: Table, variables: &Variables, source: Source) -> Result<Config, Problem> {
     check_version(&root, &source)?;
     let mut slots = take_slots(&mut root, &source)?;
-    environment::overlay(&mut root, &mut slots, &process.variables, &source)?;
+    environment::overlay(&mut root, &mut slots, variables, &source)?;
     let top = Place::Line(1);
     let root = Section::open(&source, "", &top, &root)?;
     let fork = root.text("fork", |_, text| {
@@ -118,7 +123,12 @@ fn read(path: &Path, source: &mut Source) -> Result<Table, Problem> {
         let remedy = "name a configuration file that this user may read";
         source.problem(None, None, Fault::new(what, remedy))
     })?;
-    document::parse(&text).map_err(|(line, what)| {
+    parse(&text, source)
+}
+
+/// The tree of a file's text.
+pub(super) fn parse(text: &str, source: &Source) -> Result<Table, Problem> {
+    document::parse(text).map_err(|(line, what)| {
         let fault = Fault::new(format!("is not TOML: {what}"), "mend the syntax (https://toml.io)");
         source.problem(line.map(Place::Line).as_ref(), None, fault)
     })

@@ -14,6 +14,8 @@ use sha2::{Digest, Sha256};
 mod address;
 mod document;
 mod environment;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod load;
 mod problem;
 mod read;
@@ -129,6 +131,8 @@ pub struct Token {
     pub timeouts: Timeouts,
     /// The connection pool of each member.
     pub pool: Pool,
+    /// Second requests for what is answered late, if there are any.
+    pub hedge: Option<Hedge>,
     /// How keys are listed and kept.
     pub catalog: Catalog,
     /// PEM or DER files, or directories of them, with certificates of keys in this slot.
@@ -162,8 +166,10 @@ impl Token {
 
     /// Whether a secret is left for `C_Login` to bring (`CKF_LOGIN_REQUIRED`).
     pub fn login_required(&self) -> bool {
-        let Auth { bearer, api_key: ApiKeys { key_management, key_operation, service } } = &self.auth;
-        [bearer, key_management, key_operation, service].into_iter().flatten().any(Secret::is_pin)
+        let Auth { bearer, api_key, pin_format: _ } = &self.auth;
+        let ApiKeys { key_management, key_operation, approver, service, approver_key_management } = api_key;
+        let lists = [key_management, key_operation, approver, service, approver_key_management];
+        bearer.iter().chain(lists.into_iter().flatten()).any(Secret::is_pin)
     }
 }
 
@@ -212,17 +218,34 @@ pub struct Auth {
     pub bearer: Option<Secret>,
     /// API keys by role.
     pub api_key: ApiKeys,
+    /// What a PIN is.
+    pub pin_format: PinFormat,
 }
 
-/// One API key a role (Securosys TSB reference section 1.3).
+/// What `C_Login` brings.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PinFormat {
+    /// The secret itself, for all that are marked `"pin"`.
+    #[default]
+    Plain,
+    /// `role=secret` for each that is marked `"pin"`, with commas between them.
+    Roles,
+}
+
+/// The API keys of each role (Securosys TSB reference section 1.3). Of several the service takes one at least: they are
+/// the old one and the new one while the service's list changes. [`Secret::Pin`] stands alone.
 #[derive(Debug, Default)]
 pub struct ApiKeys {
     /// Protects the list of keys and their attributes.
-    pub key_management: Option<Secret>,
+    pub key_management: Vec<Secret>,
     /// Protects the use of keys.
-    pub key_operation: Option<Secret>,
+    pub key_operation: Vec<Secret>,
+    /// Protects the tasks of those who approve uses of keys.
+    pub approver: Vec<Secret>,
     /// Protects version and licence.
-    pub service: Option<Secret>,
+    pub service: Vec<Secret>,
+    /// Protects the list of those who approve.
+    pub approver_key_management: Vec<Secret>,
 }
 
 /// TLS towards the members of one slot.
@@ -312,6 +335,15 @@ pub struct Pool {
     pub max: usize,
     /// How long an idle connection is kept.
     pub idle: Duration,
+}
+
+/// When a request is sent a second time because its answer is late.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hedge {
+    /// How long nothing must have come.
+    pub after: Duration,
+    /// How many of a hundred calls may be sent twice, 1 to 100.
+    pub budget: u32,
 }
 
 /// How keys are listed and kept.

@@ -10,6 +10,8 @@ pub(super) enum Form {
     Groups,
     /// A decimal integer.
     Integer,
+    /// A list of strings that may have blanks; in the environment each has a line of its own.
+    Lines,
     /// A list of strings; in the environment blanks or commas stand between them.
     List,
     /// A string.
@@ -40,9 +42,12 @@ pub(super) const FIELDS: &[Field] = &[
     field("slot.mechanisms", Form::List),
     field("slot.edwards_point", Form::Text),
     field("slot.auth.bearer", Form::Text),
-    field("slot.auth.api_key.key_management", Form::Text),
-    field("slot.auth.api_key.key_operation", Form::Text),
-    field("slot.auth.api_key.service", Form::Text),
+    field("slot.auth.pin_format", Form::Text),
+    field("slot.auth.api_key.key_management", Form::Lines),
+    field("slot.auth.api_key.key_operation", Form::Lines),
+    field("slot.auth.api_key.approver", Form::Lines),
+    field("slot.auth.api_key.service", Form::Lines),
+    field("slot.auth.api_key.approver_key_management", Form::Lines),
     field("slot.tls.ca", Form::Text),
     field("slot.tls.server_name", Form::Text),
     field("slot.tls.identity.certificate", Form::Text),
@@ -55,6 +60,8 @@ pub(super) const FIELDS: &[Field] = &[
     field("slot.timeouts.call", Form::Text),
     field("slot.pool.max", Form::Integer),
     field("slot.pool.idle", Form::Text),
+    field("slot.hedge.after", Form::Text),
+    field("slot.hedge.budget", Form::Integer),
     field("slot.catalog.refresh", Form::Text),
     field("slot.catalog.capacity", Form::Integer),
     field("slot.catalog.width", Form::Integer),
@@ -138,7 +145,7 @@ mod tests {
     #[test]
     fn tables_know_their_names() {
         assert_eq!(names_in(""), ["version", "fork", "log", "slot"]);
-        assert_eq!(names_in("slot.auth"), ["bearer", "api_key"]);
+        assert_eq!(names_in("slot.auth"), ["bearer", "pin_format", "api_key"]);
         assert_eq!(names_in("slot.key"), ["label", "id", "public_key", "certificate", "type", "password"]);
     }
 }

@@ -10,8 +10,8 @@ use super::environment::RawSlot;
 use super::problem::{Fault, Problem};
 use super::read::{self, Section, Source, read_all, word};
 use super::{
-    ApiKeys, Auth, Backend, Catalog, EdwardsPoint, Key, KeyType, Pool, Secret, Timeouts, Token, Url, address,
-    tls,
+    ApiKeys, Auth, Backend, Catalog, EdwardsPoint, Hedge, Key, KeyType, PinFormat, Pool, Secret, Timeouts,
+    Token, Url, address, tls,
 };
 
 /// The largest `CK_SLOT_ID` that a `CK_ULONG` of 32 bits holds, less the one that means "no slot".
@@ -74,6 +74,7 @@ pub(super) fn token(slot: RawSlot, source: &Source) -> Result<Token, Problem> {
         timeouts: timeouts(&section.section("timeouts", "slot.timeouts")?)?,
         catalog: catalog(&section.section("catalog", "slot.catalog")?, pool)?,
         pool,
+        hedge: hedge(&section.section("hedge", "slot.hedge")?)?,
         certificates: section
             .list("certificates", |place, text| existing(source.path(place, text)?))?
             .unwrap_or_default(),
@@ -158,17 +159,34 @@ fn groups(item: &Item) -> Result<Vec<&[Item]>, (&Place, Fault)> {
 
 fn auth(section: &Section<'_>) -> Result<Auth, Problem> {
     let keys = section.section("api_key", "slot.auth.api_key")?;
-    let secret = |section: &Section<'_>, name| {
-        section.text(name, |place, text| Secret::parse(place, text, section.source()))
-    };
     Ok(Auth {
-        bearer: secret(section, "bearer")?,
+        bearer: section.text("bearer", |place, text| Secret::parse(place, text, section.source()))?,
         api_key: ApiKeys {
-            key_management: secret(&keys, "key_management")?,
-            key_operation: secret(&keys, "key_operation")?,
-            service: secret(&keys, "service")?,
+            key_management: secrets(&keys, "key_management")?,
+            key_operation: secrets(&keys, "key_operation")?,
+            approver: secrets(&keys, "approver")?,
+            service: secrets(&keys, "service")?,
+            approver_key_management: secrets(&keys, "approver_key_management")?,
         },
+        pin_format: section
+            .text("pin_format", |_, text| {
+                word(text, &[("plain", PinFormat::Plain), ("roles", PinFormat::Roles)])
+            })?
+            .unwrap_or_default(),
     })
+}
+
+/// One secret or a list of them.
+fn secrets(section: &Section<'_>, name: &str) -> Result<Vec<Secret>, Problem> {
+    let secrets = section.list(name, |place, text| Secret::parse(place, text, section.source()))?;
+    let fault = match secrets.as_deref() {
+        Some([]) => Fault::new("has no entry", "write \"env:NAME\", \"file:/path\" or \"pin\""),
+        Some(secrets @ [_, _, ..]) if secrets.iter().any(Secret::is_pin) => {
+            Fault::new("has \"pin\" among other secrets", "write \"pin\" alone, or take it out of the list")
+        }
+        _ => return Ok(secrets.unwrap_or_default()),
+    };
+    Err(section.problem(name, fault))
 }
 
 fn timeouts(section: &Section<'_>) -> Result<Timeouts, Problem> {
@@ -184,6 +202,18 @@ fn pool(section: &Section<'_>) -> Result<Pool, Problem> {
         max: section.count("max", 1, 4096)?.unwrap_or(64),
         idle: section.duration("idle", Duration::ZERO)?.unwrap_or(Duration::from_secs(55)),
     })
+}
+
+fn hedge(section: &Section<'_>) -> Result<Option<Hedge>, Problem> {
+    let budget = section.count("budget", 1, 100)?;
+    let Some(after) = section.duration("after", Duration::from_millis(1))? else {
+        let missing = || {
+            section.problem("budget", Fault::new("has no `after` beside it", "write after = \"20ms\" too"))
+        };
+        return budget.map_or(Ok(None), |_| Err(missing()));
+    };
+    let budget = budget.and_then(|percent| u32::try_from(percent).ok()).unwrap_or(5);
+    Ok(Some(Hedge { after, budget }))
 }
 
 fn catalog(section: &Section<'_>, pool: Pool) -> Result<Catalog, Problem> {

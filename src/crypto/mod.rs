@@ -11,10 +11,12 @@ mod curve;
 pub mod digest;
 pub mod encode;
 pub mod encrypt;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod padding;
 pub mod public_key;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 mod tlv;
 pub mod verify;
 

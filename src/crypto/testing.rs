@@ -84,11 +84,17 @@ pub(super) fn openssl_name(hash: Hash) -> &'static str {
 }
 
 /// Numbers that look random and are the same in each run (xorshift).
-pub(super) struct Noise(u64);
+pub(crate) struct Noise(u64);
 
 impl Noise {
     pub fn new() -> Self {
-        Self(0x9e37_79b9_7f4a_7c15)
+        Self::of(0)
+    }
+
+    /// Other numbers for another seed.
+    pub fn of(seed: u64) -> Self {
+        // Odd times anything but zero is not zero, from which xorshift would never come away.
+        Self((seed.wrapping_mul(2) | 1).wrapping_mul(0x9e37_79b9_7f4a_7c15))
     }
 
     pub fn below(&mut self, bound: usize) -> usize {

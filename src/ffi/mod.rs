@@ -24,6 +24,8 @@ pub mod arg;
 pub mod codes;
 mod digest;
 mod epoch;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod general;
 mod message;
 mod object;

@@ -60,12 +60,13 @@ pub(super) unsafe fn get_token_info(
     let token = module.slot(slot)?.token()?;
     let (sessions, read_write_sessions) = token.session_counts();
     let login = if token.backend().login_required() { CKF_LOGIN_REQUIRED } else { 0 };
+    let random = if token.offers_random() { CKF_RNG } else { 0 };
     let value = CK_TOKEN_INFO {
         label: padded(token.label()),
         manufacturerID: padded(token.backend().manufacturer()),
         model: padded(token.backend().model()),
         serialNumber: token.serial(),
-        flags: CKF_RNG | CKF_TOKEN_INITIALIZED | CKF_USER_PIN_INITIALIZED | login,
+        flags: CKF_TOKEN_INITIALIZED | CKF_USER_PIN_INITIALIZED | login | random,
         ulMaxSessionCount: CK_EFFECTIVELY_INFINITE,
         ulSessionCount: sessions,
         ulMaxRwSessionCount: CK_EFFECTIVELY_INFINITE,
@@ -91,7 +92,7 @@ pub(super) unsafe fn get_mechanism_list(
     count: *mut CK_ULONG,
 ) -> Result<()> {
     let offers = module.slot(slot)?.token()?.offers();
-    let kinds: Vec<CK_MECHANISM_TYPE> = offers.iter().map(|(mechanism, _)| mechanism.kind).collect();
+    let kinds: Vec<CK_MECHANISM_TYPE> = offers.map(|(mechanism, _)| mechanism.kind).collect();
     // SAFETY: the caller owes a list of the length given and a place for the count, or NULL.
     unsafe { arg::deliver_list(&kinds, list, count) }
 }

@@ -45,8 +45,8 @@ pub(super) struct TokenHeritage {
 
 /// That the user is logged in.
 pub(super) struct Login {
-    /// What `C_Login` brought, if anything was asked for.
-    pub(super) secret: Option<SecretString>,
+    /// What `C_Login` brought: as much as was asked for.
+    pub(super) secrets: Vec<SecretString>,
 }
 
 /// Counts the changes of what a child would have to know; each is counted when it is done.

@@ -262,6 +262,13 @@ impl Mechanism {
         (flags != 0).then_some(Offer { min, max, flags: flags | shape })
     }
 
+    /// What is left of an offer where the HSM may not be used: digests, and what a public key does.
+    pub fn without_hsm(&self, offer: Offer) -> Option<Offer> {
+        let secret_key = if self.key_type() == Some(CKK_AES) { CKF_ENCRYPT } else { 0 };
+        let flags = offer.flags & !(CKF_HW | CKF_SIGN | CKF_DECRYPT | CKF_MESSAGE_ENCRYPT | secret_key);
+        (flags & (CKF_DIGEST | CKF_VERIFY | CKF_ENCRYPT) != 0).then_some(Offer { flags, ..offer })
+    }
+
     fn key_sizes(&self) -> (CK_ULONG, CK_ULONG, CK_FLAGS) {
         match self.key_type() {
             Some(CKK_RSA) => (1024, 8192, 0),
@@ -350,6 +357,23 @@ mod tests {
     fn no_number_stands_in_two_rows() {
         let kinds: HashSet<_> = TABLE.iter().map(|row| row.kind).collect();
         assert_eq!(kinds.len(), TABLE.len());
+    }
+
+    #[test]
+    fn without_the_hsm_digests_and_public_keys_stay() {
+        let all = CKF_HW | CKF_SIGN | CKF_VERIFY | CKF_ENCRYPT | CKF_DECRYPT | CKF_DIGEST;
+        for (kind, offered, left) in [
+            (CKM_RSA_PKCS, all ^ CKF_DIGEST, CKF_VERIFY | CKF_ENCRYPT),
+            (CKM_RSA_PKCS_OAEP, CKF_HW | CKF_ENCRYPT | CKF_DECRYPT, CKF_ENCRYPT),
+            (CKM_ECDSA, CKF_HW | CKF_SIGN | CKF_VERIFY | CKF_EC_F_P, CKF_VERIFY | CKF_EC_F_P),
+            (CKM_SHA256, CKF_DIGEST, CKF_DIGEST),
+            (CKM_AES_ECB, CKF_HW | CKF_ENCRYPT | CKF_DECRYPT, 0),
+            (CKM_AES_GCM, CKF_HW | CKF_MESSAGE_ENCRYPT | CKF_DECRYPT, 0),
+        ] {
+            let offer = Offer { min: 1, max: 2, flags: offered };
+            let rest = find(kind).unwrap().without_hsm(offer);
+            assert_eq!(rest, (left != 0).then_some(Offer { flags: left, ..offer }), "{kind:#x}");
+        }
     }
 
     #[test]

@@ -7,8 +7,9 @@ use cryptoki_sys::{
     CK_UNAVAILABLE_INFORMATION, CKA_DECRYPT, CKA_ENCRYPT, CKA_KEY_TYPE, CKA_SIGN, CKA_TOKEN, CKA_VERIFY,
     CKF_DECRYPT, CKF_DIGEST, CKF_ENCRYPT, CKF_FIND_OBJECTS, CKF_MESSAGE_ENCRYPT, CKF_RW_SESSION,
     CKF_SERIAL_SESSION, CKF_SIGN, CKF_VERIFY, CKR_KEY_FUNCTION_NOT_PERMITTED, CKR_KEY_HANDLE_INVALID,
-    CKR_KEY_SIZE_RANGE, CKR_KEY_TYPE_INCONSISTENT, CKR_OPERATION_ACTIVE, CKR_SESSION_READ_ONLY,
-    CKS_RO_PUBLIC_SESSION, CKS_RO_USER_FUNCTIONS, CKS_RW_PUBLIC_SESSION, CKS_RW_USER_FUNCTIONS,
+    CKR_KEY_SIZE_RANGE, CKR_KEY_TYPE_INCONSISTENT, CKR_OPERATION_ACTIVE, CKR_RANDOM_NO_RNG,
+    CKR_SESSION_READ_ONLY, CKS_RO_PUBLIC_SESSION, CKS_RO_USER_FUNCTIONS, CKS_RW_PUBLIC_SESSION,
+    CKS_RW_USER_FUNCTIONS,
 };
 use parking_lot::Mutex;
 use secrecy::SecretString;
@@ -93,6 +94,9 @@ impl Session {
     pub fn random(&self, buffer: &mut [u8]) -> Result<()> {
         if buffer.is_empty() {
             return Ok(());
+        }
+        if !self.token.offers_random() {
+            return Err(Error::new(CKR_RANDOM_NO_RNG, "the HSM's licence has no random numbers"));
         }
         self.token.backend().random(buffer, self.token.deadline())
     }

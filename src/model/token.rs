@@ -30,6 +30,7 @@ pub struct Token {
     serial: [u8; 16],
     backend: Arc<dyn Backend>,
     catalog: Catalog,
+    /// With every licence.
     offers: Arc<[(&'static Mechanism, Offer)]>,
     edwards_point: config::EdwardsPoint,
     timeouts: config::Timeouts,
@@ -96,7 +97,7 @@ impl Token {
     /// What the child of a fork needs of it.
     pub(super) fn heritage(&self) -> TokenHeritage {
         TokenHeritage {
-            login: self.is_logged_in().then(|| Login { secret: self.backend.login_secret() }),
+            login: self.is_logged_in().then(|| Login { secrets: self.backend.login_secrets() }),
             catalog: self.catalog.heritage(),
             session_objects: self.session_objects.select(|_| true),
         }
@@ -109,9 +110,7 @@ impl Token {
             self.session_objects.insert(*handle, Arc::clone(held));
         }
         if let Some(login) = &heritage.login {
-            if let Some(secret) = &login.secret {
-                self.backend.inherit_login(secret);
-            }
+            self.backend.inherit_login(&login.secrets);
             self.user.store(true, Ordering::Release);
         }
     }
@@ -138,9 +137,15 @@ impl Token {
 
     // Mechanisms.
 
-    /// What the token offers, in the order of the table.
-    pub fn offers(&self) -> &[(&'static Mechanism, Offer)] {
-        &self.offers
+    /// What the token offers now, in the order of the table.
+    pub fn offers(&self) -> impl Iterator<Item = (&'static Mechanism, Offer)> {
+        self.offers
+            .iter()
+            .filter_map(|&(mechanism, offer)| Some((mechanism, self.licensed(mechanism, offer)?)))
+    }
+
+    fn licensed(&self, mechanism: &Mechanism, offer: Offer) -> Option<Offer> {
+        if self.backend.is_licensed() { Some(offer) } else { mechanism.without_hsm(offer) }
     }
 
     /// What the token offers for one mechanism.
@@ -148,8 +153,8 @@ impl Token {
     /// # Errors
     /// `CKR_MECHANISM_INVALID` when it offers nothing.
     pub fn offer(&self, kind: CK_MECHANISM_TYPE) -> Result<Offer> {
-        let offer = self.offers.iter().find(|(mechanism, _)| mechanism.kind == kind);
-        offer.map(|(_, offer)| *offer).ok_or_else(|| {
+        let row = self.offers.iter().find(|(mechanism, _)| mechanism.kind == kind);
+        row.and_then(|&(mechanism, offer)| self.licensed(mechanism, offer)).ok_or_else(|| {
             Error::new(CKR_MECHANISM_INVALID, format!("this token does not offer mechanism {kind:#x}"))
         })
     }
@@ -164,6 +169,11 @@ impl Token {
         }
         let text = format!("this token does not offer {} for that", chosen.mechanism.name);
         Err(Error::new(CKR_MECHANISM_INVALID, text))
+    }
+
+    /// Whether the token has a random number generator.
+    pub fn offers_random(&self) -> bool {
+        self.backend.is_licensed()
     }
 
     // Login.

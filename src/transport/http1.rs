@@ -229,9 +229,12 @@ impl Decoder {
         self.head = Head { status, retry_after: fields.retry_after, reusable: modern && !fields.close };
         self.state = match fields.framing()? {
             _ if matches!(status, 204 | 304) => State::Done,
+            Framing::Length(0) => State::Done,
+            _ if fields.encoded => {
+                return Err(malformed("the body of the answer is compressed, which was not asked for"));
+            }
             Framing::Chunked if modern => State::Chunked(Chunk::START),
             Framing::Chunked => return Err(malformed("a chunked answer of HTTP/1.0")),
-            Framing::Length(0) => State::Done,
             Framing::Length(length) => {
                 self.body.reserve_exact(length);
                 State::Length(length)
@@ -303,6 +306,7 @@ struct Fields {
     length: Option<usize>,
     chunked: bool,
     close: bool,
+    encoded: bool,
     retry_after: Option<Duration>,
 }
 
@@ -327,6 +331,8 @@ impl Fields {
             } else if line.name.eq_ignore_ascii_case("connection") {
                 let mut options = line.value.split(|byte| *byte == b',');
                 fields.close |= options.any(|option| option.trim_ascii().eq_ignore_ascii_case(b"close"));
+            } else if line.name.eq_ignore_ascii_case("content-encoding") {
+                fields.encoded |= !line.value.trim_ascii().eq_ignore_ascii_case(b"identity");
             } else if line.name.eq_ignore_ascii_case("retry-after") {
                 fields.retry_after = decimal(line.value.trim_ascii()).map(|s| Duration::from_secs(s as u64));
             }
@@ -533,6 +539,28 @@ mod tests {
             let data = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n");
             assert_eq!(decode(data.as_bytes(), 1000).unwrap_err().kind, ErrorKind::TooLarge);
         }
+    }
+
+    #[test]
+    fn a_body_that_is_compressed_unasked_is_refused() {
+        let cases = [
+            ("Content-Encoding: gzip\r\nContent-Length: 3\r\n\r\nabc", false),
+            (
+                "content-encoding: identity, br\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+                false,
+            ),
+            ("Content-Encoding: x\r\n\r\nabc", false),
+            ("Content-Encoding: Identity\r\nContent-Length: 3\r\n\r\nabc", true),
+            ("Content-Encoding: gzip\r\nContent-Length: 0\r\n\r\n", true),
+        ];
+        for (rest, readable) in cases {
+            let data = format!("HTTP/1.1 200 OK\r\n{rest}");
+            match decode(data.as_bytes(), 5) {
+                Ok(_) => assert!(readable, "{rest}"),
+                Err(fault) => assert_eq!((fault.kind, readable), (ErrorKind::Malformed, false), "{rest}"),
+            }
+        }
+        assert!(decode(b"HTTP/1.1 304 Same\r\nContent-Encoding: gzip\r\n\r\n", 5).is_ok());
     }
 
     #[test]

@@ -1,5 +1,10 @@
 //! A lane: one kept-alive connection that carries one request at a time.
+//!
+//! Reading can stop and go on at any byte, since the decoder stays with the lane: so a caller may look whether an answer
+//! has begun, and wait for another lane meanwhile.
 
+use std::fmt;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -7,7 +12,7 @@ use rustls::pki_types::ServerName;
 use zeroize::{Zeroize, Zeroizing};
 
 use super::http1::{self, Answer, Decoder};
-use super::socket::Socket;
+use super::socket::{Socket, Wait};
 use super::stream::{self, Fault, Secured, Stream};
 use super::{Deadline, Error, ErrorKind, Request, tls};
 
@@ -16,7 +21,14 @@ pub(super) struct Lane {
     stream: Stream,
     outgoing: Zeroizing<Vec<u8>>,
     incoming: Zeroizing<Vec<u8>>,
+    /// How much of `incoming` is still to be decoded.
+    filled: usize,
+    /// How much of `incoming` was in use since the last request.
+    most: usize,
+    decoder: Decoder,
     heard: bool,
+    /// What cut the request short.
+    cut: Option<Error>,
     /// Over TLS, until the server has answered.
     introduction: Option<tls::Introduction>,
 }
@@ -57,7 +69,11 @@ impl Lane {
             stream,
             outgoing: Zeroizing::default(),
             incoming: stream::buffer(),
+            filled: 0,
+            most: 0,
+            decoder: Decoder::new(),
             heard: false,
+            cut: None,
             introduction: None,
         }
     }
@@ -73,6 +89,9 @@ impl Lane {
     }
 
     /// Sends a request. `fixed` are header lines of the member.
+    ///
+    /// If the server hangs up while a part of the request has left, that is no error as yet: it may have answered before
+    /// it had read all. [`receive`](Self::receive) tells.
     pub fn send(
         &mut self,
         base: &str,
@@ -80,62 +99,92 @@ impl Lane {
         request: &Request<'_>,
         deadline: Deadline,
     ) -> Result<(), Error> {
-        self.heard = false;
+        (self.filled, self.most, self.heard) = (0, 0, false);
         http1::write_request(&mut self.outgoing, base, fixed, request);
         let result = self.stream.send(&self.outgoing, deadline);
         self.outgoing.as_mut_slice().zeroize();
         self.outgoing.clear();
-        result.map_err(|unsent| Error {
-            kind: broken_or_late(deadline),
-            sent: unsent.started,
-            context: format!("sending the request: {}", unsent.cause),
-        })
+        let Err(unsent) = result else { return Ok(()) };
+        let kind = broken_or_late(deadline);
+        let error =
+            Error { kind, sent: unsent.started, context: format!("sending the request: {}", unsent.cause) };
+        if error.sent && kind == ErrorKind::Broken {
+            self.cut = Some(error);
+            return Ok(());
+        }
+        Err(error)
+    }
+
+    /// Waits until `limit` for the first bytes of the answer and says whether they came.
+    pub fn hear(&mut self, limit: Deadline) -> Result<bool, Error> {
+        Ok(self.heard || self.read_on(Wait::Until(limit))?)
+    }
+
+    /// Takes in what has come, without waiting, and says whether the answer is whole.
+    pub fn glance(&mut self) -> Result<bool, Error> {
+        while !self.decoder.is_done() {
+            if !self.read_on(Wait::Not)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Waits for the answer to the request that was sent last.
     pub fn receive(&mut self, deadline: Deadline) -> Result<Answer, Error> {
-        let mut most = 0;
-        let result = self.read_answer(deadline, &mut most);
-        if let Some(seen) = self.incoming.get_mut(..most) {
+        while !self.decoder.is_done() {
+            if !self.read_on(Wait::Until(deadline))? {
+                return Err(Error::sent(ErrorKind::Timeout, "waiting for the answer: timed out"));
+            }
+        }
+        if let Some(seen) = self.incoming.get_mut(..self.most) {
             seen.zeroize();
         }
-        result
-    }
-
-    /// `most` becomes how much of the buffer was ever filled.
-    fn read_answer(&mut self, deadline: Deadline, most: &mut usize) -> Result<Answer, Error> {
-        let mut decoder = Decoder::new();
-        let mut filled = 0;
-        while !decoder.is_done() {
-            let count = self.read_some(filled, deadline)?;
-            if count == 0 {
-                decoder.end().map_err(misread)?;
-                break;
-            }
-            filled += count;
-            *most = filled.max(*most);
-            let data = self.incoming.get(..filled).unwrap_or_default();
-            let taken = decoder.feed(data).map_err(misread)?;
-            self.incoming.copy_within(taken..filled, 0);
-            filled -= taken;
-        }
-        let mut answer = decoder.finish();
-        answer.reusable &= filled == 0; // who answers what was not asked is out of step
+        let mut answer = std::mem::replace(&mut self.decoder, Decoder::new()).finish();
+        // Who answers what was not asked, or not all that was, is out of step.
+        answer.reusable &= self.filled == 0 && self.cut.is_none();
         Ok(answer)
     }
 
-    fn read_some(&mut self, filled: usize, deadline: Deadline) -> Result<usize, Error> {
-        if filled == self.incoming.len() {
+    /// The socket, to wait on once [`glance`](Self::glance) has said that the answer is not whole.
+    pub fn socket(&self) -> &Socket {
+        self.stream.socket()
+    }
+
+    /// Takes in what comes next; `false`: nothing came.
+    fn read_on(&mut self, wait: Wait) -> Result<bool, Error> {
+        if self.filled == self.incoming.len() {
             self.grow(); // only a head is kept whole, and its limit is the decoder's
         }
-        let room = self.incoming.get_mut(filled..).unwrap_or_default();
-        let received = self.stream.receive(room, deadline);
-        let count = received.map_err(|fault| unanswered(&fault, self.introduction.as_ref(), deadline))?;
-        if count > 0 {
-            self.heard = true;
-            self.introduction = None;
+        let room = self.incoming.get_mut(self.filled..).unwrap_or_default();
+        let count = match self.stream.receive(room, wait) {
+            Ok(count) => count,
+            Err(fault) if is_nothing_yet(&fault, wait) => return Ok(false),
+            Err(fault) => return Err(self.failed(&fault)),
+        };
+        if count == 0 {
+            return match self.decoder.end() {
+                Ok(()) => Ok(true),
+                Err(fault) => Err(self.cut.take().unwrap_or_else(|| misread(fault))),
+            };
         }
-        Ok(count)
+        self.heard = true;
+        self.introduction = None;
+        self.filled += count;
+        self.most = self.most.max(self.filled);
+        let data = self.incoming.get(..self.filled).unwrap_or_default();
+        let taken = self.decoder.feed(data).map_err(misread)?;
+        self.incoming.copy_within(taken..self.filled, 0);
+        self.filled -= taken;
+        Ok(true)
+    }
+
+    /// The error when nothing more comes. A refused certificate is the reason for whatever else went wrong.
+    fn failed(&mut self, fault: &Fault) -> Error {
+        match self.introduction.as_ref().and_then(|introduction| introduction.explain(fault)) {
+            Some(reason) => unanswered(fault, &reason),
+            None => self.cut.take().unwrap_or_else(|| unanswered(fault, fault)),
+        }
     }
 
     fn grow(&mut self) {
@@ -160,13 +209,23 @@ fn broken_or_late(deadline: Deadline) -> ErrorKind {
     }
 }
 
-fn unanswered(fault: &Fault, introduction: Option<&tls::Introduction>, deadline: Deadline) -> Error {
+/// Whether the wait was over, as opposed to the connection: the kernel's own patience ends with `TimedOut` too.
+fn is_nothing_yet(fault: &Fault, wait: Wait) -> bool {
+    match (fault, wait) {
+        (Fault::Io(error), Wait::Not) => error.kind() == io::ErrorKind::WouldBlock,
+        (Fault::Io(error), Wait::Until(limit)) => {
+            error.kind() == io::ErrorKind::TimedOut && limit.remaining().is_none()
+        }
+        (Fault::Tls(_), _) => false,
+    }
+}
+
+fn unanswered(fault: &Fault, reason: &dyn fmt::Display) -> Error {
     let kind = match fault {
         Fault::Tls(_) => ErrorKind::Tls,
-        Fault::Io(_) => broken_or_late(deadline),
+        Fault::Io(_) => ErrorKind::Broken,
     };
-    let reason = introduction.and_then(|introduction| introduction.explain(fault));
-    Error::sent(kind, format!("waiting for the answer: {}", reason.unwrap_or_else(|| fault.to_string())))
+    Error::sent(kind, format!("waiting for the answer: {reason}"))
 }
 
 fn misread(fault: http1::Fault) -> Error {

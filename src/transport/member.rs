@@ -1,26 +1,25 @@
 //! One member of a service: where it is, how it fares, and its lanes.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustls::pki_types::ServerName;
 
+use super::health::Health;
+use super::http1::Answer;
 use super::lane::Lane;
 use super::pool::{Pool, Refused, Seat, Want};
 use super::resolve::Resolver;
-use super::retry::Lost;
+use super::retry::{Cause, Lost};
+use super::socket::Socket;
 use super::tls::{self, Tls};
 use super::{Class, Deadline, Error, ErrorKind, Headers, Request, Response};
 use crate::config;
 
-/// How long a member is avoided after its first failure; each further one doubles it.
-const FIRST_AVOIDANCE: Duration = Duration::from_millis(250);
-/// The longest that a member is avoided.
-const LONGEST_AVOIDANCE: Duration = Duration::from_secs(30);
-
 /// One member.
 pub(super) struct Member {
+    /// Its place among all members of the cluster.
+    pub number: usize,
     name: String,
     base: String,
     fixed: Headers,
@@ -40,16 +39,33 @@ pub(super) enum Grounded {
     Failed(Error),
 }
 
+/// On which terms a request sets out.
+#[derive(Clone, Copy)]
+pub(super) struct Terms {
+    /// The connection has to be a new one.
+    pub fresh: bool,
+    /// The call finds out how a member fares that was avoided.
+    pub probe: bool,
+    /// Until when to wait for a free lane; `None`: not at all.
+    pub wait: Option<Deadline>,
+    /// When the call gives up.
+    pub deadline: Deadline,
+    /// How many members can be asked after this one. Connecting leaves each its share of the time.
+    pub others: usize,
+}
+
 /// A request that was sent, and the lane that its answer comes on.
 pub(super) struct Flight<'m> {
     member: &'m Member,
     seat: Seat<'m>,
     reused: bool,
+    probe: bool,
 }
 
 impl Member {
     /// `shared` is the cluster's TLS, needed if the URL says so.
     pub fn new(
+        number: usize,
         url: &config::Url,
         shared: Option<&Arc<Tls>>,
         names: &config::Tls,
@@ -68,6 +84,7 @@ impl Member {
             None => None,
         };
         Ok(Self {
+            number,
             name,
             base: url.path.clone(),
             fixed,
@@ -75,24 +92,20 @@ impl Member {
             tls,
             connect: timeouts.connect,
             pool: Pool::new(pool),
-            health: Health::new(),
+            // A connection, and as long again for an answer.
+            health: Health::new(timeouts.connect.saturating_mul(2)),
         })
     }
 
-    /// Sends the request on a lane of its own. Waits for a free one until `wait`, if that is given.
+    /// Sends the request on a lane of its own.
     ///
     /// `OnceOnly` and `NeverTwice` requests go on a connection that is new or carried an answer within the last second,
     /// and that has not been closed as far as this side knows. A reused connection that refuses the very first byte
     /// has carried nothing: whatever the class, the request then goes on a new one.
-    pub fn launch(
-        &self,
-        request: &Request<'_>,
-        fresh: bool,
-        wait: Option<Deadline>,
-        deadline: Deadline,
-    ) -> Result<Flight<'_>, Grounded> {
+    pub fn launch(&self, request: &Request<'_>, terms: Terms) -> Result<Flight<'_>, Grounded> {
+        let Terms { probe, wait, deadline, .. } = terms;
         let mut want = match request.class {
-            _ if fresh => Want::Fresh,
+            _ if terms.fresh => Want::Fresh,
             Class::Repeatable => Want::Any,
             Class::OnceOnly | Class::NeverTwice => Want::Proven,
         };
@@ -106,10 +119,10 @@ impl Member {
                     }
                     lane
                 }
-                empty => empty.insert(self.connect(deadline).map_err(Grounded::Failed)?),
+                empty => empty.insert(self.connect(terms).map_err(Grounded::Failed)?),
             };
             match lane.send(&self.base, self.fixed.as_bytes(), request, deadline) {
-                Ok(()) => return Ok(Flight { member: self, seat, reused }),
+                Ok(()) => return Ok(Flight { member: self, seat, reused, probe }),
                 Err(error) if reused && !error.sent && error.kind == ErrorKind::Broken => want = Want::Fresh,
                 Err(error) => return Err(Grounded::Failed(self.at(error))),
             }
@@ -130,21 +143,21 @@ impl Member {
         Grounded::Failed(self.at(Error::unsent(kind, reason)))
     }
 
-    fn connect(&self, deadline: Deadline) -> Result<Lane, Error> {
-        let limit = deadline.min(Deadline::after(self.connect));
-        let result = self.connect_any(limit);
-        match result {
+    fn connect(&self, terms: Terms) -> Result<Lane, Error> {
+        let left = terms.deadline.remaining().unwrap_or_default();
+        let share = left / u32::try_from(terms.others + 1).unwrap_or(u32::MAX);
+        match self.connect_any(Deadline::after(share.min(self.connect))) {
             Ok(lane) => {
-                self.health.recovered();
+                self.health.connected();
                 Ok(lane)
             }
-            // The call had too little time left to say anything about the member.
-            Err(error) if deadline.remaining().is_none() => {
-                Err(self.at(Error { kind: ErrorKind::Timeout, ..error }))
-            }
             Err(error) => {
-                self.health.failed();
-                Err(self.at(error))
+                let late = terms.deadline.remaining().is_none();
+                // A call that had too little time left says nothing about the member, unless it was to find out.
+                if !late || terms.probe {
+                    self.health.unreachable(terms.probe);
+                }
+                Err(self.at(if late { Error { kind: ErrorKind::Timeout, ..error } } else { error }))
             }
         }
     }
@@ -186,77 +199,74 @@ fn authority(url: &config::Url) -> String {
     format!("{scheme}://{open}{}{close}{port}", url.host)
 }
 
-impl Flight<'_> {
+impl<'m> Flight<'m> {
+    /// The member that the request was sent to.
+    pub fn member(&self) -> &'m Member {
+        self.member
+    }
+
+    /// Whether this call finds out how the member fares.
+    pub fn is_probe(&self) -> bool {
+        self.probe
+    }
+
+    /// Waits until `limit` for the first bytes of the answer and says whether they came.
+    pub fn hear(&mut self, limit: Deadline) -> Result<bool, Lost> {
+        self.with_lane(|lane| lane.hear(limit))
+    }
+
+    /// Takes in what has come, without waiting, and says whether the answer is whole.
+    pub fn glance(&mut self) -> Result<bool, Lost> {
+        self.with_lane(Lane::glance)
+    }
+
+    /// Waits until something comes for one of two; `false`: nothing did by the deadline.
+    pub fn wait_for_either(one: &Self, other: &Self, deadline: Deadline) -> bool {
+        match (&one.seat.lane, &other.seat.lane) {
+            (Some(one), Some(other)) => {
+                Socket::wait_for_either(one.socket(), other.socket(), deadline).unwrap_or(false)
+            }
+            _ => false,
+        }
+    }
+
     /// Waits for the answer, and leaves the lane to others if it can carry more.
     pub fn land(mut self, deadline: Deadline) -> Result<Response, Lost> {
+        let Answer { response, reusable } = self.with_lane(|lane| lane.receive(deadline))?;
+        let health = &self.member.health;
+        match response.status {
+            502..=504 => health.unanswered(self.probe),
+            _ => health.answered(),
+        }
+        if let (429 | 503, Some(time)) = (response.status, response.retry_after) {
+            health.rest(time);
+        }
+        if reusable {
+            self.seat.keep();
+        }
+        Ok(response)
+    }
+
+    /// Waits no longer. The lane is closed: the answer may still come.
+    pub fn leave(self) -> Lost {
+        if !self.seat.lane.as_ref().is_some_and(Lane::has_heard) {
+            self.member.health.unanswered(self.probe);
+        }
+        let error = Error::sent(ErrorKind::Timeout, "no answer for so long that another was asked");
+        Lost { error: self.member.at(error), cause: Cause::Left }
+    }
+
+    fn with_lane<T>(&mut self, step: impl FnOnce(&mut Lane) -> Result<T, Error>) -> Result<T, Lost> {
         let Some(lane) = &mut self.seat.lane else {
-            let error = Error::unsent(ErrorKind::Broken, "the lane is gone");
-            return Err(Lost { error, stale: false });
+            return Err(Error::unsent(ErrorKind::Broken, "the lane is gone").into());
         };
-        match lane.receive(deadline) {
-            Ok(answer) => {
-                if answer.reusable {
-                    self.seat.keep();
-                }
-                Ok(answer.response)
+        step(lane).map_err(|error| {
+            let stale = self.reused && error.kind == ErrorKind::Broken && !lane.has_heard();
+            if !stale {
+                self.member.health.unanswered(self.probe);
             }
-            Err(error) => {
-                let stale = self.reused && !lane.has_heard();
-                Err(Lost { error: self.member.at(error), stale })
-            }
-        }
+            let cause = if stale { Cause::Stale } else { Cause::Failed };
+            Lost { error: self.member.at(error), cause }
+        })
     }
-}
-
-/// Whether connections to a member can be made.
-///
-/// After a failure nobody tries for a while, which doubles with each further failure. Then the next caller probes, alone:
-/// the others avoid the member until it is known how that went.
-pub(super) struct Health {
-    began: Instant,
-    failures: AtomicU32,
-    /// Milliseconds since `began` until which the member is avoided; 0: it is well.
-    until: AtomicU64,
-}
-
-impl Health {
-    fn new() -> Self {
-        Self { began: Instant::now(), failures: AtomicU32::new(0), until: AtomicU64::new(0) }
-    }
-
-    /// Whether the caller should try the member. A yes after an avoidance makes this caller the one who probes.
-    pub fn admits(&self) -> bool {
-        let until = self.until.load(Ordering::Relaxed);
-        if until == 0 {
-            return true;
-        }
-        let now = self.now();
-        let next = now + millis(self.avoidance());
-        now >= until && self.until.compare_exchange(until, next, Ordering::Relaxed, Ordering::Relaxed).is_ok()
-    }
-
-    fn failed(&self) {
-        self.failures.fetch_add(1, Ordering::Relaxed);
-        self.until.store(self.now() + millis(self.avoidance()), Ordering::Relaxed);
-    }
-
-    fn recovered(&self) {
-        if self.until.load(Ordering::Relaxed) != 0 {
-            self.failures.store(0, Ordering::Relaxed);
-            self.until.store(0, Ordering::Relaxed);
-        }
-    }
-
-    fn avoidance(&self) -> Duration {
-        let doublings = self.failures.load(Ordering::Relaxed).saturating_sub(1).min(16);
-        FIRST_AVOIDANCE.saturating_mul(1 << doublings).min(LONGEST_AVOIDANCE)
-    }
-
-    fn now(&self) -> u64 {
-        millis(self.began.elapsed()) + 1
-    }
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

@@ -7,7 +7,8 @@
 //!
 //! ```text
 //! cluster   who is asked, in which order          retry    what becomes of an attempt, by class
-//! member    one address: health, connecting       pool     who gets which lane
+//! hedge     asking twice when an answer is late   health   whether a member is worth a call
+//! member    one address: connecting, flights      pool     who gets which lane
 //! lane      one request, one answer               http1    bytes of both; chunked: the lines in a body
 //! stream    with or without TLS (tls)             socket   deadlines, no SIGPIPE; resolve: names
 //! ```
@@ -21,6 +22,10 @@ use crate::discreet;
 pub mod auth;
 mod chunked;
 mod cluster;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
+mod health;
+mod hedge;
 mod http1;
 mod lane;
 mod member;
@@ -71,7 +76,8 @@ pub fn open(
     token: &config::Token,
     default_headers: &[(&'static str, &str)],
 ) -> Result<Box<dyn Transport>, Error> {
-    Ok(Box::new(Cluster::new(&token.members, &token.tls, token.timeouts, token.pool, default_headers)?))
+    let cluster = Cluster::new(&token.members, &token.tls, token.timeouts, token.pool, default_headers)?;
+    Ok(Box::new(cluster.hedged(token.hedge)))
 }
 
 /// The HTTP methods that the dialects use.
@@ -228,6 +234,18 @@ impl Error {
     /// A failure before the first byte of the request left.
     pub fn unsent(kind: ErrorKind, context: impl Into<String>) -> Self {
         Self { kind, sent: false, context: context.into() }
+    }
+
+    /// Puts what went wrong before in front. What was told already is not told again.
+    fn after(self, earlier: &str) -> Self {
+        let context = if earlier.contains(&self.context) {
+            earlier.to_owned()
+        } else if earlier.is_empty() || self.context.contains(earlier) {
+            self.context
+        } else {
+            format!("{earlier}; {}", self.context)
+        };
+        Self { context, ..self }
     }
 
     /// A failure after the request, or a part of it, left.

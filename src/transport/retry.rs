@@ -3,43 +3,82 @@
 //! | outcome | `Repeatable` | `OnceOnly`, `NeverTwice` |
 //! |---|---|---|
 //! | not sent | next member (the cluster does it) | the same |
-//! | sent, connection broke | again on a fresh connection, at most [`BREAK_LIMIT`] times | the error |
+//! | sent, an idle connection was being closed | again on a fresh connection | the error |
+//! | sent, connection broke | again, at most [`BREAK_LIMIT`] times | the error |
+//! | sent, silence while another member is well | again, once | the wait goes on |
 //! | 429, 502, 503, 504 | again after a pause, at most [`ATTEMPT_LIMIT`] attempts | the answer |
 //! | any other answer or error | as it is | as it is |
 //!
-//! A 429 or 503 does not say that nothing was done, so what changes something is not sent again after one.
+//! "Again" is at another member of the group if one is well. A 429 or 503 does not say that nothing was done, so what
+//! changes something is not sent again after one.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::{Class, Deadline, Error, ErrorKind, Response};
 
-/// How often a request is sent at most.
-const ATTEMPT_LIMIT: u32 = 6;
-/// How many broken connections a request survives, a reused one that was closed meanwhile aside.
+/// How often a request is sent at most, idle connections that were being closed aside.
+const ATTEMPT_LIMIT: u32 = 7;
+/// How many broken connections a request survives.
 const BREAK_LIMIT: u32 = 2;
-/// The first pause; each one is double the one before.
-const FIRST_PAUSE: Duration = Duration::from_millis(5);
+/// The first pause: no longer than some calls at a server nearby, so that a few refusals cost little.
+const FIRST_PAUSE: Duration = Duration::from_micros(500);
+/// How many times longer each pause is than the one before.
+const GROWTH: u32 = 3;
 /// The longest pause that a server does not ask for itself.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// Why an answer did not come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cause {
+    /// As the error says.
+    Failed,
+    /// Nobody waited for it to the end.
+    Left,
+    /// The request went out on a reused connection that ended without a byte of an answer: most likely it was being
+    /// closed.
+    Stale,
+}
 
 /// A request that got no answer.
 #[derive(Debug)]
 pub(super) struct Lost {
     /// What the caller gets if it stays so.
     pub error: Error,
-    /// It was sent on a reused connection that ended without a byte of an answer: most likely it was being closed.
-    pub stale: bool,
+    /// Why.
+    pub cause: Cause,
+}
+
+impl Lost {
+    /// Two attempts at once came to nothing.
+    pub fn and(self, other: Self) -> Self {
+        Self { error: self.error.after(&other.error.context), cause: Cause::Failed }
+    }
+}
+
+impl From<Error> for Lost {
+    fn from(error: Error) -> Self {
+        Self { error, cause: Cause::Failed }
+    }
 }
 
 /// The attempts at one request so far.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(super) struct Attempts {
     class: Class,
     start: usize,
     made: u32,
     breaks: u32,
+    /// The member that was asked last.
+    last: Option<usize>,
+    /// That member gets a new connection: the last one broke.
     fresh: bool,
+    /// It broke because it was idle, which says nothing about the member.
+    stale: bool,
+    /// That member was silent and is not asked again.
+    left: bool,
+    /// What earlier attempts failed of.
+    earlier: String,
 }
 
 /// What to do next.
@@ -54,7 +93,18 @@ pub(super) enum Verdict {
 impl Attempts {
     /// Before the first. `start` says which member of a group is the first to be asked.
     pub fn new(class: Class, start: usize) -> Self {
-        Self { class, start, made: 0, breaks: 0, fresh: false }
+        let earlier = String::new();
+        Self {
+            class,
+            start,
+            made: 0,
+            breaks: 0,
+            last: None,
+            fresh: false,
+            stale: false,
+            left: false,
+            earlier,
+        }
     }
 
     /// Which member of a group is to be asked first this time.
@@ -62,44 +112,88 @@ impl Attempts {
         self.start.wrapping_add(self.made as usize)
     }
 
-    /// Whether the connection must be a new one: after one that broke.
-    pub fn fresh(&self) -> bool {
-        self.fresh
+    /// Whether this member was asked last.
+    pub fn is_last(&self, member: usize) -> bool {
+        self.last == Some(member)
     }
 
-    /// Judges the outcome of an attempt.
-    pub fn judge(&mut self, outcome: Result<Response, Lost>, deadline: Deadline, jitter: &Jitter) -> Verdict {
-        self.made += 1;
-        self.fresh = false;
+    /// Whether the connection to this member must be a new one.
+    pub fn fresh(&self, member: usize) -> bool {
+        self.fresh && self.is_last(member)
+    }
+
+    /// Whether this member is to be asked after the others of its group: it was asked last, in vain.
+    pub fn is_last_choice(&self, member: usize) -> bool {
+        self.made > 0 && !self.stale && self.is_last(member)
+    }
+
+    /// Whether this member is to be asked only when nobody else is left.
+    pub fn has_left(&self, member: usize) -> bool {
+        self.left && self.is_last(member)
+    }
+
+    /// Whether the call could turn to another member if one stays silent. It does so once.
+    pub fn may_leave(&self) -> bool {
+        self.class == Class::Repeatable && !self.left
+    }
+
+    /// The request has been sent to this member.
+    pub fn sent_to(&mut self, member: usize) {
+        self.last = Some(member);
+    }
+
+    /// Judges the outcome of an attempt. `elsewhere`: another member is well, so that nobody has to wait for as long as
+    /// this one asks.
+    pub fn judge(
+        &mut self,
+        outcome: Result<Response, Lost>,
+        deadline: Deadline,
+        jitter: &Jitter,
+        elsewhere: bool,
+    ) -> Verdict {
+        let stale = matches!(&outcome, Err(lost) if lost.cause == Cause::Stale);
+        self.made += u32::from(!stale);
+        self.stale = stale;
+        self.fresh = matches!(&outcome, Err(lost) if lost.error.kind == ErrorKind::Broken);
         let pause = match &outcome {
             _ if self.class != Class::Repeatable || self.made >= ATTEMPT_LIMIT => None,
-            Ok(response) if matches!(response.status, 429 | 502 | 503 | 504) => {
-                Some(self.back_off(jitter).max(response.retry_after.unwrap_or_default()))
+            Ok(Response { status: 429 | 502..=504, retry_after, .. }) => {
+                let asked = retry_after.filter(|_| !elsewhere).unwrap_or_default();
+                Some(self.back_off(jitter).max(asked))
             }
-            Err(lost) if lost.error.sent && lost.error.kind == ErrorKind::Broken => {
-                self.after_break(lost, jitter)
-            }
-            _ => None,
+            Err(lost) => self.after_loss(lost, jitter),
+            Ok(_) => None,
         };
         match pause.filter(|pause| deadline.remaining().is_some_and(|left| *pause < left)) {
-            Some(pause) => Verdict::Again(pause),
-            None => Verdict::Final(outcome.map_err(|lost| lost.error)),
+            Some(pause) => {
+                if let Err(lost) = outcome {
+                    self.earlier = lost.error.after(&self.earlier).context;
+                }
+                Verdict::Again(pause)
+            }
+            None => Verdict::Final(outcome.map_err(|lost| lost.error.after(&self.earlier))),
         }
     }
 
-    fn after_break(&mut self, lost: &Lost, jitter: &Jitter) -> Option<Duration> {
-        self.fresh = true;
-        if lost.stale {
-            return Some(Duration::ZERO);
+    fn after_loss(&mut self, lost: &Lost, jitter: &Jitter) -> Option<Duration> {
+        match lost.cause {
+            Cause::Stale => Some(Duration::ZERO),
+            Cause::Left => {
+                self.left = true;
+                Some(Duration::ZERO)
+            }
+            Cause::Failed if lost.error.sent && lost.error.kind == ErrorKind::Broken => {
+                self.breaks += 1;
+                (self.breaks <= BREAK_LIMIT).then(|| self.back_off(jitter))
+            }
+            Cause::Failed => None,
         }
-        self.breaks += 1;
-        (self.breaks <= BREAK_LIMIT).then(|| self.back_off(jitter))
     }
 
     /// Between half of the pause and all of it, so that those who failed together do not come back together.
     fn back_off(&self, jitter: &Jitter) -> Duration {
-        let doublings = (self.made - 1).min(16); // called after an attempt was counted
-        jitter.spread(FIRST_PAUSE.saturating_mul(1 << doublings).min(LONGEST_PAUSE))
+        let growth = GROWTH.saturating_pow(self.made - 1); // called after an attempt was counted
+        jitter.spread(FIRST_PAUSE.saturating_mul(growth).min(LONGEST_PAUSE))
     }
 }
 
@@ -144,16 +238,16 @@ mod tests {
         Ok(Response { status, retry_after, body: Default::default() })
     }
 
-    fn failure(kind: ErrorKind, sent: bool, stale: bool) -> Result<Response, Lost> {
-        Err(Lost { error: Error { kind, sent, context: String::new() }, stale })
+    fn failure(kind: ErrorKind, sent: bool, cause: Cause) -> Result<Response, Lost> {
+        Err(Lost { error: Error { kind, sent, context: String::new() }, cause })
     }
 
-    /// The pause before a second attempt, in milliseconds; `None`: there is none.
+    /// The pause before a second attempt, in microseconds; `None`: there is none.
     fn second(class: Class, outcome: Result<Response, Lost>) -> Option<u128> {
         let deadline = Deadline::after(Duration::from_secs(10));
-        match Attempts::new(class, 0).judge(outcome, deadline, &Jitter::new()) {
+        match Attempts::new(class, 0).judge(outcome, deadline, &Jitter::new(), false) {
             Verdict::Final(_) => None,
-            Verdict::Again(pause) => Some(pause.as_millis()),
+            Verdict::Again(pause) => Some(pause.as_micros()),
         }
     }
 
@@ -166,20 +260,20 @@ mod tests {
                 (answer(400, None), None),
                 (answer(401, None), None),
                 (answer(500, None), None),
-                (answer(429, None), Some(2..=5)),
-                (answer(502, None), Some(2..=5)),
-                (answer(503, None), Some(2..=5)),
-                (answer(504, None), Some(2..=5)),
-                (answer(503, Some(0)), Some(2..=5)),
-                (answer(503, Some(3)), Some(3000..=3000)),
+                (answer(429, None), Some(250..=500)),
+                (answer(502, None), Some(250..=500)),
+                (answer(503, None), Some(250..=500)),
+                (answer(504, None), Some(250..=500)),
+                (answer(503, Some(0)), Some(250..=500)),
+                (answer(503, Some(3)), Some(3_000_000..=3_000_000)),
                 (answer(503, Some(11)), None),
-                (failure(ErrorKind::Broken, true, false), Some(2..=5)),
-                (failure(ErrorKind::Broken, true, true), Some(0..=0)),
-                (failure(ErrorKind::Connect, false, false), None),
-                (failure(ErrorKind::Malformed, true, false), None),
-                (failure(ErrorKind::Timeout, true, false), None),
-                (failure(ErrorKind::Tls, true, false), None),
-                (failure(ErrorKind::TooLarge, true, false), None),
+                (failure(ErrorKind::Broken, true, Cause::Failed), Some(250..=500)),
+                (failure(ErrorKind::Broken, true, Cause::Stale), Some(0..=0)),
+                (failure(ErrorKind::Connect, false, Cause::Failed), None),
+                (failure(ErrorKind::Malformed, true, Cause::Failed), None),
+                (failure(ErrorKind::Timeout, true, Cause::Failed), None),
+                (failure(ErrorKind::Tls, true, Cause::Failed), None),
+                (failure(ErrorKind::TooLarge, true, Cause::Failed), None),
             ]
         };
         for (outcome, pauses) in outcomes() {
@@ -198,14 +292,59 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_is_fresh_after_one_that_broke_and_only_then() {
+    fn what_was_idle_and_broke_is_replaced_without_counting() {
         let deadline = Deadline::after(Duration::from_secs(10));
         let (mut attempts, jitter) = (Attempts::new(Class::Repeatable, 7), Jitter::new());
-        let outcomes = [(failure(ErrorKind::Broken, true, true), true), (answer(503, None), false)];
-        for (made, (outcome, fresh)) in outcomes.into_iter().enumerate() {
-            assert!(matches!(attempts.judge(outcome, deadline, &jitter), Verdict::Again(_)));
-            assert_eq!((attempts.fresh(), attempts.start()), (fresh, 8 + made));
+        for _ in 0..20 {
+            attempts.sent_to(1);
+            let verdict =
+                attempts.judge(failure(ErrorKind::Broken, true, Cause::Stale), deadline, &jitter, true);
+            assert!(matches!(verdict, Verdict::Again(Duration::ZERO)));
+            assert_eq!((attempts.start(), attempts.is_last_choice(1)), (7, false));
+            assert!(attempts.fresh(1) && !attempts.fresh(0));
         }
+    }
+
+    #[test]
+    fn another_member_is_asked_first_after_what_went_wrong() {
+        let deadline = Deadline::after(Duration::from_secs(10));
+        let (mut attempts, jitter) = (Attempts::new(Class::Repeatable, 7), Jitter::new());
+        let outcomes = [
+            (failure(ErrorKind::Broken, true, Cause::Failed), true, false),
+            (answer(503, None), false, false),
+            (failure(ErrorKind::Timeout, true, Cause::Left), false, true),
+        ];
+        for (made, (outcome, fresh, left)) in outcomes.into_iter().enumerate() {
+            attempts.sent_to(1);
+            assert!(attempts.may_leave());
+            assert!(matches!(attempts.judge(outcome, deadline, &jitter, true), Verdict::Again(_)));
+            assert_eq!((attempts.start(), attempts.is_last_choice(1)), (8 + made, true));
+            assert_eq!((attempts.fresh(1), attempts.has_left(1)), (fresh, left));
+            assert!(!attempts.is_last_choice(0) && !attempts.has_left(0));
+        }
+        assert!(!attempts.may_leave());
+    }
+
+    #[test]
+    fn nobody_waits_for_one_member_while_another_is_well() {
+        let deadline = Deadline::after(Duration::from_secs(10));
+        let mut attempts = Attempts::new(Class::Repeatable, 0);
+        let verdict = attempts.judge(answer(503, Some(3)), deadline, &Jitter::new(), true);
+        assert!(matches!(verdict, Verdict::Again(pause) if pause <= FIRST_PAUSE));
+    }
+
+    #[test]
+    fn the_error_tells_what_each_attempt_failed_of() {
+        let deadline = Deadline::after(Duration::from_secs(10));
+        let (mut attempts, jitter) = (Attempts::new(Class::Repeatable, 0), Jitter::new());
+        for context in ["a: reset", "b: reset", "b: reset"] {
+            let error = Error::sent(ErrorKind::Broken, context);
+            if let Verdict::Final(result) = attempts.judge(Err(error.into()), deadline, &jitter, true) {
+                assert_eq!(result.unwrap_err().context, "a: reset; b: reset");
+                return;
+            }
+        }
+        panic!("three breaks are one too many");
     }
 
     #[test]

@@ -11,6 +11,7 @@ use std::mem::MaybeUninit;
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use socket2::SockRef;
 
 use super::Deadline;
@@ -23,6 +24,15 @@ pub(super) struct Socket {
     tcp: TcpStream,
     read_timeout: Duration,
     write_timeout: Duration,
+}
+
+/// How long to wait for bytes.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Wait {
+    /// Until then; what does not come is [`ErrorKind::TimedOut`].
+    Until(Deadline),
+    /// Not at all; what is not there is [`ErrorKind::WouldBlock`].
+    Not,
 }
 
 /// What an idle connection looks like from outside.
@@ -81,8 +91,16 @@ impl Socket {
         }
     }
 
-    /// Waits for bytes; 0 is the end of the stream.
-    pub fn receive(&mut self, into: &mut [u8], deadline: Deadline) -> io::Result<usize> {
+    /// Takes bytes; 0 is the end of the stream.
+    pub fn receive(&mut self, into: &mut [u8], wait: Wait) -> io::Result<usize> {
+        match wait {
+            Wait::Until(deadline) => self.receive_by(into, deadline),
+            Wait::Not if self.look() == Idle::Quiet => Err(ErrorKind::WouldBlock.into()),
+            Wait::Not => self.receive_ready(into),
+        }
+    }
+
+    fn receive_by(&mut self, into: &mut [u8], deadline: Deadline) -> io::Result<usize> {
         loop {
             let left = deadline.remaining().ok_or(ErrorKind::TimedOut)?;
             if self.read_timeout > left {
@@ -121,6 +139,19 @@ impl Socket {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => Idle::Quiet,
                 Err(_) => Idle::Ended,
             };
+        }
+    }
+
+    /// Waits until one of two connections has something to read, or has ended; `false`: none did by `deadline`.
+    pub fn wait_for_either(one: &Self, other: &Self, deadline: Deadline) -> io::Result<bool> {
+        let mut watched = [PollFd::new(&one.tcp, PollFlags::IN), PollFd::new(&other.tcp, PollFlags::IN)];
+        loop {
+            let Some(left) = deadline.remaining() else { return Ok(false) };
+            // A wait that is too long for the system is none at all.
+            match poll(&mut watched, Timespec::try_from(left).ok().as_ref()) {
+                Ok(0) | Err(rustix::io::Errno::INTR) => {}
+                result => return Ok(result? > 0),
+            }
         }
     }
 

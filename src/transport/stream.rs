@@ -12,7 +12,7 @@ use rustls::{ClientConfig, ClientConnection};
 use zeroize::Zeroizing;
 
 use super::Deadline;
-use super::socket::{Idle, Socket, Unsent};
+use super::socket::{Idle, Socket, Unsent, Wait};
 
 /// How much is taken from the socket at once, in bytes.
 const PORTION: usize = 16 * 1024;
@@ -66,11 +66,19 @@ impl Stream {
         }
     }
 
-    /// Waits for bytes; 0 is the proper end of the stream.
-    pub fn receive(&mut self, into: &mut [u8], deadline: Deadline) -> Result<usize, Fault> {
+    /// Takes bytes; 0 is the proper end of the stream.
+    pub fn receive(&mut self, into: &mut [u8], wait: Wait) -> Result<usize, Fault> {
         match self {
-            Self::Plain(socket) => Ok(socket.receive(into, deadline)?),
-            Self::Tls(secured) => secured.receive(into, deadline),
+            Self::Plain(socket) => Ok(socket.receive(into, wait)?),
+            Self::Tls(secured) => secured.receive(into, wait),
+        }
+    }
+
+    /// The socket, to wait on. TLS may hold bytes that came before.
+    pub fn socket(&self) -> &Socket {
+        match self {
+            Self::Plain(socket) => socket,
+            Self::Tls(secured) => &secured.socket,
         }
     }
 
@@ -116,7 +124,7 @@ impl Secured {
     fn shake_hands(&mut self, limit: Deadline) -> Result<(), Fault> {
         while self.tls.is_handshaking() {
             self.flush(limit).map_err(|unsent| unsent.cause)?;
-            if self.unread.is_empty() && self.take(limit)? == 0 {
+            if self.unread.is_empty() && self.take(Wait::Until(limit))? == 0 {
                 return Err(Fault::Io(ErrorKind::UnexpectedEof.into()));
             }
             self.digest()?;
@@ -139,7 +147,7 @@ impl Secured {
         self.socket.send(&self.sealed, deadline)
     }
 
-    fn receive(&mut self, into: &mut [u8], deadline: Deadline) -> Result<usize, Fault> {
+    fn receive(&mut self, into: &mut [u8], wait: Wait) -> Result<usize, Fault> {
         loop {
             match self.tls.reader().read(into) {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
@@ -150,15 +158,15 @@ impl Secured {
                 result => return Ok(result?),
             }
             if self.unread.is_empty() {
-                self.take(deadline)?;
+                self.take(wait)?;
             }
             self.digest()?;
         }
     }
 
     /// Fills `raw` from the socket.
-    fn take(&mut self, deadline: Deadline) -> io::Result<usize> {
-        let count = self.socket.receive(&mut self.raw, deadline)?;
+    fn take(&mut self, wait: Wait) -> io::Result<usize> {
+        let count = self.socket.receive(&mut self.raw, wait)?;
         self.unread = 0..count;
         Ok(count)
     }

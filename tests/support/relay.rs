@@ -49,10 +49,18 @@ impl Relay {
     /// Ends all connections. New ones last until the server has answered the client's first words: with its last
     /// byte the connection ends, and is reset, so that the next write of the client is one that raises SIGPIPE.
     pub fn break_off(&self) {
+        self.state.lock().expect("nobody panicked with it").broken = true;
+        self.hang_up(false);
+    }
+
+    /// Ends all connections, and takes new ones. With `reset` whoever writes next is told so by RST, too.
+    pub fn hang_up(&self, reset: bool) {
         let mut state = self.state.lock().expect("nobody panicked with it");
-        state.broken = true;
         for stream in state.open.drain(..) {
-            // Those that have ended cannot be shut down.
+            // Those that have ended cannot be shut down, and no more can be said to them.
+            if reset {
+                let _ = SockRef::from(&stream).set_linger(Some(Duration::ZERO));
+            }
             let _ = stream.shutdown(Shutdown::Both);
         }
     }

@@ -28,6 +28,7 @@ pub(super) enum Purpose {
         approval: bool,
     },
     Encrypt,
+    Licence,
     List,
     Login,
     Random,
@@ -55,12 +56,34 @@ impl fmt::Display for Purpose {
             Self::Certificate => "reading the certificate of a key",
             Self::Decrypt { .. } => "decrypting",
             Self::Encrypt => "encrypting",
+            Self::Licence => "asking for the licence",
             Self::List => "listing the keys",
             Self::Login => "logging in",
             Self::Random => "drawing random bytes",
             Self::Sign { .. } => "signing",
             Self::Version => "asking for the version",
         })
+    }
+}
+
+/// The credential that a refusal is about. The JWT is looked at first, then the API key, then all else (section 1.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Blame {
+    /// The JWT. API key and password were not looked at.
+    Token,
+    /// The API key. A password was not looked at.
+    ApiKey,
+    /// A bare status, maybe of a proxy: the one or the other.
+    Either,
+}
+
+impl Blame {
+    pub(super) fn includes_token(self) -> bool {
+        self != Self::ApiKey
+    }
+
+    pub(super) fn includes_api_key(self) -> bool {
+        self != Self::Token
     }
 }
 
@@ -88,24 +111,32 @@ impl<'a> Refusal<'a> {
         self.fault.as_ref()?.error_code
     }
 
-    /// Whether the service, and nothing in front of it, refused the request while it was itself in order.
+    /// Whether the service, and nothing in front of it, refused the request while it was itself in order. That it has
+    /// not got the endpoint (101) is one too.
     pub(super) fn is_verdict(&self) -> bool {
-        self.status < 500 && self.status != 429 && self.fault.is_some()
+        let in_order = self.status < 500 || self.code() == Some(101);
+        in_order && self.status != 429 && self.fault.is_some()
     }
 
-    /// Whether an API key or a JWT is missing, wrong or of another role. Other things may have the same status:
-    /// missing approvals and licences.
-    pub(super) fn is_credential(&self) -> bool {
+    /// Which credential is missing, wrong or of another role; `None` where none is. Other things may have the same
+    /// status: missing approvals and licences.
+    pub(super) fn blame(&self) -> Option<Blame> {
         match self.code() {
-            Some(406 | 416 | 617 | 618 | 631) => true,
-            Some(401 | 450 | 451) => false,
-            _ => matches!(self.status, 401 | 403),
+            Some(406 | 617 | 618) => Some(Blame::Token),
+            Some(416 | 631) => Some(Blame::ApiKey),
+            Some(401 | 450 | 451) => None,
+            _ => matches!(self.status, 401 | 403).then_some(Blame::Either),
         }
     }
 
-    /// Whether the JWT is what was refused. It comes first: API key and password were not looked at (section 1.4).
-    pub(super) fn is_token(&self) -> bool {
-        matches!(self.code(), Some(406 | 617 | 618))
+    /// Whether an API key or a JWT was refused.
+    pub(super) fn is_credential(&self) -> bool {
+        self.blame().is_some()
+    }
+
+    /// Whether the credential was accepted: the refusal is of what comes after it.
+    pub(super) fn accepts_credential(&self) -> bool {
+        self.is_verdict() && !self.is_credential()
     }
 
     /// Whether the service knows no key of that name. A bare 404 may come from a proxy: it proves nothing.
@@ -327,6 +358,8 @@ mod tests {
         let verdict = |status, body| Refusal::read(&response(status, body)).is_verdict();
         assert!(verdict(404, r#"{"errorCode":651,"reason":"res.error.request.not.existent"}"#));
         assert!(!verdict(404, "not found"));
+        assert!(verdict(501, r#"{"errorCode":101,"reason":"res.error.not.implemented"}"#));
+        assert!(!verdict(501, "not implemented"));
         assert!(!verdict(500, r#"{"errorCode":701}"#));
         assert!(!verdict(429, r#"{"message":"slow down"}"#));
     }

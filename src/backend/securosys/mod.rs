@@ -6,13 +6,11 @@
 //!
 //! # Layout
 //! * `mod.rs`: the calls of [`Backend`]; `login.rs`: that of `C_Login`
-//! * `service.rs`: one exchange, and what follows a refused credential; `credentials.rs`, `roles.rs`: what it carries
+//! * `service.rs`: one exchange, and what follows a refused credential; `credentials.rs`, `roles.rs`: what it carries;
+//!   `endpoint.rs`: where it goes
+//! * `about.rs`: version and licence of the service
 //! * `wire.rs`: the JSON; `attributes.rs`: what it says of a key
 //! * `names.rs`: the service's names of algorithms; `errors.rs`: the one table from refusals to `CKR_*`
-
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use cryptoki_sys::{
     CK_RV, CKR_DATA_LEN_RANGE, CKR_DEVICE_ERROR, CKR_ENCRYPTED_DATA_LEN_RANGE, CKR_MECHANISM_INVALID,
@@ -21,29 +19,33 @@ use cryptoki_sys::{
 use secrecy::{ExposeSecret, SecretString};
 use zeroize::Zeroizing;
 
+use self::about::About;
 use self::credentials::Credentials;
 use self::errors::{Purpose, Refusal, unreadable};
-use self::roles::{Endpoint, Role, Roles};
+use self::roles::{Role, Roles};
 use self::service::{Call, Service, read};
 use self::wire::{
     Body, CertificateAnswer, DecryptAnswer, EncryptAnswer, RandomAnswer, SignAnswer, SignedAttributes, Text,
-    VersionAnswer,
 };
 use crate::backend::Backend;
 use crate::backend::types::{
     DecryptRequest, DecryptScheme, EncryptRequest, EncryptScheme, Encrypted, Firmware, KeyInfo, KeyKind,
     KeyName, Outcome, SignInput, SignRequest, SignScheme,
 };
-use crate::config;
+use crate::config::{self, PinFormat};
 use crate::crypto::certificate::Certificate;
 use crate::crypto::encode;
 use crate::error::{Error, Result};
 use crate::observe::log::Log;
 use crate::transport::{self, Class, Deadline, Response};
 
+mod about;
 mod attributes;
 mod credentials;
+mod endpoint;
 mod errors;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod login;
 mod names;
 mod roles;
@@ -62,14 +64,11 @@ const PAYLOAD_LIMIT: usize = 64 * 1024;
 /// Random bytes a request: the service has a limit and does not say which (section 3.8).
 const RANDOM_CHUNK: usize = 1024;
 
-/// How long the version, which nobody waits for, may keep its caller.
-const VERSION_PATIENCE: Duration = Duration::from_secs(2);
-
 /// One partition behind a Securosys TSB.
 pub struct Securosys {
     service: Service,
-    firmware: OnceLock<Firmware>,
-    asked_version: AtomicBool,
+    about: About,
+    pin_format: PinFormat,
 }
 
 impl Securosys {
@@ -87,38 +86,14 @@ impl Securosys {
         Ok(Self {
             service: Service {
                 transport,
-                credentials: Credentials::new(&token.auth),
+                credentials: Credentials::new(&token.auth, log),
                 roles: Roles::default(),
                 width: token.catalog.width,
                 log: log.clone(),
             },
-            firmware: OnceLock::new(),
-            asked_version: AtomicBool::new(false),
+            about: About::default(),
+            pin_format: token.auth.pin_format,
         })
-    }
-
-    /// Asks for the version, once and only if a key allows it. It is worth no failure and little time.
-    fn ask_version(&self, deadline: Deadline) {
-        if !self.service.credentials.may_use(Role::Service)
-            || self.asked_version.swap(true, Ordering::Relaxed)
-        {
-            return;
-        }
-        let patience = deadline.remaining().map_or(Duration::ZERO, |left| left.min(VERSION_PATIENCE));
-        let call = Call::get(Endpoint::Version, Endpoint::Version.path(), Purpose::Version);
-        match self.service.call(&call, Deadline::after(patience)) {
-            Ok(response) => self.remember_version(&response),
-            Err(error) => self.service.log.debug(format_args!("{error}")),
-        }
-    }
-
-    fn remember_version(&self, response: &Response) {
-        self.asked_version.store(true, Ordering::Relaxed);
-        let answer = read::<VersionAnswer<'_>>(Purpose::Version, response);
-        let version = answer.ok().and_then(|answer| answer.version).and_then(|text| firmware(text.as_str()));
-        if let Some(version) = version {
-            self.firmware.get_or_init(|| version);
-        }
     }
 }
 
@@ -132,11 +107,15 @@ impl Backend for Securosys {
     }
 
     fn firmware(&self) -> Option<Firmware> {
-        self.firmware.get().copied()
+        self.about.firmware()
     }
 
     fn login_required(&self) -> bool {
         self.service.credentials.wants_pin()
+    }
+
+    fn is_licensed(&self) -> bool {
+        self.about.is_licensed()
     }
 
     fn may_list(&self) -> bool {
@@ -145,7 +124,8 @@ impl Backend for Securosys {
 
     fn login(&self, pin: &[u8], deadline: Deadline) -> Result<()> {
         self.log_in(pin, deadline)?;
-        self.ask_version(deadline);
+        self.about.ask_again_if_unlicensed();
+        self.about.ask(&self.service, deadline);
         Ok(())
     }
 
@@ -153,20 +133,20 @@ impl Backend for Securosys {
         self.service.credentials.clear();
     }
 
-    fn login_secret(&self) -> Option<SecretString> {
+    fn login_secrets(&self) -> Vec<SecretString> {
         self.service.credentials.brought()
     }
 
-    fn inherit_login(&self, secret: &SecretString) {
-        self.service.credentials.fill(secret.expose_secret());
+    fn inherit_login(&self, secrets: &[SecretString]) {
+        self.service.credentials.fill(secrets.iter().map(ExposeSecret::expose_secret));
     }
 
     fn list(&self, deadline: Deadline) -> Result<Vec<KeyName>> {
-        let call = Call::get(Endpoint::Keys, Endpoint::Keys.path(), Purpose::List);
+        let call = Call::get(endpoint::KEYS, Purpose::List);
         let response = self.service.call(&call, deadline)?;
         let labels: Vec<Text<'_>> = read(Purpose::List, &response)?;
         let names = labels.iter().map(|label| label.as_str().into()).collect();
-        self.ask_version(deadline);
+        self.about.ask(&self.service, deadline);
         Ok(names)
     }
 
@@ -175,16 +155,16 @@ impl Backend for Securosys {
             names.iter().map(|name| Body::plain().text("label", name.as_str()).finish()).collect();
         let calls: Vec<_> = bodies
             .iter()
-            .map(|body| Call::post(Endpoint::Attributes, body, Class::Repeatable, Purpose::Attributes))
+            .map(|body| Call::post(endpoint::ATTRIBUTES, body, Class::Repeatable, Purpose::Attributes))
             .collect();
         let answers = self.service.exchange_many(&calls, deadline);
         answers.into_iter().map(|answer| described(&answer?)).collect()
     }
 
     fn certificates(&self, names: &[KeyName], deadline: Deadline) -> Vec<Result<Option<Vec<u8>>>> {
-        let paths: Vec<_> = names.iter().map(|name| Endpoint::Certificate.path_to(name.as_str())).collect();
-        let calls: Vec<_> =
-            paths.iter().map(|path| Call::get(Endpoint::Certificate, path, Purpose::Certificate)).collect();
+        let paths: Vec<_> =
+            names.iter().map(|name| endpoint::below(endpoint::CERTIFICATE, name.as_str())).collect();
+        let calls: Vec<_> = paths.iter().map(|path| Call::get(path, Purpose::Certificate)).collect();
         let answers = self.service.exchange_many(&calls, deadline);
         answers.into_iter().map(|answer| certificate(&answer?, &self.service.log)).collect()
     }
@@ -212,7 +192,7 @@ impl Backend for Securosys {
             .text("signatureAlgorithm", signing.algorithm)
             .finish();
         let response =
-            self.service.call(&Call::post(Endpoint::Sign, &body, class(password), purpose), deadline)?;
+            self.service.call(&Call::post(endpoint::SIGN, &body, class(password), purpose), deadline)?;
         let signature =
             read::<SignAnswer<'_>>(purpose, &response)?.signature().and_then(|text| text.binary());
         let signature = signature
@@ -257,7 +237,7 @@ impl Backend for Securosys {
         }
         let body = body.finish();
         let response =
-            self.service.call(&Call::post(Endpoint::Decrypt, &body, class(password), purpose), deadline)?;
+            self.service.call(&Call::post(endpoint::DECRYPT, &body, class(password), purpose), deadline)?;
         let plaintext = read::<DecryptAnswer<'_>>(purpose, &response)?.payload.and_then(|text| text.binary());
         let plaintext = plaintext.ok_or_else(|| unreadable(purpose, &response, "no plaintext"))?;
         Ok(Outcome::Done(Zeroizing::new(plaintext)))
@@ -281,7 +261,7 @@ impl Backend for Securosys {
         }
         let body = body.finish();
         let response =
-            self.service.call(&Call::post(Endpoint::Encrypt, &body, class(password), purpose), deadline)?;
+            self.service.call(&Call::post(endpoint::ENCRYPT, &body, class(password), purpose), deadline)?;
         let encrypted = encrypted(&read(purpose, &response)?, &request.scheme);
         encrypted
             .filter(|encrypted| encrypted.ciphertext.len() == request.plaintext.len())
@@ -294,9 +274,8 @@ impl Backend for Securosys {
 
     fn random(&self, buffer: &mut [u8], deadline: Deadline) -> Result<()> {
         for chunk in buffer.chunks_mut(RANDOM_CHUNK) {
-            let path = Endpoint::Random.path_to(&chunk.len().to_string());
-            let response =
-                self.service.call(&Call::get(Endpoint::Random, &path, Purpose::Random), deadline)?;
+            let path = endpoint::below(endpoint::RANDOM, &chunk.len().to_string());
+            let response = self.service.call(&Call::get(&path, Purpose::Random), deadline)?;
             let random =
                 read::<RandomAnswer<'_>>(Purpose::Random, &response)?.random.and_then(|text| text.binary());
             let random =
@@ -392,10 +371,4 @@ fn non_empty(password: Option<&SecretString>) -> Option<&SecretString> {
 /// Uses of the served keys burn no state; wrong passwords may.
 fn class(password: Option<&SecretString>) -> Class {
     if password.is_some() { Class::NeverTwice } else { Class::Repeatable }
-}
-
-/// The first two numbers of a version such as `2.5.1` or `1.17.1.20231211T114600`.
-fn firmware(version: &str) -> Option<Firmware> {
-    let mut numbers = version.split('.');
-    Some(Firmware { major: numbers.next()?.parse().ok()?, minor: numbers.next()?.parse().ok()? })
 }

@@ -4,12 +4,12 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
-use cryptoki_sys::CKR_USER_NOT_LOGGED_IN;
+use cryptoki_sys::{CKR_GENERAL_ERROR, CKR_USER_NOT_LOGGED_IN};
 use serde::Deserialize;
 
-use super::credentials::Credentials;
-use super::errors::{Purpose, Refusal, unanswered, unauthorised, unreadable};
-use super::roles::{Endpoint, Role, Roles};
+use super::credentials::{Candidate, Credentials};
+use super::errors::{Blame, Purpose, Refusal, unanswered, unauthorised, unreadable};
+use super::roles::{Order, Role, Roles};
 use crate::config::Level;
 use crate::error::{Error, Result};
 use crate::observe::log::Log;
@@ -28,8 +28,7 @@ pub(super) struct Service {
 /// A call to be made.
 #[derive(Clone, Copy)]
 pub(super) struct Call<'a> {
-    pub(super) endpoint: Endpoint,
-    /// The path of the endpoint, with its last segment where it has one.
+    /// One of [`super::endpoint`], with its last segment where it has one.
     pub(super) path: &'a str,
     pub(super) body: Option<&'a [u8]>,
     pub(super) class: Class,
@@ -38,13 +37,13 @@ pub(super) struct Call<'a> {
 
 impl<'a> Call<'a> {
     /// A read.
-    pub(super) fn get(endpoint: Endpoint, path: &'a str, purpose: Purpose) -> Self {
-        Self { endpoint, path, body: None, class: Class::Repeatable, purpose }
+    pub(super) fn get(path: &'a str, purpose: Purpose) -> Self {
+        Self { path, body: None, class: Class::Repeatable, purpose }
     }
 
     /// A request with a body.
-    pub(super) fn post(endpoint: Endpoint, body: &'a [u8], class: Class, purpose: Purpose) -> Self {
-        Self { endpoint, path: endpoint.path(), body: Some(body), class, purpose }
+    pub(super) fn post(path: &'a str, body: &'a [u8], class: Class, purpose: Purpose) -> Self {
+        Self { path, body: Some(body), class, purpose }
     }
 }
 
@@ -60,52 +59,116 @@ impl Service {
 
     /// The answer to `call`, whatever it is.
     ///
-    /// A refused credential gets a second chance where that can do no harm: the key of the other role where the
-    /// sources disagree about the endpoint, then the secrets as their files have them by now.
+    /// A refused credential gets more chances where that can do no harm: the other keys of the role, those of the other
+    /// role where the sources disagree about the endpoint, then the secrets as their files have them by now.
     pub(super) fn exchange(&self, call: &Call<'_>, deadline: Deadline) -> Result<Response> {
-        let (role, other) = self.roles_for(call)?;
-        let headers = self.headers(call, role)?;
+        let (order, headers) = self.prepare(call)?;
         let answer = self.send(call, &headers, deadline)?;
-        if !is_refused(&answer) || !self.may_repeat(call, &answer) {
+        if !is_refused(&answer) {
             return Ok(answer);
         }
-        if let Some(other) = other.filter(|_| call.class != Class::NeverTwice) {
-            let second = self.send(call, &*self.headers(call, other)?, deadline)?;
-            if !is_refused(&second) {
-                self.roles.remember(call.endpoint, other);
-                return Ok(second);
-            }
-        }
-        match self.credentials.renewed(role, &headers) {
-            Ok(Some(headers)) => self.send(call, &headers, deadline),
-            Ok(None) => Ok(answer),
-            Err(error) => {
-                self.log.warn(format_args!("the credential was refused and cannot be read anew: {error}"));
-                Ok(answer)
-            }
-        }
+        let better = self.recover(call, order, headers, &answer, deadline)?;
+        Ok(better.unwrap_or(answer))
     }
 
-    /// Whether a refused call may go out again. One with what somebody typed may if that was not looked at, because the
-    /// JWT of the configuration was refused before it.
-    fn may_repeat(&self, call: &Call<'_>, answer: &Response) -> bool {
-        call.class != Class::NeverTwice
-            || self.credentials.has_own_token() && Refusal::read(answer).is_token()
+    /// What comes of a call whose first `answer`, to a request with the lines `headers`, was a refusal of them: a better
+    /// answer, or the refusal to tell instead; `None` where it is that first one.
+    fn recover(
+        &self,
+        call: &Call<'_>,
+        order: Order,
+        headers: Arc<Headers>,
+        answer: &Response,
+        deadline: Deadline,
+    ) -> Result<Option<Response>> {
+        let (mut role, mut blame) = (order.first, self.repeatable(call, order.first, answer));
+        let (mut tried, mut read_anew) = (vec![headers], Vec::new());
+        let mut told = None;
+        while let Some(refused) = blame {
+            let Some(candidate) = self.untried(order, role, refused, &tried) else {
+                if read_anew.contains(&refused) {
+                    break;
+                }
+                read_anew.push(refused);
+                [Some(order.first), order.other].into_iter().flatten().for_each(|role| {
+                    self.credentials.refresh(role, refused);
+                });
+                continue;
+            };
+            let answer = self.send(call, &candidate.headers, deadline)?;
+            role = candidate.role;
+            if !is_refused(&answer) {
+                // A server that fails has not said what it takes.
+                if answer.is_success() || Refusal::read(&answer).accepts_credential() {
+                    self.credentials.remember(&candidate);
+                    self.roles.remember(call.path, role);
+                }
+                return Ok(Some(answer));
+            }
+            tried.push(candidate.headers);
+            blame = self.repeatable(call, role, &answer);
+            if role == order.documented {
+                told = Some(answer);
+            }
+        }
+        self.roles.remember(call.path, order.documented);
+        Ok(told)
+    }
+
+    /// What to try next, of what the credentials are now.
+    fn untried(&self, order: Order, role: Role, blame: Blame, tried: &[Arc<Headers>]) -> Option<Candidate> {
+        let is_new = |candidate: &Candidate| {
+            tried.iter().all(|headers| headers.as_bytes() != candidate.headers.as_bytes())
+        };
+        if blame == Blame::Token {
+            // No other API key makes the JWT better.
+            return self.credentials.candidates(role).next().filter(is_new);
+        }
+        let roles = [Some(order.first), order.other].into_iter().flatten();
+        roles.flat_map(|role| self.credentials.candidates(role)).find(is_new)
+    }
+
+    /// Which credential was refused in `role`, if the call may go out again. One with what somebody typed may if that
+    /// was not looked at, because something of the configuration was refused before it.
+    fn repeatable(&self, call: &Call<'_>, role: Role, answer: &Response) -> Option<Blame> {
+        let blame = Refusal::read(answer).blame()?;
+        let harmless = match blame {
+            _ if call.class != Class::NeverTwice => true,
+            Blame::Token => self.credentials.has_own_token(),
+            Blame::ApiKey => !self.credentials.is_pin(role),
+            Blame::Either => false,
+        };
+        harmless.then_some(blame)
     }
 
     /// The answers to calls of one endpoint, in their order, whatever they are.
     pub(super) fn exchange_many(&self, calls: &[Call<'_>], deadline: Deadline) -> Vec<Result<Response>> {
-        let mut answers = self.send_many(calls, deadline);
+        let Some(first) = calls.first() else { return Vec::new() };
+        let (order, headers) = match self.prepare(first) {
+            Ok(prepared) => prepared,
+            Err(error) => {
+                let same = |call: &Call<'_>| Err(Error::new(error.rv(), format!("{}: {error}", call.path)));
+                return calls.iter().map(same).collect();
+            }
+        };
+        let mut answers = self.send_many(calls, &headers, deadline);
         let refused = |answer: &Result<Response>| answer.as_ref().is_ok_and(is_refused);
         let again: Vec<usize> =
             (0..).zip(&answers).filter(|(_, answer)| refused(answer)).map(|(at, _)| at).collect();
         // One of the refused calls finds out whether there is a better credential; the others then follow it.
         let Some((&scout, rest)) = again.split_first() else { return answers };
         let (Some(call), Some(answer)) = (calls.get(scout), answers.get_mut(scout)) else { return answers };
-        *answer = self.exchange(call, deadline);
-        if !refused(answer) {
+        let Ok(first_answer) = answer else { return answers };
+        match self.recover(call, order, headers, first_answer, deadline) {
+            Ok(Some(better)) => *answer = Ok(better),
+            Ok(None) => {}
+            Err(error) => *answer = Err(error),
+        }
+        if !refused(answer)
+            && let Ok((_, headers)) = self.prepare(call)
+        {
             let calls: Vec<_> = rest.iter().filter_map(|&at| calls.get(at).copied()).collect();
-            for (&at, second) in rest.iter().zip(self.send_many(&calls, deadline)) {
+            for (&at, second) in rest.iter().zip(self.send_many(&calls, &headers, deadline)) {
                 if let Some(answer) = answers.get_mut(at) {
                     *answer = second;
                 }
@@ -123,17 +186,8 @@ impl Service {
         answer.map_err(|error| unanswered(call.purpose, error))
     }
 
-    fn send_many(&self, calls: &[Call<'_>], deadline: Deadline) -> Vec<Result<Response>> {
-        let Some(first) = calls.first() else { return Vec::new() };
-        let headers = self.roles_for(first).and_then(|(role, _)| self.headers(first, role));
-        let headers = match headers {
-            Ok(headers) => headers,
-            Err(error) => {
-                let same = |call: &Call<'_>| Err(Error::new(error.rv(), format!("{}: {error}", call.path)));
-                return calls.iter().map(same).collect();
-            }
-        };
-        let requests: Vec<_> = calls.iter().map(|call| request(call, &headers)).collect();
+    fn send_many(&self, calls: &[Call<'_>], headers: &Headers, deadline: Deadline) -> Vec<Result<Response>> {
+        let requests: Vec<_> = calls.iter().map(|call| request(call, headers)).collect();
         let answers = self.transport.call_many(&requests, self.width, deadline);
         let finish = |(call, answer): (&Call<'_>, Result<Response, transport::Error>)| {
             self.log_answer(call, &answer, format_args!(""));
@@ -142,18 +196,27 @@ impl Service {
         calls.iter().zip(answers).map(finish).collect()
     }
 
-    fn headers(&self, call: &Call<'_>, role: Role) -> Result<Arc<Headers>> {
-        self.credentials.headers(role).map_err(|error| unauthorised(call.purpose, error))
+    /// The roles for a call, and the header lines with which it goes out first.
+    fn prepare(&self, call: &Call<'_>) -> Result<(Order, Arc<Headers>)> {
+        let order = self.order(call)?;
+        let headers = self.credentials.headers(order.first);
+        Ok((order, headers.map_err(|error| unauthorised(call.purpose, error))?))
     }
 
-    /// The role to try first and the one to try after a refusal, as far as there are keys for them.
-    fn roles_for(&self, call: &Call<'_>) -> Result<(Role, Option<Role>)> {
-        let (first, other) = self.roles.of(call.endpoint);
-        let other = other.filter(|&role| self.credentials.has_key(role));
-        match other {
-            Some(other) if !self.credentials.has_key(first) => Ok((other, None)),
-            _ if self.credentials.is_ready(first) => Ok((first, other)),
-            _ => Err(not_logged_in(call.purpose)),
+    /// The roles for a call, as far as there are keys for them.
+    fn order(&self, call: &Call<'_>) -> Result<Order> {
+        let Call { path, purpose, .. } = call;
+        let mut order = self
+            .roles
+            .of(path)
+            .ok_or_else(|| Error::new(CKR_GENERAL_ERROR, format!("{purpose}: no API key is for {path}")))?;
+        order.other = order.other.filter(|&role| self.credentials.has_key(role));
+        match order.other {
+            Some(other) if !self.credentials.has_key(order.first) => {
+                Ok(Order { first: other, other: None, ..order })
+            }
+            _ if self.credentials.is_ready(order.first) => Ok(order),
+            _ => Err(not_logged_in(*purpose)),
         }
     }
 

@@ -322,6 +322,14 @@ pub(super) struct VersionAnswer<'a> {
     pub(super) version: Option<Text<'a>>,
 }
 
+/// The flags of the licence (section 5).
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct LicenceAnswer<'a> {
+    #[serde(borrow)]
+    pub(super) client_flags: Option<Vec<Text<'a>>>,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

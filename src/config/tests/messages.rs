@@ -73,7 +73,7 @@ fn what_is_wrong_in_a_slot_names_line_key_and_remedy() {
         (
             "fork = 1",
             "slot.fork: is not a known key; what may stand here is id, label, backend, urls, certificates, \
-            mechanisms, edwards_point, auth, tls, timeouts, pool, catalog, key",
+            mechanisms, edwards_point, auth, tls, timeouts, pool, hedge, catalog, key",
         ),
         ("id = -1", "slot.id: is -1; write an integer from 0 to 4294967294"),
         (
@@ -94,6 +94,18 @@ fn what_is_wrong_in_a_slot_names_line_key_and_remedy() {
         ("auth = \"pin\"", "slot.auth: is a string; write a table: [slot.auth]"),
         ("auth.api_keys.service = \"pin\"", "slot.auth.api_keys: is not a known key; write api_key"),
         ("auth.api_key.services = \"pin\"", "slot.auth.api_key.services: is not a known key; write service"),
+        (
+            "auth.api_key.service = []",
+            "slot.auth.api_key.service: has no entry; write \"env:NAME\", \"file:/path\" or \"pin\"",
+        ),
+        (
+            "auth.api_key.approver = [\"env:A\", \"pin\"]",
+            "slot.auth.api_key.approver: has \"pin\" among other secrets; write \"pin\" alone, or take it out of the list",
+        ),
+        (
+            "auth.pin_format = \"role\"",
+            "slot.auth.pin_format: \"role\" is not known; write \"plain\" or \"roles\"",
+        ),
         ("auth.bearer = \"\"", "slot.auth.bearer: is empty; write \"env:NAME\", \"file:/path\" or \"pin\""),
         (
             "auth.bearer = \"env:\"",
@@ -160,6 +172,11 @@ fn what_is_wrong_in_a_slot_names_line_key_and_remedy() {
             "slot.timeouts.call: \"9999999999999999h\" is not a duration; write \"250ms\", \"5s\", \"2m\" or \"1h\"",
         ),
         ("timeouts.call = 0.5", "slot.timeouts.call: is a fraction; write a string in quotes"),
+        ("hedge.budget = 5", "slot.hedge.budget: has no `after` beside it; write after = \"20ms\" too"),
+        (
+            "hedge = { after = \"1s\", budget = 101 }",
+            "slot.hedge.budget: is 101; write an integer from 1 to 100",
+        ),
         ("pool.max = 0", "slot.pool.max: is 0; write an integer from 1 to 4096"),
         (
             "pool.max = 99999999999999999999",
@@ -263,7 +280,7 @@ fn one_bad_slot_spoils_no_other() {
             .ends_with("p11rest.toml:15: slot.label: an earlier slot has the label a; write another label")
     );
     assert!(message(3).ends_with("p11rest.toml:20: slot.colour: is not a known key; what may stand here is \
-        id, label, backend, urls, certificates, mechanisms, edwards_point, auth, tls, timeouts, pool, catalog, key"));
+        id, label, backend, urls, certificates, mechanisms, edwards_point, auth, tls, timeouts, pool, hedge, catalog, key"));
 }
 
 #[test]

@@ -91,6 +91,7 @@ fn defaults_are_those_of_the_documents() {
     let token = token(&config);
     assert_eq!(token.timeouts, Timeouts { connect: Duration::from_secs(5), call: Duration::from_secs(30) });
     assert_eq!(token.pool, Pool { max: 64, idle: Duration::from_secs(55) });
+    assert_eq!(token.hedge, None);
     assert_eq!(token.catalog.refresh, Duration::from_secs(60));
     assert_eq!((token.catalog.capacity, token.catalog.width), (10_000, 32));
     assert_eq!(token.catalog.hide, ["attestation-key", "timestamp-key", "*@?!*"]);
@@ -100,6 +101,7 @@ fn defaults_are_those_of_the_documents() {
     assert_eq!(token.tls.min_version, TlsVersion::V1_2);
     assert_eq!(token.edwards_point, EdwardsPoint::Raw);
     assert!(!token.login_required());
+    assert_eq!(token.auth.pin_format, PinFormat::Plain);
     assert_eq!(config.fork, Fork::Reinitialize);
 }
 
@@ -132,7 +134,13 @@ fn every_key_is_read() {
         edwards_point = "octet-string"
         [slot.auth]
         bearer = "file:jwt"
-        api_key = { key_management = "env:KM", key_operation = "pin", service = "command:cat x" }
+        pin_format = "roles"
+        [slot.auth.api_key]
+        key_management = "env:KM"
+        key_operation = "pin"
+        approver = ["file:old", "file:new"]
+        service = "command:cat x"
+        approver_key_management = ["one", "two", "three"]
         [slot.tls]
         ca = "/etc/passwd"
         server_name = "hsm.example"
@@ -145,6 +153,9 @@ fn every_key_is_read() {
         [slot.pool]
         max = 16
         idle = "1h"
+        [slot.hedge]
+        after = "20ms"
+        budget = 7
         [slot.catalog]
         refresh = "0s"
         capacity = 5
@@ -173,9 +184,15 @@ fn every_key_is_read() {
     assert_eq!(token.mechanisms.as_deref(), Some(&["CKM_RSA_PKCS".to_owned(), "CKM_ECDSA".to_owned()][..]));
     assert_eq!(token.edwards_point, EdwardsPoint::OctetString);
     assert!(matches!(&token.auth.bearer, Some(Secret::File(path)) if *path == place.path("etc/jwt")));
-    assert!(matches!(&token.auth.api_key.key_management, Some(Secret::Env(name)) if name == "KM"));
-    assert!(matches!(&token.auth.api_key.key_operation, Some(Secret::Pin)));
-    assert!(matches!(&token.auth.api_key.service, Some(Secret::Command(text)) if text == "cat x"));
+    assert_eq!(token.auth.pin_format, PinFormat::Roles);
+    let keys = &token.auth.api_key;
+    assert!(matches!(&keys.key_management[..], [Secret::Env(name)] if name == "KM"));
+    assert!(matches!(&keys.key_operation[..], [Secret::Pin]));
+    assert!(matches!(&keys.approver[..], [Secret::File(old), Secret::File(new)]
+        if *old == place.path("etc/old") && *new == place.path("etc/new")));
+    assert!(matches!(&keys.service[..], [Secret::Command(text)] if text == "cat x"));
+    let literals: Vec<_> = keys.approver_key_management.iter().map(|key| key.read().unwrap()).collect();
+    assert_eq!(literals.iter().map(ExposeSecret::expose_secret).collect::<Vec<_>>(), ["one", "two", "three"]);
     assert!(token.login_required());
     assert_eq!(token.tls.ca.as_deref(), Some(Path::new("/etc/passwd")));
     assert_eq!(token.tls.server_name.as_deref(), Some("hsm.example"));
@@ -192,6 +209,7 @@ fn every_key_is_read() {
     let timeouts = Timeouts { connect: Duration::from_millis(250), call: Duration::from_secs(120) };
     assert_eq!(token.timeouts, timeouts);
     assert_eq!(token.pool, Pool { max: 16, idle: Duration::from_secs(3600) });
+    assert_eq!(token.hedge, Some(Hedge { after: Duration::from_millis(20), budget: 7 }));
     assert_eq!(token.catalog.refresh, Duration::ZERO);
     // No more than there are connections.
     assert_eq!((token.catalog.capacity, token.catalog.width), (5, 16));
@@ -293,6 +311,7 @@ fn the_environment_wins_over_the_file() {
         ("P11REST_SLOT_0_URLS", "https://b https://c,https://d ; https://e"),
         ("P11REST_SLOT_0_TIMEOUTS_CALL", "3s"),
         ("P11REST_SLOT_0_AUTH_API_KEY_KEY_OPERATION", "pin"),
+        ("P11REST_SLOT_0_AUTH_API_KEY_SERVICE", "command:cat a b\nenv:NEW\n"),
         ("P11REST_SLOT_0_POOL_MAX", "3"),
         ("P11REST_SLOT_0_CATALOG_SHOW_INTERNAL", "true"),
         ("P11REST_SLOT_0_TLS_CA", ""),
@@ -311,7 +330,10 @@ fn the_environment_wins_over_the_file() {
         token.members.iter().map(|group| group.iter().map(|url| url.host.as_str()).collect()).collect();
     assert_eq!(urls, [vec!["b", "c", "d"], vec!["e"]]);
     assert_eq!(token.timeouts.call, Duration::from_secs(3));
-    assert!(token.auth.api_key.key_operation.as_ref().is_some_and(Secret::is_pin));
+    assert!(matches!(&token.auth.api_key.key_operation[..], [Secret::Pin]));
+    // A line each, since a command has blanks.
+    let [Secret::Command(command), Secret::Env(name)] = &token.auth.api_key.service[..] else { panic!() };
+    assert_eq!((command.as_str(), name.as_str()), ("cat a b", "NEW"));
     assert_eq!((token.pool.max, token.catalog.width), (3, 3));
     assert_eq!(token.catalog.hide, ["x"]);
     assert!(token.tls.ca.is_none());

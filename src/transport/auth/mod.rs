@@ -179,6 +179,26 @@ mod tests {
         assert_eq!(shown(&credential), None);
     }
 
+    /// `SecretString` zeroises when it is dropped, so that no owner may be left.
+    #[test]
+    fn what_is_cleared_is_dropped_once_nobody_uses_it() {
+        let credential = Credential::pin();
+        credential.fill("1234".into());
+        let weak = credential.held.read().as_ref().map(Arc::downgrade).unwrap();
+        credential
+            .with(|secret| {
+                credential.clear();
+                assert_eq!(secret, Some("1234"), "a request that is being built keeps it");
+                assert!(weak.upgrade().is_some());
+            })
+            .unwrap();
+        assert!(weak.upgrade().is_none());
+        credential.fill("old".into());
+        let weak = credential.held.read().as_ref().map(Arc::downgrade).unwrap();
+        credential.fill("new".into());
+        assert!(weak.upgrade().is_none());
+    }
+
     #[test]
     fn credentials_become_headers_or_say_why_not() {
         let mut headers = Headers::default();

@@ -119,9 +119,9 @@ fn a_server_that_stays_busy_gets_its_answer_through() {
     let began = Instant::now();
     let response = post(&cluster(&server), Class::Repeatable, soon()).unwrap();
     assert_eq!((response.status, response.body.as_slice()), (503, &b"busy"[..]));
-    assert_eq!(server.requests().len(), 6);
-    // Pauses of 5, 10, 20, 40 and 80 ms, each at least half of that.
-    assert!((Duration::from_millis(77)..SLACK).contains(&began.elapsed()));
+    assert_eq!(server.requests().len(), 7);
+    // Pauses of 0.5, 1.5, 4.5, 13.5, 40.5 and 121.5 ms, each at least half of that.
+    assert!((Duration::from_millis(91)..SLACK).contains(&began.elapsed()));
 }
 
 #[test]

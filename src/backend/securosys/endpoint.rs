@@ -1,0 +1,50 @@
+//! The paths that this module calls, behind the base of the member.
+
+use std::fmt::Write;
+
+pub(super) const APPROVER_STATUS: &str = "/v1/approverManagement/onboarding/status";
+pub(super) const ATTRIBUTES: &str = "/v1/key/attributes";
+/// Followed by the name of a key.
+pub(super) const CERTIFICATE: &str = "/v1/certificate";
+pub(super) const DECRYPT: &str = "/v1/synchronousDecrypt";
+pub(super) const ENCRYPT: &str = "/v1/encrypt";
+pub(super) const KEYS: &str = "/v1/key";
+pub(super) const LICENCE: &str = "/v1/licenseInfo";
+/// Followed by a number of bytes.
+pub(super) const RANDOM: &str = "/v1/generateRandom";
+/// Followed by the id of a request.
+pub(super) const REQUEST: &str = "/v1/request";
+pub(super) const SIGN: &str = "/v1/synchronousSign";
+pub(super) const SIGN_TASKS: &str = "/v1/filteredSignApprovalTask";
+pub(super) const VERSION: &str = "/v1/versionInfo";
+
+/// The path with one more segment.
+pub(super) fn below(path: &str, segment: &str) -> String {
+    let mut longer = String::with_capacity(path.len() + 1 + 3 * segment.len());
+    longer.push_str(path);
+    longer.push('/');
+    for byte in segment.bytes() {
+        match byte {
+            // Unreserved characters of RFC 3986 section 2.3.
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => longer.push(byte.into()),
+            _ => {
+                let written = write!(longer, "%{byte:02X}");
+                debug_assert!(written.is_ok(), "a String takes all that is written");
+            }
+        }
+    }
+    longer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_label_is_one_segment() {
+        let path = |label| below(CERTIFICATE, label);
+        assert_eq!(path("rsa-cert_1.~"), "/v1/certificate/rsa-cert_1.~");
+        assert_eq!(path("a b/c?d#e%\u{e9}"), "/v1/certificate/a%20b%2Fc%3Fd%23e%25%C3%A9");
+        assert_eq!(path("\"l\"@?!7"), "/v1/certificate/%22l%22%40%3F%217");
+    }
+}
