@@ -1,6 +1,7 @@
 //! The transport against real sockets: a server that does exactly what a test tells it to.
 
 mod answers;
+mod identities;
 mod members;
 mod plain;
 mod secured;

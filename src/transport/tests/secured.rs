@@ -13,13 +13,13 @@ use super::server::Got;
 use super::*;
 
 /// An authority, and a folder with its certificate that goes when the test does.
-struct Authority {
-    issuer: CertifiedIssuer<'static, KeyPair>,
-    folder: PathBuf,
+pub struct Authority {
+    pub issuer: CertifiedIssuer<'static, KeyPair>,
+    pub folder: PathBuf,
 }
 
 impl Authority {
-    fn new(test: &str) -> Self {
+    pub fn new(test: &str) -> Self {
         let mut params = CertificateParams::default();
         params.distinguished_name.push(DnType::CommonName, test);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -31,11 +31,11 @@ impl Authority {
         Self { issuer, folder }
     }
 
-    fn trusted(&self) -> config::Tls {
+    pub fn trusted(&self) -> config::Tls {
         config::Tls { ca: Some(self.folder.join("ca.pem")), ..Default::default() }
     }
 
-    fn server(&self, name: &str, versions: &[&'static SupportedProtocolVersion]) -> ServerConfig {
+    pub fn server(&self, name: &str, versions: &[&'static SupportedProtocolVersion]) -> ServerConfig {
         let key = KeyPair::generate().unwrap();
         let certificate =
             CertificateParams::new([name.to_owned()]).unwrap().signed_by(&key, &self.issuer).unwrap();
@@ -51,7 +51,7 @@ impl Authority {
         config
     }
 
-    fn serve(&self, script: impl Fn(&Got) -> Vec<Act> + Send + Sync + 'static) -> Server {
+    pub fn serve(&self, script: impl Fn(&Got) -> Vec<Act> + Send + Sync + 'static) -> Server {
         Server::secured(self.server("localhost", rustls::ALL_VERSIONS), script)
     }
 }
@@ -62,11 +62,11 @@ impl Drop for Authority {
     }
 }
 
-fn trusting(server: &Server, tls: &config::Tls) -> Cluster {
+pub fn trusting(server: &Server, tls: &config::Tls) -> Cluster {
     Cluster::new(&[vec![server.url()]], tls, TIMEOUTS, POOL, &[]).unwrap()
 }
 
-fn ok(_: &Got) -> Vec<Act> {
+pub fn ok(_: &Got) -> Vec<Act> {
     vec![Act::Send(OK.to_vec())]
 }
 
@@ -248,5 +248,35 @@ fn sessions_resume_across_lanes() {
         }
         use HandshakeKind::{Full, Resumed};
         assert_eq!(server.handshakes(), [Full, Resumed, Resumed]);
+    }
+}
+
+/// Each ticket of TLS 1.3 is good for one connection: a pool that is opened at once needs many.
+#[test]
+fn a_whole_pool_resumes_at_once() {
+    const LANES: usize = 32;
+    let authority = Authority::new("pool");
+    for version in [&version::TLS12, &version::TLS13] {
+        let server = Server::secured(authority.server("localhost", &[version]), |_| {
+            vec![Act::Send(OK.to_vec()), Act::Fin]
+        });
+        let pool = config::Pool { max: LANES, ..POOL };
+        let cluster = Cluster::new(&[vec![server.url()]], &authority.trusted(), TIMEOUTS, pool, &[]).unwrap();
+        let headers = Headers::default();
+        let request = Request {
+            method: Method::Get,
+            path: "/",
+            headers: &headers,
+            body: None,
+            class: Class::Repeatable,
+        };
+        for _ in 0..2 {
+            let answers = cluster.call_many(&[request; LANES], LANES, soon());
+            assert!(answers.into_iter().all(|answer| body(answer) == "ok"));
+            settle();
+        }
+        let resumed = server.handshakes().into_iter().filter(|kind| *kind == HandshakeKind::Resumed);
+        // All of the second round; of the first, those that learnt of a session from lanes before them.
+        assert!(resumed.count() >= LANES, "{:?}", server.handshakes());
     }
 }

@@ -45,7 +45,7 @@ struct Seen {
     busy: AtomicUsize,
     busiest: AtomicUsize,
     requests: Mutex<Vec<Got>>,
-    handshakes: Mutex<Vec<HandshakeKind>>,
+    handshakes: Mutex<Vec<Option<HandshakeKind>>>,
     stop: AtomicBool,
 }
 
@@ -120,7 +120,7 @@ impl Server {
     }
 
     pub fn handshakes(&self) -> Vec<HandshakeKind> {
-        self.seen.handshakes.lock().unwrap().clone()
+        self.seen.handshakes.lock().unwrap().iter().copied().flatten().collect()
     }
 }
 
@@ -239,8 +239,9 @@ impl Connection<'_> {
         let Wire::Tls(tls) = wire else { return };
         let mut handshakes = self.seen.handshakes.lock().unwrap();
         if handshakes.len() <= self.number {
-            handshakes.extend(tls.conn.handshake_kind());
+            handshakes.resize(self.number + 1, None);
         }
+        handshakes[self.number] = tls.conn.handshake_kind();
     }
 }
 
