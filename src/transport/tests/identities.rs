@@ -67,7 +67,11 @@ fn refusal(server: &Server, tls: &config::Tls) -> String {
 }
 
 fn openssl(folder: &Path, arguments: &str) {
-    let mut command = Command::new("openssl");
+    run("openssl", folder, arguments);
+}
+
+fn run(program: &str, folder: &Path, arguments: &str) {
+    let mut command = Command::new(program);
     let output = command.current_dir(folder).args(arguments.split(' ')).output().unwrap();
     assert!(output.status.success(), "{arguments}: {}", String::from_utf8_lossy(&output.stderr));
 }
@@ -143,6 +147,23 @@ fn files_of_pkcs12_open_as_openssl_writes_them() {
         let tls = authority.knowing(Identity::Pkcs12 { file: file.clone(), password: None });
         let error = Cluster::new(&[vec![server.url()]], &tls, TIMEOUTS, POOL, &[]).err().unwrap();
         assert_eq!(error.context, format!("{} cannot be opened with this password", file.display()));
+    }
+}
+
+#[test]
+fn files_of_pkcs12_open_as_java_writes_them() {
+    let authority = Authority::new("java");
+    let url = config::Url { tls: true, ..server::nobody() };
+    for (name, option) in [("new.p12", ""), ("old.p12", " -J-Dkeystore.pkcs12.legacy=true")] {
+        let file = authority.folder.join(name);
+        let arguments = format!(
+            "-genkeypair -alias a -dname CN=a -keyalg RSA -storetype PKCS12 -storepass secret -keystore {name}{option}"
+        );
+        run("keytool", &authority.folder, &arguments);
+        let secret = authority.folder.join("password");
+        fs::write(&secret, "secret").unwrap();
+        let identity = Identity::Pkcs12 { file, password: Some(Secret::File(secret)) };
+        Cluster::new(&[vec![url.clone()]], &authority.knowing(identity), TIMEOUTS, POOL, &[]).unwrap();
     }
 }
 

@@ -154,7 +154,7 @@ fn decrypt(
     sealed: &[u8],
     password: &str,
 ) -> Result<Zeroizing<Vec<u8>>, Fault> {
-    let older = |unseal: fn(&Pkcs12PbeParams, &[u8], &str) -> Result<Vec<u8>, Fault>| {
+    let older = |unseal: Unseal| {
         let parameters = scheme.parameters.as_ref().ok_or(Fault::Malformed)?;
         unseal(&parameters.decode_as()?, sealed, password)
     };
@@ -172,6 +172,9 @@ fn decrypt(
     };
     opened.map(Zeroizing::new)
 }
+
+/// Parameters, sealed bytes and password to what was sealed.
+type Unseal = fn(&Pkcs12PbeParams, &[u8], &str) -> Result<Vec<u8>, Fault>;
 
 /// The schemes of RFC 7292 appendix C: a cipher in CBC with a key of `LENGTH` bytes made with SHA-1.
 fn unseal<C, const LENGTH: usize>(
