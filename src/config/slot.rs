@@ -11,7 +11,7 @@ use super::problem::{Fault, Problem};
 use super::read::{self, Section, Source, read_all, word};
 use super::{
     ApiKeys, Auth, Backend, Catalog, EdwardsPoint, Hedge, Key, KeyType, PinFormat, Pool, ProxyScheme, Secret,
-    Timeouts, Tls, Token, Url, address, proxy,
+    Timeouts, Token, Url, address, proxy, tls,
 };
 
 /// The largest `CK_SLOT_ID` that a `CK_ULONG` of 32 bits holds, less the one that means "no slot".
@@ -59,7 +59,7 @@ pub(super) fn token(slot: RawSlot, source: &Source) -> Result<Token, Problem> {
     let members = members(&section, backend)?;
     let auth = auth(&section.section("auth", "slot.auth")?)?;
     let tls_section = section.section("tls", "slot.tls")?;
-    let tls = tls(&tls_section)?;
+    let tls = tls::read(&tls_section)?;
     let proxy = proxy::proxy(&section.section("proxy", "slot.proxy")?)?;
     let http2 = section.boolean("http2")?.unwrap_or(false);
     if http2 && let Some(url) = members.iter().flatten().find(|url| !url.tls) {
@@ -81,6 +81,10 @@ pub(super) fn token(slot: RawSlot, source: &Source) -> Result<Token, Problem> {
         }
     }
     let secured_proxy = proxy.as_ref().is_some_and(|proxy| proxy.scheme == ProxyScheme::Https);
+    if secured_proxy && !tls.pins.is_empty() {
+        let what = "would be asked of the proxy as well, which speaks TLS too";
+        return Err(tls_section.problem("pins", Fault::new(what, "take them out, or use a proxy of http://")));
+    }
     if source.secure && tls.ca.is_none() && (secured_proxy || members.iter().flatten().any(|url| url.tls)) {
         // Where the platform keeps its authorities can be redirected by the environment.
         let fault =
@@ -213,17 +217,6 @@ fn secrets(section: &Section<'_>, name: &str) -> Result<Vec<Secret>, Problem> {
     Err(section.problem(name, fault))
 }
 
-fn tls(section: &Section<'_>) -> Result<Tls, Problem> {
-    let server_name = section.text("server_name", |_, text| {
-        let valid = address::is_host_name(text) || text.parse::<std::net::IpAddr>().is_ok();
-        let fault =
-            || Fault::new(format!("\"{text}\" is not a name"), "write the DNS name in the certificate");
-        valid.then(|| text.to_owned()).ok_or_else(fault)
-    })?;
-    let ca = section.text("ca", |place, text| existing(section.source().path(place, text)?))?;
-    Ok(Tls { ca, server_name })
-}
-
 fn timeouts(section: &Section<'_>) -> Result<Timeouts, Problem> {
     let least = Duration::from_millis(1);
     Ok(Timeouts {
@@ -309,7 +302,7 @@ fn key(section: &Section<'_>) -> Result<Key, Problem> {
 }
 
 /// A path at which there is something now.
-fn existing(path: PathBuf) -> Result<PathBuf, Fault> {
+pub(super) fn existing(path: PathBuf) -> Result<PathBuf, Fault> {
     match path.metadata() {
         Ok(_) => Ok(path),
         Err(error) => {

@@ -104,6 +104,11 @@ impl Certificate {
         &self.serial_number
     }
 
+    /// The DER of the SubjectPublicKeyInfo, whatever the kind of the key.
+    pub fn spki(&self) -> &[u8] {
+        &self.spki
+    }
+
     /// The public key.
     ///
     /// # Errors

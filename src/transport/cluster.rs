@@ -6,6 +6,7 @@
 //! hears nothing may be sent to a second member at once ([`hedge`](super::hedge)).
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -13,12 +14,15 @@ use super::health::Advice;
 use super::hedge::{self, Hedge};
 use super::member::{Flight, Grounded, Member, Terms};
 use super::retry::{Attempts, Jitter, Lost, Verdict};
-use super::{Class, Deadline, Error, ErrorKind, Request, Response, Transport, http1, tls};
+use super::tls::Tls;
+use super::{Class, Deadline, Error, ErrorKind, Request, Response, Transport, http1};
 use crate::config;
 
 /// All members of one HSM service, with their lanes.
 pub struct Cluster {
     groups: Vec<Vec<Member>>,
+    /// If a member speaks it.
+    tls: Option<Arc<Tls>>,
     members: usize,
     rotation: AtomicUsize,
     jitter: Jitter,
@@ -31,8 +35,8 @@ impl Cluster {
     /// every request. TLS files are read if a member speaks TLS.
     ///
     /// # Errors
-    /// [`ErrorKind::Tls`] where the CA file cannot be read or holds no certificate, the platform has no authorities or
-    /// the host has a name that no certificate can have; [`ErrorKind::Header`] for a default header that HTTP forbids.
+    /// [`ErrorKind::Tls`] where the CA file or the client certificate cannot be read or used, the platform has no
+    /// authorities or the host has a name that no certificate can have; [`ErrorKind::Header`] for a default header that HTTP forbids.
     pub fn new(
         members: &[Vec<config::Url>],
         tls: &config::Tls,
@@ -41,7 +45,7 @@ impl Cluster {
         default_headers: &[(&'static str, &str)],
     ) -> Result<Self, Error> {
         let secured = members.iter().flatten().any(|url| url.tls);
-        let shared = if secured { Some(tls::client_config(tls)?) } else { None };
+        let shared = if secured { Some(Arc::new(Tls::new(tls)?)) } else { None };
         let mut numbers = 0..;
         let mut member = |url: &config::Url| {
             let number = numbers.next().unwrap_or_default(); // it has no end
@@ -51,6 +55,7 @@ impl Cluster {
         let groups: Vec<Vec<_>> = members.iter().map(group).collect::<Result<_, Error>>()?;
         Ok(Self {
             groups,
+            tls: shared,
             members: members.iter().map(Vec::len).sum(),
             rotation: AtomicUsize::new(0),
             jitter: Jitter::new(),
@@ -265,6 +270,10 @@ impl Transport for Cluster {
         }
         let missing = || Error::unsent(ErrorKind::Broken, "the request was never made");
         results.into_iter().map(|result| result.and_then(|response| response.ok_or_else(missing))).collect()
+    }
+
+    fn warning(&self) -> Option<String> {
+        self.tls.as_ref().and_then(|tls| tls.warning())
     }
 
     fn close(&self) {

@@ -3,11 +3,11 @@
 //! Reading can stop and go on at any byte, since the decoder stays with the lane: so a caller may look whether an answer
 //! has begun, and wait for another lane meanwhile.
 
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use zeroize::{Zeroize, Zeroizing};
 
@@ -29,6 +29,8 @@ pub(super) struct Lane {
     heard: bool,
     /// What cut the request short.
     cut: Option<Error>,
+    /// Over TLS, until the server has answered.
+    introduction: Option<tls::Introduction>,
 }
 
 impl Lane {
@@ -40,21 +42,26 @@ impl Lane {
     /// Connects and does the TLS handshake.
     pub fn secured(
         address: SocketAddr,
-        config: &Arc<ClientConfig>,
+        access: &Arc<tls::Access>,
         name: &ServerName<'static>,
         limit: Deadline,
     ) -> Result<Self, Error> {
         let socket = connect(address, limit)?;
-        match Secured::open(socket, Arc::clone(config), name.clone(), limit) {
-            Ok(secured) => Ok(Self::over(Stream::Tls(Box::new(secured)))),
-            Err(Fault::Tls(error)) => {
-                let context = format!("TLS with {address}: {}", tls::explain(&error, name));
-                Err(Error::unsent(ErrorKind::Tls, context))
+        let secured = Secured::open(socket, Arc::clone(&access.config), name.clone(), limit);
+        let introduction = tls::introduction(access);
+        let fault = match secured {
+            Ok(secured) => {
+                let lane = Self::over(Stream::Tls(Box::new(secured)));
+                return Ok(Self { introduction: Some(introduction), ..lane });
             }
-            Err(Fault::Io(error)) => {
-                Err(Error::unsent(ErrorKind::Connect, format!("TLS handshake with {address}: {error}")))
-            }
-        }
+            Err(fault) => fault,
+        };
+        let (kind, reason) = match &fault {
+            Fault::Tls(error) => (ErrorKind::Tls, tls::explain(error, name)),
+            Fault::Io(error) => (ErrorKind::Connect, error.to_string()),
+        };
+        let reason = introduction.explain(&fault).unwrap_or(reason);
+        Err(Error::unsent(kind, format!("TLS with {address}: {reason}")))
     }
 
     fn over(stream: Stream) -> Self {
@@ -67,6 +74,7 @@ impl Lane {
             decoder: Decoder::new(),
             heard: false,
             cut: None,
+            introduction: None,
         }
     }
 
@@ -152,7 +160,7 @@ impl Lane {
         let count = match self.stream.receive(room, wait) {
             Ok(count) => count,
             Err(fault) if is_nothing_yet(&fault, wait) => return Ok(false),
-            Err(fault) => return Err(self.cut.take().unwrap_or_else(|| unanswered(&fault))),
+            Err(fault) => return Err(self.failed(&fault)),
         };
         if count == 0 {
             return match self.decoder.end() {
@@ -161,6 +169,7 @@ impl Lane {
             };
         }
         self.heard = true;
+        self.introduction = None;
         self.filled += count;
         self.most = self.most.max(self.filled);
         let data = self.incoming.get(..self.filled).unwrap_or_default();
@@ -168,6 +177,14 @@ impl Lane {
         self.incoming.copy_within(taken..self.filled, 0);
         self.filled -= taken;
         Ok(true)
+    }
+
+    /// The error when nothing more comes. A refused certificate is the reason for whatever else went wrong.
+    fn failed(&mut self, fault: &Fault) -> Error {
+        match self.introduction.as_ref().and_then(|introduction| introduction.explain(fault)) {
+            Some(reason) => unanswered(fault, &reason),
+            None => self.cut.take().unwrap_or_else(|| unanswered(fault, fault)),
+        }
     }
 
     fn grow(&mut self) {
@@ -203,12 +220,12 @@ fn is_nothing_yet(fault: &Fault, wait: Wait) -> bool {
     }
 }
 
-fn unanswered(fault: &Fault) -> Error {
+fn unanswered(fault: &Fault, reason: &dyn fmt::Display) -> Error {
     let kind = match fault {
         Fault::Tls(_) => ErrorKind::Tls,
         Fault::Io(_) => ErrorKind::Broken,
     };
-    Error::sent(kind, format!("waiting for the answer: {fault}"))
+    Error::sent(kind, format!("waiting for the answer: {reason}"))
 }
 
 fn misread(fault: http1::Fault) -> Error {

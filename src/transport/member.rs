@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 
 use super::health::Health;
@@ -13,7 +12,8 @@ use super::pool::{Pool, Refused, Seat, Want};
 use super::resolve::Resolver;
 use super::retry::{Cause, Lost};
 use super::socket::Socket;
-use super::{Class, Deadline, Error, ErrorKind, Headers, Request, Response, tls};
+use super::tls::{self, Tls};
+use super::{Class, Deadline, Error, ErrorKind, Headers, Request, Response};
 use crate::config;
 
 /// One member.
@@ -24,7 +24,7 @@ pub(super) struct Member {
     base: String,
     fixed: Headers,
     resolver: Resolver,
-    tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
+    tls: Option<(Arc<Tls>, ServerName<'static>)>,
     connect: Duration,
     pool: Pool,
     /// Whether it is worth a try.
@@ -67,7 +67,7 @@ impl Member {
     pub fn new(
         number: usize,
         url: &config::Url,
-        shared: Option<&Arc<ClientConfig>>,
+        shared: Option<&Arc<Tls>>,
         names: &config::Tls,
         timeouts: config::Timeouts,
         pool: config::Pool,
@@ -80,7 +80,7 @@ impl Member {
             fixed.add(header, value)?;
         }
         let tls = match shared.filter(|_| url.tls) {
-            Some(config) => Some((Arc::clone(config), tls::server_name(names, &url.host)?)),
+            Some(tls) => Some((Arc::clone(tls), tls::server_name(names, &url.host)?)),
             None => None,
         };
         Ok(Self {
@@ -173,7 +173,7 @@ impl Member {
             let share = Deadline::after(left / (addresses.len() - tried) as u32).min(limit);
             let lane = match &self.tls {
                 None => Lane::plain(*address, share),
-                Some((config, name)) => Lane::secured(*address, config, name, share),
+                Some((tls, name)) => Lane::secured(*address, &tls.access(), name, share),
             };
             match lane {
                 Ok(lane) => {

@@ -61,6 +61,11 @@ pub trait Transport: Send + Sync {
         deadline: Deadline,
     ) -> Vec<Result<Response, Error>>;
 
+    /// What the administrator should know although all works: a client certificate that has expired.
+    fn warning(&self) -> Option<String> {
+        None
+    }
+
     /// Closes all idle connections and refuses new calls with [`ErrorKind::Closed`]. Calls in flight finish.
     fn close(&self);
 }

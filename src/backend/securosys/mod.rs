@@ -75,11 +75,14 @@ impl Securosys {
     /// The back end that `token` describes. Reads the files that it names, makes no request.
     ///
     /// # Errors
-    /// `CKR_DEVICE_ERROR` where the authorities to trust cannot be read.
+    /// `CKR_DEVICE_ERROR` where the authorities to trust or the client certificate cannot be read.
     pub fn open(token: &config::Token, log: &Log) -> Result<Self> {
         let transport = transport::open(token, &HEADERS).map_err(|error| {
             Error::new(CKR_DEVICE_ERROR, format!("slot {:?} cannot be opened", token.label)).because(error)
         })?;
+        if let Some(warning) = transport.warning() {
+            log.warn(format_args!("slot {:?}: {warning}", token.label));
+        }
         Ok(Self {
             service: Service {
                 transport,

@@ -115,6 +115,47 @@ fn what_is_wrong_in_a_slot_names_line_key_and_remedy() {
             "tls.server_name = \"a b\"",
             "slot.tls.server_name: \"a b\" is not a name; write the DNS name in the certificate",
         ),
+        (
+            "tls.pins = \"sha256:AAAA\"",
+            "slot.tls.pins: \"sha256:AAAA\" is not a pin; write \"spki-sha256:\" or \"certificate-sha256:\" \
+             and the digest in base64 (44 characters)",
+        ),
+        (
+            "tls.pins = [\"spki-sha256:AAAA\"]",
+            "slot.tls.pins: \"spki-sha256:AAAA\" is not a pin; write \"spki-sha256:\" or \"certificate-sha256:\" \
+             and the digest in base64 (44 characters)",
+        ),
+        ("tls.min_version = \"1.1\"", "slot.tls.min_version: \"1.1\" is not known; write \"1.2\" or \"1.3\""),
+        (
+            "tls.identity = \"client.pem\"",
+            "slot.tls.identity: is a string; write a table: [slot.tls.identity]",
+        ),
+        (
+            "tls.identity = { certificate = \"/nonexistent\", key = \"/nonexistent\" }",
+            "slot.tls.identity.certificate: /nonexistent cannot be read: No such file or directory (os error 2); \
+             name a file or folder that is there",
+        ),
+        (
+            "tls.identity.certificate = \"/etc/passwd\"",
+            "slot.tls.identity.key: is missing; write key = \"client.key\"",
+        ),
+        (
+            "tls.identity.key = \"p11rest.toml\"",
+            "slot.tls.identity.certificate: is missing; write certificate = \"client.pem\"",
+        ),
+        (
+            "tls.identity = { pkcs12 = \"/etc/passwd\", certificate = \"/etc/passwd\" }",
+            "slot.tls.identity.pkcs12: stands beside certificate or key; write pkcs12, or certificate and key",
+        ),
+        (
+            "tls.identity = { pkcs12 = \"/etc/passwd\", password = \"pin\" }",
+            "slot.tls.identity.password: cannot be the PIN, since connections are made before C_Login; \
+             write \"file:/path\", \"env:NAME\" or \"command:…\"",
+        ),
+        (
+            "tls.identity.password = \"secret\"",
+            "slot.tls.identity.password: is for pkcs12, which is not there; write pkcs12 = \"client.p12\"",
+        ),
         ("timeouts.call = 5", "slot.timeouts.call: 5 has no unit; write \"5s\" for seconds"),
         (
             "timeouts.call = \"5\"",
@@ -310,6 +351,28 @@ fn a_secret_in_a_file_for_all_is_refused() {
     // It is the file that is not private: the environment is.
     let variables = [("P11REST_SLOT_0_AUTH_API_KEY_SERVICE", "s3cret")];
     assert!(load(None, &place.process(false, &variables)).unwrap().slots[0].token.is_ok());
+}
+
+/// The group's right stays: that is how services share a key.
+#[test]
+fn a_private_key_for_all_is_refused() {
+    let place = Place::new();
+    let key = place.write("etc/client.key", "");
+    let text = format!("{SLOT}tls.identity = {{ certificate = \"client.key\", key = \"client.key\" }}");
+    for (mode, refused) in [(0o600, false), (0o640, false), (0o604, true), (0o644, true)] {
+        fs::set_permissions(&key, fs::Permissions::from_mode(mode)).unwrap();
+        let config = place.load(&text, &[]).unwrap();
+        match &config.slots[0].token {
+            Ok(_) => assert!(!refused),
+            Err(problem) => assert_eq!(
+                place.shown(problem),
+                format!(
+                    "p11rest.toml:6: slot.tls.identity.key: client.key is a private key that everybody may read \
+                     (mode {mode:04o}); take that right away: chmod o-rwx client.key"
+                )
+            ),
+        }
+    }
 }
 
 /// A date is of use to no key, so each that is read complains of it.

@@ -98,6 +98,8 @@ fn defaults_are_those_of_the_documents() {
     assert_eq!(token.catalog.hide, ["attestation-key", "timestamp-key", "*@?!*"]);
     assert!(token.catalog.cache.is_none() && token.mechanisms.is_none() && token.keys.is_empty());
     assert!(token.certificates.is_empty() && token.tls.ca.is_none() && token.tls.server_name.is_none());
+    assert!(token.tls.identity.is_none() && token.tls.pins.is_empty());
+    assert_eq!(token.tls.min_version, TlsVersion::V1_2);
     assert_eq!(token.edwards_point, EdwardsPoint::Raw);
     assert!(!token.login_required());
     assert!(token.proxy.is_none() && !token.http2 && !token.needs_thread());
@@ -118,6 +120,7 @@ fn a_fork_can_be_transparent() {
 fn every_key_is_read() {
     let place = Place::new();
     place.write("etc/certs/one.pem", "");
+    place.write("etc/client.p12", "");
     let text = r#"
         version = 1
         [log]
@@ -143,6 +146,9 @@ fn every_key_is_read() {
         [slot.tls]
         ca = "/etc/passwd"
         server_name = "hsm.example"
+        identity = { pkcs12 = "client.p12", password = "file:password" }
+        pins = ["spki-sha256:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="]
+        min_version = "1.3"
         [slot.timeouts]
         connect = "250ms"
         call = "2m"
@@ -192,6 +198,16 @@ fn every_key_is_read() {
     assert!(token.login_required());
     assert_eq!(token.tls.ca.as_deref(), Some(Path::new("/etc/passwd")));
     assert_eq!(token.tls.server_name.as_deref(), Some("hsm.example"));
+    let Some(Identity::Pkcs12 { file, password: Some(Secret::File(password)) }) = &token.tls.identity else {
+        panic!("{:?}", token.tls.identity);
+    };
+    assert_eq!((file, password), (&place.path("etc/client.p12"), &place.path("etc/password")));
+    // `openssl dgst -sha256 -binary </dev/null | base64`, and the same in hexadecimal.
+    let digest = *b"\xe3\xb0\xc4\x42\x98\xfc\x1c\x14\x9a\xfb\xf4\xc8\x99\x6f\xb9\x24\
+        \x27\xae\x41\xe4\x64\x9b\x93\x4c\xa4\x95\x99\x1b\x78\x52\xb8\x55";
+    assert_eq!(token.tls.pins, [Pin::Spki(digest)]);
+    assert_eq!(token.tls.pins[0].to_string(), "spki-sha256:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=");
+    assert_eq!(token.tls.min_version, TlsVersion::V1_3);
     let timeouts = Timeouts { connect: Duration::from_millis(250), call: Duration::from_secs(120) };
     assert_eq!(token.timeouts, timeouts);
     assert_eq!(token.pool, Pool { max: 16, idle: Duration::from_secs(3600) });
@@ -463,8 +479,13 @@ fn the_document_has_exactly_the_keys_and_their_variables() {
 fn the_example_of_the_document_works() {
     let (_, example) = DOCUMENT.split_once("```toml\n").unwrap();
     let (example, _) = example.split_once("```").unwrap();
-    // A file that is there on every machine.
-    let config = load_text(&example.replace("/etc/p11rest/ca.pem", "/etc/passwd"));
+    let place = Place::new();
+    let (there, key) = (place.write("there", ""), place.write("key", ""));
+    let example = example.replace("/etc/p11rest/client.key", key.to_str().unwrap());
+    let example = ["ca.pem", "client.pem"].iter().fold(example, |example, name| {
+        example.replace(&format!("/etc/p11rest/{name}"), there.to_str().unwrap())
+    });
+    let config = place.load(&example, &[]).unwrap();
     let token = token(&config);
     assert_eq!((token.label.as_str(), token.members.len(), token.keys.len()), ("payments", 2, 1));
 }

@@ -103,6 +103,18 @@ fn what_does_not_go_together_is_refused() {
     }
 }
 
+#[test]
+fn pins_are_of_the_member_and_not_of_a_proxy() {
+    let pin = format!("tls.pins = [\"spki-sha256:{}=\"]", "A".repeat(43));
+    let with = |scheme| format!("{SLOT}\nproxy.url = \"{scheme}://p:1\"\n{pin}");
+    assert_eq!(
+        slot_refusal(&with("https")),
+        "p11rest.toml:8: slot.tls.pins: would be asked of the proxy as well, which speaks TLS too; \
+         take them out, or use a proxy of http://"
+    );
+    assert!(load_text(&with("http")).slots[0].token.is_ok());
+}
+
 /// Where the platform keeps its authorities can be redirected by the environment.
 #[test]
 fn a_set_uid_program_names_the_authorities_of_its_proxy() {

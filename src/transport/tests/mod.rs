@@ -5,6 +5,7 @@ mod deadlines;
 mod failover;
 mod hedging;
 mod http2;
+mod identities;
 mod idle;
 mod members;
 mod plain;

@@ -14,7 +14,7 @@ use super::*;
 
 /// An authority, and a folder with its certificate that goes when the test does.
 pub struct Authority {
-    issuer: CertifiedIssuer<'static, KeyPair>,
+    pub issuer: CertifiedIssuer<'static, KeyPair>,
     /// Has `ca.pem`.
     pub folder: PathBuf,
 }
@@ -33,7 +33,7 @@ impl Authority {
     }
 
     pub fn trusted(&self) -> config::Tls {
-        config::Tls { ca: Some(self.folder.join("ca.pem")), server_name: None }
+        config::Tls { ca: Some(self.folder.join("ca.pem")), ..Default::default() }
     }
 
     pub fn server(&self, name: &str, versions: &[&'static SupportedProtocolVersion]) -> ServerConfig {
@@ -67,7 +67,7 @@ pub fn trusting(server: &Server, tls: &config::Tls) -> Cluster {
     Cluster::new(&[vec![server.url()]], tls, TIMEOUTS, POOL, &[]).unwrap()
 }
 
-fn ok(_: &Got) -> Vec<Act> {
+pub fn ok(_: &Got) -> Vec<Act> {
     vec![Act::Send(OK.to_vec())]
 }
 
@@ -89,7 +89,7 @@ fn authorities_come_from_a_folder_too() {
     let authority = Authority::new("folder");
     std::fs::write(authority.folder.join("README"), "not a certificate").unwrap();
     let server = authority.serve(ok);
-    let tls = config::Tls { ca: Some(authority.folder.clone()), server_name: None };
+    let tls = config::Tls { ca: Some(authority.folder.clone()), ..Default::default() };
     assert_eq!(body(post(&trusting(&server, &tls), Class::OnceOnly, soon())), "ok");
 }
 
@@ -104,7 +104,7 @@ fn authorities_that_cannot_be_read_are_told_at_once() {
     let nothing = authority.folder.join("nothing");
     std::fs::create_dir(&nothing).unwrap();
     for ca in [empty, broken, nothing, authority.folder.join("missing.pem")] {
-        let tls = config::Tls { ca: Some(ca.clone()), server_name: None };
+        let tls = config::Tls { ca: Some(ca.clone()), ..Default::default() };
         let error = Cluster::new(&[vec![server.url()]], &tls, TIMEOUTS, POOL, &[]).err().unwrap();
         assert_eq!((error.kind, error.sent), (ErrorKind::Tls, false));
         assert!(error.context.contains(ca.to_str().unwrap()), "{}", error.context);
@@ -249,5 +249,35 @@ fn sessions_resume_across_lanes() {
         }
         use HandshakeKind::{Full, Resumed};
         assert_eq!(server.handshakes(), [Full, Resumed, Resumed]);
+    }
+}
+
+/// Each ticket of TLS 1.3 is good for one connection: a pool that is opened at once needs many.
+#[test]
+fn a_whole_pool_resumes_at_once() {
+    const LANES: usize = 32;
+    let authority = Authority::new("pool");
+    for version in [&version::TLS12, &version::TLS13] {
+        let server = Server::secured(authority.server("localhost", &[version]), |_| {
+            vec![Act::Send(OK.to_vec()), Act::Fin]
+        });
+        let pool = config::Pool { max: LANES, ..POOL };
+        let cluster = Cluster::new(&[vec![server.url()]], &authority.trusted(), TIMEOUTS, pool, &[]).unwrap();
+        let headers = Headers::default();
+        let request = Request {
+            method: Method::Get,
+            path: "/",
+            headers: &headers,
+            body: None,
+            class: Class::Repeatable,
+        };
+        for _ in 0..2 {
+            let answers = cluster.call_many(&[request; LANES], LANES, soon());
+            assert!(answers.into_iter().all(|answer| body(answer) == "ok"));
+            settle();
+        }
+        let resumed = server.handshakes().into_iter().filter(|kind| *kind == HandshakeKind::Resumed);
+        // All of the second round; of the first, those that learnt of a session from lanes before them.
+        assert!(resumed.count() >= LANES, "{:?}", server.handshakes());
     }
 }

@@ -47,7 +47,7 @@ struct Seen {
     busiest: AtomicUsize,
     requests: Mutex<Vec<Got>>,
     open: Mutex<HashMap<usize, TcpStream>>,
-    handshakes: Mutex<Vec<HandshakeKind>>,
+    handshakes: Mutex<Vec<Option<HandshakeKind>>>,
     stop: AtomicBool,
 }
 
@@ -144,7 +144,7 @@ impl Server {
     }
 
     pub fn handshakes(&self) -> Vec<HandshakeKind> {
-        self.seen.handshakes.lock().unwrap().clone()
+        self.seen.handshakes.lock().unwrap().iter().copied().flatten().collect()
     }
 }
 
@@ -295,8 +295,9 @@ impl Connection<'_> {
         let Wire::Tls(tls) = wire else { return };
         let mut handshakes = self.seen.handshakes.lock().unwrap();
         if handshakes.len() <= self.number {
-            handshakes.extend(tls.conn.handshake_kind());
+            handshakes.resize(self.number + 1, None);
         }
+        handshakes[self.number] = tls.conn.handshake_kind();
     }
 }
 
