@@ -142,6 +142,21 @@ pub(super) fn stop(farewell: impl FnOnce(&Module)) -> bool {
     true
 }
 
+/// Among this library's destructors, when the process ends: from now on nothing is initialised. Threads may still run and
+/// other libraries' destructors call, but aws-lc's own destructors have ended its random numbers: a thread that draws its
+/// first ones for a handshake would abort the host, any other would wait for ever.
+extern "C" fn end() {
+    if let Some(page) = page() {
+        page.stage.store(SETTLED, Ordering::SeqCst);
+        page.module.store(ptr::null_mut(), Ordering::SeqCst);
+    }
+}
+
+// SAFETY: the linker makes the array of destructors of such pointers; `end` unwinds nowhere and owes nothing.
+#[used]
+#[unsafe(link_section = ".fini_array")]
+static END: extern "C" fn() = end;
+
 /// Builds the module of a child from what its parent left, if it left anything and nobody has done so.
 fn inherit(page: &Page) {
     while let Err(stage) = page.stage.compare_exchange(FRESH, INHERITING, Ordering::SeqCst, Ordering::SeqCst)

@@ -46,8 +46,9 @@ static void at_exit(void (*handler)(void)) {
     CHECK(atexit(handler) == 0);
 }
 
-/* Loaded before the module, the library is unloaded after it. */
-static void at_the_very_end(void (*handler)(void)) {
+/* A library that was loaded before the module has its destructors run before the module's, one that was loaded after it
+ * after them. */
+static void in_a_destructor(void (*handler)(void)) {
     const char *name = getenv("LATE");
     void *library = required("LATE", name == NULL ? NULL : dlopen(name, RTLD_NOW | RTLD_LOCAL));
     *(void (**)(void))required("late", dlsym(library, "late")) = handler;
@@ -77,19 +78,44 @@ static void sign_at_exit(void) {
 }
 
 static void finalize_in_a_destructor(void) {
-    at_the_very_end(finalize);
+    in_a_destructor(finalize);
     open_module();
     begin();
 }
 
 static void finalize_in_a_destructor_while_signing(void) {
-    at_the_very_end(finalize);
+    in_a_destructor(finalize);
     exit_while_signing();
 }
 
 static void sign_in_a_destructor(void) {
-    at_the_very_end(sign_and_finalize);
+    in_a_destructor(sign_and_finalize);
     open_module();
+    begin();
+}
+
+static void *sign_once(void *rv) {
+    *(CK_RV *)rv = sign_only(&signer);
+    return NULL;
+}
+
+/* In a thread that has never called the module, too. */
+static void is_not_initialized(void) {
+    const struct timespec pause = {0, 50000000};
+    CK_RV rv = CKR_OK;
+    pthread_t thread;
+    nanosleep(&pause, NULL);
+    CHECK_RV(sign_only(&signer), CKR_CRYPTOKI_NOT_INITIALIZED);
+    CHECK(pthread_create(&thread, NULL, sign_once, &rv) == 0);
+    CHECK(pthread_join(thread, NULL) == 0);
+    CHECK_RV(rv, CKR_CRYPTOKI_NOT_INITIALIZED);
+    CHECK_RV(p11->C_Finalize(NULL), CKR_CRYPTOKI_NOT_INITIALIZED);
+    end_if_failed();
+}
+
+static void call_after_the_destructors_of_the_module(void) {
+    open_module();
+    in_a_destructor(is_not_initialized);
     begin();
 }
 
@@ -155,6 +181,7 @@ static void run(const char *name, void (*scenario)(void)) {
     fflush(NULL);
     pid_t child = fork();
     if (child == 0) {
+        failures = 0;
         alarm(60);
         scenario();
         exit(status());
@@ -178,6 +205,7 @@ int main(int argc, char **argv) {
     run("finalise in a destructor", finalize_in_a_destructor);
     run("finalise in a destructor while threads sign", finalize_in_a_destructor_while_signing);
     run("sign in a destructor", sign_in_a_destructor);
+    run("call after the destructors of the module", call_after_the_destructors_of_the_module);
     run("sign in the destructor of a thread", sign_in_the_destructor_of_a_thread);
     run("unload and load", unload_and_load);
     run("unload while threads sign", unload_while_signing);

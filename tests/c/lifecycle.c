@@ -100,6 +100,7 @@ static void run(const char *name, void (*scenario)(void)) {
     fflush(NULL);
     pid_t child = fork();
     if (child == 0) {
+        failures = 0;
         alarm(60);
         scenario();
         exit(status());

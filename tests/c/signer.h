@@ -6,6 +6,7 @@
 
 #include <pthread.h>
 #include <signal.h>
+#include <time.h>
 
 /* The compiler is told: that of tests/support/emulator.rs. */
 #ifndef PIN
@@ -91,8 +92,8 @@ static inline CK_RV sign(struct signer *signer) {
 struct beside {
     struct signer signer;
     pthread_t thread;
-    unsigned long count;
-    CK_RV rv;
+    volatile unsigned long count;
+    volatile CK_RV rv;
 };
 
 static volatile sig_atomic_t beside_over;
@@ -119,7 +120,14 @@ static inline void start_beside(struct beside *beside, size_t count, CK_SLOT_ID 
     }
 }
 
+/* Once each has signed. */
 static inline void end_beside(struct beside *beside, size_t count) {
+    const struct timespec pause = {0, 1000000};
+    for (size_t i = 0; i < count; i++) {
+        while (beside[i].count == 0 && beside[i].rv == CKR_OK) {
+            nanosleep(&pause, NULL);
+        }
+    }
     beside_over = 1;
     for (size_t i = 0; i < count; i++) {
         CHECK(pthread_join(beside[i].thread, NULL) == 0);

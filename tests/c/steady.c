@@ -2,8 +2,6 @@
  * and no SIGPIPE comes. SIGNATURES in the environment says how many. */
 #include "signer.h"
 
-#include <time.h>
-
 #define THREADS 4
 /* Signatures between two pauses. */
 #define RUN 50
