@@ -57,11 +57,11 @@ struct Readings {
     #[arg(long, value_name = "ROLE", default_value = "key_operation", value_parser = choice(&RANDOM_ROLES))]
     random_role: RandomRole,
     /// The HTTP status where an API key is missing.
-    #[arg(long, value_name = "STATUS", default_value = "401", value_parser = choice(&[("401", 401), ("400", 400)]))]
+    #[arg(long, value_name = "STATUS", default_value = "401", value_parser = choice(&[("401", 401u16), ("400", 400)]))]
     missing_api_key_status: u16,
     /// The HTTP status where the JSON Web Token is missing or wrong.
     #[arg(long, value_name = "STATUS", default_value = "401",
-          value_parser = choice(&[("401", 401), ("400", 400), ("403", 403)]))]
+          value_parser = choice(&[("401", 401u16), ("400", 400), ("403", 403)]))]
     access_token_status: u16,
     /// The error code for malformed JSON and unknown enumeration values.
     #[arg(long, value_name = "CODE", default_value = "600", value_parser = choice(&MALFORMED_CODES))]
