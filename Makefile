@@ -16,13 +16,16 @@ target := $(abspath $(or $(CARGO_TARGET_DIR),target))
 export CARGO_TARGET_DIR := $(target)
 export P11REST_MODULE := $(target)/release/libp11rest.so
 export P11REST_TOOL := $(target)/release/p11rest
+# The module's logs in the tests, at the finest level, and what must not be in them.
+export P11REST_LOGS := $(target)/tmp/logs
 export P11REST_PYTHON := $(target)/python/bin/python
 
 # For those who work on it: with private items, so links to them are right.
 rustdoc := RUSTDOCFLAGS='-D warnings -A rustdoc::private-intra-doc-links' \
 	$(CARGO) doc --locked --no-deps --document-private-items
 
-.PHONY: all module tools demo bench test soak fuzz fuzz-lock setup style deny lint unit c-programs applications install uninstall clean
+.PHONY: all module tools demo bench test soak fuzz fuzz-lock setup style deny lint unit c-programs applications logs install \
+	uninstall clean
 
 all: tools
 
@@ -53,8 +56,10 @@ test:
 	$(MAKE) deny
 	$(MAKE) lint
 	$(MAKE) tools
+	rm -rf $(P11REST_LOGS)
 	$(MAKE) unit
 	$(MAKE) applications
+	$(MAKE) logs
 
 # What takes minutes, besides `test`.
 soak: tools
@@ -103,6 +108,10 @@ c-programs: tools
 
 applications: setup tools
 	tests/applications/run
+
+# Behind `unit` and `applications`: no log of theirs has a secret or a byte of data in it.
+logs:
+	$(CARGO) test --locked -p p11rest --test log_check -- --nocapture
 
 install: all
 	$(INSTALL) -D -m 644 $(P11REST_MODULE) $(DESTDIR)$(PREFIX)/lib/libp11rest.so

@@ -37,4 +37,6 @@ pub mod ffi;
 pub mod fuzzing;
 pub mod model;
 pub mod observe;
+#[cfg(test)]
+mod secrecy_tests;
 pub mod transport;

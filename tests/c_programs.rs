@@ -9,7 +9,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
 use std::process::{Command, Stdio};
 
-use support::c::{Program, compile, library, report, scratch};
+use support::c::{Program, compile, library, report, scratch, slot_at};
 use support::emulator::Emulator;
 use support::relay::Relay;
 
@@ -153,10 +153,4 @@ fn the_vendor_header_needs_no_particular_header() {
 /// Runs `tests/c/{name}.c` where no HSM is to be had.
 fn run(name: &str) {
     Program::of(name, name).run(&slot_at("127.0.0.1:1"), &[]);
-}
-
-fn slot_at(address: &str) -> String {
-    format!(
-        "version = 1\n[[slot]]\nlabel = \"slot\"\nbackend = \"securosys\"\nurls = [[\"http://{address}\"]]\n"
-    )
 }

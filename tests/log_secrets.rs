@@ -9,14 +9,15 @@ use base64::engine::general_purpose::STANDARD;
 use cryptoki_sys::*;
 use reqwest::Method;
 use serde_json::json;
-use support::emulator::Emulator;
+use support::emulator::{Emulator, PIN};
 use support::openssl::to_hex;
 use support::p11::{P11, refused};
+use support::secrets;
 use support::session::Room;
 
 mod support;
 
-/// The PIN that is wrong; the emulator's right one is too short to be looked for.
+/// A PIN that is wrong.
 const WRONG_PIN: &str = "wrong-pin-4711-0815-abcdef";
 const PASSWORD: &str = "key-password-3141-5926";
 /// Signed, encrypted, hashed.
@@ -28,8 +29,8 @@ fn neither_secrets_nor_data_are_logged() {
     let management = emulator.text("key-management.key");
     let service = emulator.text("service.key");
     create_locked(&emulator, &management);
-    let log = emulator.path("module.log");
-    let config = config(&emulator, &management, &log);
+    let log = secrets::log(None);
+    let config = config(&emulator, &management);
     let p11 = P11::load();
     p11.initialize(&config).unwrap();
     use_everything(p11, &emulator);
@@ -39,7 +40,7 @@ fn neither_secrets_nor_data_are_logged() {
     assert!(text.contains("C_Sign"), "the log is at work: {text}");
     assert!(text.lines().count() > 20);
     let pem = emulator.text("keys/aes-256.pem");
-    let mut secrets = vec![management, service, WRONG_PIN.into(), PASSWORD.into()];
+    let mut secrets = vec![management, service, PIN.into(), WRONG_PIN.into(), PASSWORD.into()];
     secrets.extend([pem.lines().nth(1).unwrap().to_owned()]);
     let encoded = [STANDARD.encode(DATA), STANDARD.encode(WRONG_PIN), STANDARD.encode(PASSWORD)];
     secrets.extend(encoded.map(|text| text[..16].to_owned()));
@@ -65,15 +66,13 @@ fn create_locked(emulator: &Emulator, management: &str) {
 }
 
 /// The management key stands in the file itself: secrets come by every way.
-fn config(emulator: &Emulator, management: &str, log: &std::path::Path) -> std::path::PathBuf {
+fn config(emulator: &Emulator, management: &str) -> std::path::PathBuf {
     let spki = support::openssl::public_key(&emulator.path("keys/locked.pem"));
     fs::write(emulator.path("locked.pub"), spki).unwrap();
     let text = format!(
-        "version = 1\n[log]\nlevel = \"trace\"\ntarget = \"{}\"\n\
-         [[slot]]\nlabel = \"s\"\nbackend = \"securosys\"\nurls = [\"{}\"]\n\
+        "version = 1\n[[slot]]\nlabel = \"s\"\nbackend = \"securosys\"\nurls = [\"{}\"]\n\
          [slot.auth]\napi_key = {{ key_management = \"{management}\", key_operation = \"pin\", \
          service = \"file:{}\" }}\n[[slot.key]]\nlabel = \"locked\"\npublic_key = \"{}\"\npassword = true\n",
-        log.display(),
         emulator.url(),
         emulator.path("service.key").display(),
         emulator.path("locked.pub").display(),
@@ -88,7 +87,7 @@ fn use_everything(p11: &'static P11, emulator: &Emulator) {
     let session = p11.open_rw(p11.slots(true).unwrap()[0]).unwrap();
     refused(session.login(WRONG_PIN), CKR_PIN_INCORRECT);
     refused(session.login(&format!("{WRONG_PIN}\r\n")), CKR_PIN_INCORRECT);
-    session.login("1234").unwrap();
+    session.login(PIN).unwrap();
     for object in session.find(&[]).unwrap() {
         session.attribute(object, CKA_LABEL).unwrap();
         // A refusal is logged with what was refused.

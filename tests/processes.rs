@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use cryptoki_sys::*;
 use reqwest::Method;
 use serde_json::{Value, json};
-use support::emulator::Emulator;
+use support::emulator::{Emulator, PIN};
 use support::openssl::to_hex;
 use support::p11::P11;
 
@@ -96,7 +96,7 @@ fn tells_what_it_sees() {
     p11.initialize(config.as_ref()).unwrap();
     let slot = p11.slots(true).unwrap()[0];
     let session = p11.open(slot).unwrap();
-    session.login("1234").unwrap();
+    session.login(PIN).unwrap();
     let serial = String::from_utf8(p11.token_info(slot).unwrap().serialNumber.to_vec()).unwrap();
     for object in session.find(&[]).unwrap() {
         let told = [CKA_CLASS, CKA_LABEL, CKA_ID, CKA_UNIQUE_ID].map(|kind| {

@@ -10,7 +10,7 @@ use contract::{
 };
 use reqwest::Method;
 use serde_json::{Value, json};
-use support::emulator::Emulator;
+use support::emulator::{Emulator, PIN};
 use support::openssl;
 
 mod contract;
@@ -24,7 +24,7 @@ impl Dialect for Securosys {
     }
 
     fn pin(&self) -> &'static str {
-        "1234"
+        PIN
     }
 
     fn listing_pin(&self, emulator: &Emulator) -> String {

@@ -12,7 +12,7 @@ const EXAMPLE: &str = "write it as https://host:port or https://host:port/base";
 /// Parses the base URL of a service: `http` or `https`, host, port, path, and nothing else. Bases are taken with or
 /// without a `/` at the end, those of Securosys with or without `/v1` (Securosys TSB reference section "Base URLs").
 pub(super) fn parse(text: &str, backend: Backend) -> Result<Url, Fault> {
-    refuse_foreign_parts(text)?;
+    refuse_foreign_parts(text, "[slot.auth]")?;
     let bad = |what: &str| Fault::new(format!("\"{text}\" {what}"), EXAMPLE);
     let uri: Uri = text.parse().map_err(|_| bad("is not a URL"))?;
     let tls = match uri.scheme_str() {
@@ -21,33 +21,36 @@ pub(super) fn parse(text: &str, backend: Backend) -> Result<Url, Fault> {
         Some(_) => return Err(bad("is neither http nor https")),
         None => return Err(bad("has no scheme")),
     };
-    let authority = uri.authority().ok_or_else(|| bad("has no host"))?;
-    let host = host(authority.host()).ok_or_else(|| bad("has no valid host"))?;
-    let port = match authority.as_str().strip_prefix(authority.host()) {
-        Some("" | ":") if tls => 443,
-        Some("" | ":") => 80,
-        Some(port) => {
-            // `parse` alone would take a `+` too.
-            let digits = port.strip_prefix(':').filter(|port| port.bytes().all(|byte| byte.is_ascii_digit()));
-            digits
-                .and_then(|digits| digits.parse().ok())
-                .filter(|port| *port != 0)
-                .ok_or_else(|| bad("has no valid port"))?
-        }
-        None => return Err(bad("has no valid port")),
-    };
+    let (host, port) = host_and_port(&uri, Some(if tls { 443 } else { 80 })).map_err(bad)?;
     let path = path(uri.path(), backend).ok_or_else(|| bad("has a path with unescaped characters"))?;
     Ok(Url { tls, host, port, path })
 }
 
+/// Host and port; `usual` is the port where there is none. The error says what is wrong with the URL.
+pub(super) fn host_and_port(uri: &Uri, usual: Option<u16>) -> Result<(String, u16), &'static str> {
+    let authority = uri.authority().ok_or("has no host")?;
+    let host = host(authority.host()).ok_or("has no valid host")?;
+    let port = match authority.as_str().strip_prefix(authority.host()) {
+        Some("" | ":") => usual,
+        Some(port) => {
+            // `parse` alone would take a `+` too.
+            let digits = port.strip_prefix(':').filter(|port| port.bytes().all(|byte| byte.is_ascii_digit()));
+            digits.and_then(|digits| digits.parse().ok()).filter(|port| *port != 0)
+        }
+        None => None,
+    };
+    Ok((host, port.ok_or("has no valid port")?))
+}
+
 /// Checked on the text itself, before it is shown in any message: a user's password could be in it.
-fn refuse_foreign_parts(text: &str) -> Result<(), Fault> {
+/// `home` is where that belongs.
+pub(super) fn refuse_foreign_parts(text: &str, home: &str) -> Result<(), Fault> {
     let after_scheme = text.split_once("://").map_or(text, |(_, rest)| rest);
     let authority = after_scheme.split(['/', '?', '#']).next().unwrap_or_default();
     if authority.contains('@') || text.contains('@') && !text.contains("://") {
         return Err(Fault::new(
             "the URL has a user name or password",
-            "take it out and put credentials into [slot.auth]",
+            format!("take it out and put credentials into {home}"),
         ));
     }
     for (mark, name) in [('?', "query"), ('#', "fragment")] {

@@ -17,6 +17,7 @@ mod environment;
 pub mod fuzzing;
 mod load;
 mod problem;
+mod proxy;
 mod read;
 mod schema;
 mod secret;
@@ -26,6 +27,7 @@ mod tests;
 
 pub use load::{Process, load, log_for_problems};
 pub use problem::Problem;
+pub use proxy::{Proxy, ProxyLogin, ProxyScheme};
 pub use secret::Secret;
 
 /// The whole configuration. No file means no slots.
@@ -39,6 +41,30 @@ pub struct Config {
     pub log: Log,
     /// The slots in the order of the file, each with its id. One bad slot does not spoil the others.
     pub slots: Vec<Slot>,
+}
+
+impl Config {
+    /// Takes the token from every slot that needs a thread, for an application that allows none. Says whether that
+    /// leaves no slot with a token where there would be one.
+    pub fn forbid_threads(&mut self) -> bool {
+        let mut forbidden = false;
+        for slot in &mut self.slots {
+            if let Ok(token) = &slot.token
+                && token.needs_thread()
+            {
+                let key = if token.proxy.is_some() { "slot.proxy" } else { "slot.http2" };
+                let file = self.file.as_deref();
+                slot.token = Err(Problem::of_the_application(
+                    file,
+                    key,
+                    "needs a thread, and the application allows none (CKF_LIBRARY_CANT_CREATE_OS_THREADS)",
+                    "take out slot.proxy and slot.http2, or let the application allow threads",
+                ));
+                forbidden = true;
+            }
+        }
+        forbidden && self.slots.iter().all(|slot| slot.token.is_err())
+    }
 }
 
 /// What the child of a fork finds.
@@ -125,6 +151,10 @@ pub struct Token {
     pub auth: Auth,
     /// TLS.
     pub tls: Tls,
+    /// What all requests go through.
+    pub proxy: Option<Proxy>,
+    /// Whether HTTP/2 is offered to the members, all of which speak TLS then.
+    pub http2: bool,
     /// How long things may take.
     pub timeouts: Timeouts,
     /// The connection pool of each member.
@@ -160,6 +190,11 @@ impl Token {
             *place = if digit < 10 { b'0' + digit } else { b'A' + digit - 10 };
         }
         serial
+    }
+
+    /// Whether the slot needs a thread of the module's own, since proxies and HTTP/2 do.
+    pub fn needs_thread(&self) -> bool {
+        self.proxy.is_some() || self.http2
     }
 
     /// Whether a secret is left for `C_Login` to bring (`CKF_LOGIN_REQUIRED`).

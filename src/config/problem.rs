@@ -18,6 +18,18 @@ pub struct Problem {
 }
 
 impl Problem {
+    /// What the application does not allow.
+    pub(super) fn of_the_application(file: Option<&Path>, key: &str, what: &str, remedy: &str) -> Self {
+        Self {
+            file: file.map(Path::to_owned),
+            line: None,
+            key: Some(key.to_owned()),
+            what: what.to_owned(),
+            remedy: remedy.to_owned(),
+            reserved: false,
+        }
+    }
+
     /// The configuration file that has it; `None` for what comes from the environment.
     pub fn file(&self) -> Option<&Path> {
         self.file.as_deref()

@@ -10,8 +10,8 @@ use super::environment::RawSlot;
 use super::problem::{Fault, Problem};
 use super::read::{self, Section, Source, read_all, word};
 use super::{
-    ApiKeys, Auth, Backend, Catalog, EdwardsPoint, Hedge, Key, KeyType, PinFormat, Pool, Secret, Timeouts,
-    Tls, Token, Url, address,
+    ApiKeys, Auth, Backend, Catalog, EdwardsPoint, Hedge, Key, KeyType, PinFormat, Pool, ProxyScheme, Secret,
+    Timeouts, Tls, Token, Url, address, proxy,
 };
 
 /// The largest `CK_SLOT_ID` that a `CK_ULONG` of 32 bits holds, less the one that means "no slot".
@@ -58,8 +58,30 @@ pub(super) fn token(slot: RawSlot, source: &Source) -> Result<Token, Problem> {
     let pool = pool(&section.section("pool", "slot.pool")?)?;
     let members = members(&section, backend)?;
     let auth = auth(&section.section("auth", "slot.auth")?)?;
-    let tls = tls(&section.section("tls", "slot.tls")?)?;
-    if source.secure && tls.ca.is_none() && members.iter().flatten().any(|url| url.tls) {
+    let tls_section = section.section("tls", "slot.tls")?;
+    let tls = tls(&tls_section)?;
+    let proxy = proxy::proxy(&section.section("proxy", "slot.proxy")?)?;
+    let http2 = section.boolean("http2")?.unwrap_or(false);
+    if http2 && let Some(url) = members.iter().flatten().find(|url| !url.tls) {
+        let what = format!("is agreed on within TLS, which {url} does not speak");
+        return Err(section.problem("http2", Fault::new(what, "write https URLs, or take it out")));
+    }
+    let hedge_section = section.section("hedge", "slot.hedge")?;
+    let hedge = hedge(&hedge_section)?;
+    if http2 || proxy.is_some() {
+        let only_direct = |section: &Section<'_>, name: &str| {
+            let what = "is for direct connections with HTTP/1.1 alone";
+            section.problem(name, Fault::new(what, "take it out, or slot.proxy and slot.http2"))
+        };
+        if tls.server_name.is_some() {
+            return Err(only_direct(&tls_section, "server_name"));
+        }
+        if hedge.is_some() {
+            return Err(only_direct(&hedge_section, "after"));
+        }
+    }
+    let secured_proxy = proxy.as_ref().is_some_and(|proxy| proxy.scheme == ProxyScheme::Https);
+    if source.secure && tls.ca.is_none() && (secured_proxy || members.iter().flatten().any(|url| url.tls)) {
         // Where the platform keeps its authorities can be redirected by the environment.
         let fault =
             Fault::new("is missing in a set-uid or set-gid program", "write ca = \"/path/to/ca.pem\"");
@@ -71,10 +93,12 @@ pub(super) fn token(slot: RawSlot, source: &Source) -> Result<Token, Problem> {
         members,
         auth,
         tls,
+        proxy,
+        http2,
         timeouts: timeouts(&section.section("timeouts", "slot.timeouts")?)?,
         catalog: catalog(&section.section("catalog", "slot.catalog")?, pool)?,
         pool,
-        hedge: hedge(&section.section("hedge", "slot.hedge")?)?,
+        hedge,
         certificates: section
             .list("certificates", |place, text| existing(source.path(place, text)?))?
             .unwrap_or_default(),

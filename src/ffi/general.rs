@@ -8,8 +8,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use cryptoki_sys::{
     CK_C_INITIALIZE_ARGS, CK_FLAGS, CK_FUNCTION_LIST, CK_INFO, CK_INTERFACE, CK_RV, CK_ULONG, CK_UTF8CHAR,
-    CK_VERSION, CK_VOID_PTR, CKF_OS_LOCKING_OK, CKR_ARGUMENTS_BAD, CKR_CANT_LOCK,
-    CKR_CRYPTOKI_ALREADY_INITIALIZED, CKR_CRYPTOKI_NOT_INITIALIZED, CKR_GENERAL_ERROR,
+    CK_VERSION, CK_VOID_PTR, CKF_LIBRARY_CANT_CREATE_OS_THREADS, CKF_OS_LOCKING_OK, CKR_ARGUMENTS_BAD,
+    CKR_CANT_LOCK, CKR_CRYPTOKI_ALREADY_INITIALIZED, CKR_CRYPTOKI_NOT_INITIALIZED, CKR_GENERAL_ERROR,
+    CKR_NEED_TO_CREATE_THREADS,
 };
 
 use super::arg;
@@ -34,13 +35,13 @@ pub(super) unsafe fn initialize(init_args: CK_VOID_PTR) -> Result<()> {
     if epoch::is_running() {
         return Err(already());
     }
-    let reserved = match init_args.is_null() {
-        true => None,
+    let Wishes { reserved, threads } = match init_args.is_null() {
+        true => Wishes { reserved: None, threads: true },
         // SAFETY: the caller owes NULL or a CK_C_INITIALIZE_ARGS, with `pReserved` NULL or a string.
         false => unsafe { check_arguments(&init_args.cast::<CK_C_INITIALIZE_ARGS>().read_unaligned()) }?,
     };
     let process = Process::current(is_secure());
-    let config = config::load(reserved.as_deref(), &process).map_err(|problem| {
+    let mut config = config::load(reserved.as_deref(), &process).map_err(|problem| {
         let rv = if problem.is_from_reserved() { CKR_ARGUMENTS_BAD } else { CKR_GENERAL_ERROR };
         let log = Log::open(&config::log_for_problems(reserved.as_deref(), &process))
             .unwrap_or_else(|_| Log::off());
@@ -48,6 +49,13 @@ pub(super) unsafe fn initialize(init_args: CK_VOID_PTR) -> Result<()> {
         Error::new(rv, "the configuration is unusable").because(problem)
     })?;
     let log = Log::open(&config.log).unwrap_or_else(|error| without_log(&config.log, &error));
+    // Slots with lanes need no thread, and one that can work is enough.
+    if !threads && config.forbid_threads() {
+        for problem in config.slots.iter().filter_map(|slot| slot.token.as_ref().err()) {
+            log.error(format_args!("C_Initialize: {problem}"));
+        }
+        return Err(Error::new(CKR_NEED_TO_CREATE_THREADS, "every slot that could work needs a thread"));
+    }
     silence_panics();
     if epoch::start(Module::new(Arc::new(config), log))?.is_err() {
         return Err(already());
@@ -71,11 +79,19 @@ fn already() -> Error {
     Error::new(CKR_CRYPTOKI_ALREADY_INITIALIZED, "C_Initialize was called before")
 }
 
-/// The rules of section 5.4.1, and the path in `pReserved` if there is one.
+/// What an application asks for.
+struct Wishes {
+    /// The path in `pReserved`.
+    reserved: Option<PathBuf>,
+    /// Whether the module may make threads.
+    threads: bool,
+}
+
+/// The rules of section 5.4.1, and what is asked for.
 ///
 /// # Safety
 /// `pReserved` must be NULL or a string ended by NUL, or longer than its first seven bytes.
-unsafe fn check_arguments(args: &CK_C_INITIALIZE_ARGS) -> Result<Option<PathBuf>> {
+unsafe fn check_arguments(args: &CK_C_INITIALIZE_ARGS) -> Result<Wishes> {
     let callbacks = [
         args.CreateMutex.is_some(),
         args.DestroyMutex.is_some(),
@@ -90,7 +106,8 @@ unsafe fn check_arguments(args: &CK_C_INITIALIZE_ARGS) -> Result<Option<PathBuf>
         return Err(Error::new(CKR_CANT_LOCK, "only the locks of the operating system are used"));
     }
     // SAFETY: the duty of this function.
-    unsafe { reserved_path(args.pReserved.cast()) }
+    let reserved = unsafe { reserved_path(args.pReserved.cast()) }?;
+    Ok(Wishes { reserved, threads: args.flags & CKF_LIBRARY_CANT_CREATE_OS_THREADS == 0 })
 }
 
 /// The path behind `config=`. Other strings are other libraries' (OpenSSL and NSS pass their own) and are left alone.

@@ -1,6 +1,6 @@
 //! The lines between the data of a chunked body (RFC 9112 7.1), byte by byte.
 
-use super::http1::{BODY_LIMIT, Fault, HEAD_LIMIT, malformed, too_large};
+use super::http1::{BODY_LIMIT, Fault, HEAD_LIMIT, body_too_large, malformed, too_large};
 
 /// Where in a chunked body the next byte is. Lines end with CR LF and nothing else.
 #[derive(Clone, Copy, Debug)]
@@ -84,7 +84,7 @@ impl Chunk {
         let digit = char::from(byte).to_digit(16).unwrap_or_default() as usize;
         self.size = self.size.saturating_mul(16).saturating_add(digit);
         if self.size > BODY_LIMIT {
-            return Err(too_large("the body of the answer is larger than 8 MiB"));
+            return Err(body_too_large());
         }
         Ok(Place::Size)
     }

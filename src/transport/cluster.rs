@@ -105,7 +105,8 @@ impl Cluster {
         if flight.hear(Deadline::after(hedge.after).min(deadline))? || !hedge.spend() {
             return self.land(flight, attempts, deadline);
         }
-        match self.launch_second(request, &flight, attempts, hedge.after) {
+        let limit = Deadline::after(hedge.after.saturating_mul(2)).min(deadline);
+        match self.launch_second(request, &flight, attempts, limit) {
             Some(second) => hedge::race(flight, second, deadline),
             None => {
                 hedge.refund();
@@ -115,21 +116,20 @@ impl Cluster {
     }
 
     /// Sends the request on a second lane: of another member of the group that is well, else of the same. It does not
-    /// wait for a lane, and a connection has to be made in twice the time after which the answer is late.
+    /// wait for a lane, and a connection has to be made by `limit`: the first answer may come meanwhile.
     fn launch_second<'c>(
         &'c self,
         request: &Request<'_>,
         first: &Flight<'c>,
         attempts: &Attempts,
-        after: Duration,
+        limit: Deadline,
     ) -> Option<Flight<'c>> {
         let member = first.member();
         let is_first = |other: &&Member| other.number == member.number;
         let group = self.groups.iter().find(|group| group.iter().any(|other| is_first(&other)))?;
         let others = rotated(group, attempts.start() + 1);
         let others = others.filter(|other| !is_first(other) && other.health.is_well());
-        let deadline = Deadline::after(after.saturating_mul(2));
-        let terms = Terms { fresh: false, probe: false, wait: None, deadline, others: 0 };
+        let terms = Terms { fresh: false, probe: false, wait: None, deadline: limit, others: 0 };
         others.chain([member]).find_map(|member| member.launch(request, terms).ok())
     }
 
@@ -288,7 +288,7 @@ fn lost(grounded: Grounded) -> Lost {
 }
 
 /// All members of the group, beginning with another one for each `start`.
-fn rotated(group: &[Member], start: usize) -> impl Iterator<Item = &Member> {
+pub(super) fn rotated<T>(group: &[T], start: usize) -> impl Iterator<Item = &T> {
     let first = start.checked_rem(group.len()).unwrap_or(0);
     let (tail, head) = group.split_at(first);
     head.iter().chain(tail)
@@ -379,6 +379,6 @@ impl<'m> Search<'_, 'm> {
 }
 
 /// Whether another member would fail in the same way.
-fn is_final(kind: ErrorKind) -> bool {
+pub(super) fn is_final(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::Closed | ErrorKind::Header | ErrorKind::PoolExhausted | ErrorKind::Timeout)
 }

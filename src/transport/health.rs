@@ -7,6 +7,8 @@
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
+use super::Response;
+
 /// How long a member is avoided at first; each failed probe doubles it.
 const FIRST_AVOIDANCE: Duration = Duration::from_millis(250);
 /// The longest that a member is avoided.
@@ -115,6 +117,17 @@ impl Health {
     pub fn answered(&self) {
         if self.run.load(Relaxed) != 0 || !self.is_well() {
             self.heal();
+        }
+    }
+
+    /// It gave an answer, whatever that says of it. `probe`: this was the probe.
+    pub fn judge(&self, answer: &Response, probe: bool) {
+        match answer.status {
+            502..=504 => self.unanswered(probe),
+            _ => self.answered(),
+        }
+        if let (429 | 503, Some(time)) = (answer.status, answer.retry_after) {
+            self.rest(time);
         }
     }
 

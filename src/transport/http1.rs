@@ -40,6 +40,21 @@ pub(super) fn too_large(reason: &'static str) -> Fault {
     Fault { kind: ErrorKind::TooLarge, reason }
 }
 
+/// A body beyond [`BODY_LIMIT`].
+pub(super) fn body_too_large() -> Fault {
+    too_large("the body of the answer is larger than 8 MiB")
+}
+
+/// A body that the caller could not read.
+pub(super) fn compressed() -> Fault {
+    malformed("the body of the answer is compressed, which was not asked for")
+}
+
+/// Whether this value of `Content-Encoding` makes the body another one.
+pub(super) fn is_compression(value: &[u8]) -> bool {
+    !value.trim_ascii().eq_ignore_ascii_case(b"identity")
+}
+
 /// Whether the path can stand in a request line.
 ///
 /// # Errors
@@ -234,7 +249,7 @@ impl Decoder {
             _ if matches!(status, 204 | 304) => State::Done,
             Framing::Length(0) => State::Done,
             _ if fields.encoded => {
-                return Err(malformed("the body of the answer is compressed, which was not asked for"));
+                return Err(compressed());
             }
             Framing::Chunked if modern => State::Chunked(Chunk::START),
             Framing::Chunked => return Err(malformed("a chunked answer of HTTP/1.0")),
@@ -281,9 +296,10 @@ impl Decoder {
     }
 }
 
-fn append(body: &mut Zeroizing<Vec<u8>>, part: &[u8]) -> Result<(), Fault> {
+/// Appends a part of a body.
+pub(super) fn append(body: &mut Zeroizing<Vec<u8>>, part: &[u8]) -> Result<(), Fault> {
     if body.len() + part.len() > BODY_LIMIT {
-        return Err(too_large("the body of the answer is larger than 8 MiB"));
+        return Err(body_too_large());
     }
     discreet::append(body, part);
     Ok(())
@@ -335,7 +351,7 @@ impl Fields {
                 let mut options = line.value.split(|byte| *byte == b',');
                 fields.close |= options.any(|option| option.trim_ascii().eq_ignore_ascii_case(b"close"));
             } else if line.name.eq_ignore_ascii_case("content-encoding") {
-                fields.encoded |= !line.value.trim_ascii().eq_ignore_ascii_case(b"identity");
+                fields.encoded |= is_compression(line.value);
             } else if line.name.eq_ignore_ascii_case("retry-after") {
                 fields.retry_after = decimal(line.value.trim_ascii()).map(|s| Duration::from_secs(s as u64));
             }
@@ -358,9 +374,7 @@ impl Fields {
     fn framing(&self) -> Result<Framing, Fault> {
         match self.length {
             Some(_) if self.chunked => Err(malformed("the answer is chunked and has a content length")),
-            Some(length) if length > BODY_LIMIT => {
-                Err(too_large("the body of the answer is larger than 8 MiB"))
-            }
+            Some(length) if length > BODY_LIMIT => Err(body_too_large()),
             Some(length) => Ok(Framing::Length(length)),
             None if self.chunked => Ok(Framing::Chunked),
             None => Ok(Framing::UntilEnd),
@@ -369,7 +383,7 @@ impl Fields {
 }
 
 /// A number of digits alone; what is larger than fits is the largest.
-fn decimal(digits: &[u8]) -> Option<usize> {
+pub(super) fn decimal(digits: &[u8]) -> Option<usize> {
     if digits.is_empty() {
         return None;
     }

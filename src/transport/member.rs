@@ -192,7 +192,7 @@ impl Member {
 }
 
 /// Scheme, host and port, the port only if it is not the scheme's own.
-fn authority(url: &config::Url) -> String {
+pub(super) fn authority(url: &config::Url) -> String {
     let (scheme, usual) = if url.tls { ("https", 443) } else { ("http", 80) };
     let (open, close) = if url.host.contains(':') { ("[", "]") } else { ("", "") };
     let port = if url.port == usual { String::new() } else { format!(":{}", url.port) };
@@ -233,14 +233,7 @@ impl<'m> Flight<'m> {
     /// Waits for the answer, and leaves the lane to others if it can carry more.
     pub fn land(mut self, deadline: Deadline) -> Result<Response, Lost> {
         let Answer { response, reusable } = self.with_lane(|lane| lane.receive(deadline))?;
-        let health = &self.member.health;
-        match response.status {
-            502..=504 => health.unanswered(self.probe),
-            _ => health.answered(),
-        }
-        if let (429 | 503, Some(time)) = (response.status, response.retry_after) {
-            health.rest(time);
-        }
+        self.member.health.judge(&response, self.probe);
         if reusable {
             self.seat.keep();
         }
@@ -262,7 +255,7 @@ impl<'m> Flight<'m> {
         };
         step(lane).map_err(|error| {
             let stale = self.reused && error.kind == ErrorKind::Broken && !lane.has_heard();
-            if !stale {
+            if !stale || self.probe {
                 self.member.health.unanswered(self.probe);
             }
             let cause = if stale { Cause::Stale } else { Cause::Failed };

@@ -12,6 +12,8 @@
 //! lane      one request, one answer               http1    bytes of both; chunked: the lines in a body
 //! stream    with or without TLS (tls)             socket   deadlines, no SIGPIPE; resolve: names
 //! ```
+//!
+//! Where a proxy or HTTP/2 is configured, [`proxied`] does the same over `reqwest::blocking`, with threads.
 
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -30,6 +32,7 @@ mod http1;
 mod lane;
 mod member;
 mod pool;
+mod proxied;
 mod resolve;
 mod retry;
 mod socket;
@@ -71,6 +74,9 @@ pub fn open(
     token: &config::Token,
     default_headers: &[(&'static str, &str)],
 ) -> Result<Box<dyn Transport>, Error> {
+    if token.needs_thread() {
+        return Ok(Box::new(proxied::Proxied::new(token, default_headers)?));
+    }
     let cluster = Cluster::new(&token.members, &token.tls, token.timeouts, token.pool, default_headers)?;
     Ok(Box::new(cluster.hedged(token.hedge)))
 }

@@ -13,8 +13,8 @@ use super::Deadline;
 use super::lane::Lane;
 use crate::config;
 
-/// How long an idle lane counts as proven: shorter than any server's keep-alive time.
-const PROVEN: Duration = Duration::from_secs(1);
+/// How long an idle connection counts as proven: shorter than any server's keep-alive time.
+pub(super) const PROVEN: Duration = Duration::from_secs(1);
 
 /// The lanes of one member.
 pub(super) struct Pool {

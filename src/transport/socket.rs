@@ -18,6 +18,10 @@ use super::Deadline;
 
 /// The least timeout that is set, and so the most by which a wait passes its deadline.
 const SHORTEST: Duration = Duration::from_millis(1);
+/// After so long without an acknowledgement of what was sent, or without room for it, the connection is broken: a host
+/// that is gone, or cut off, is told from one that takes its time to answer.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const UNACKNOWLEDGED_MILLIS: u32 = 5000;
 
 /// One TCP connection.
 pub(super) struct Socket {
@@ -61,6 +65,7 @@ impl Socket {
         let left = limit.remaining().ok_or(ErrorKind::TimedOut)?;
         let tcp = TcpStream::connect_timeout(&address, left)?;
         tcp.set_nodelay(true)?;
+        limit_unacknowledged(&tcp)?;
         Ok(Self { tcp, read_timeout: Duration::MAX, write_timeout: Duration::MAX })
     }
 
@@ -164,6 +169,17 @@ impl Socket {
         self.write_timeout = part_of(left);
         self.tcp.set_write_timeout(Some(self.write_timeout))
     }
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn limit_unacknowledged(tcp: &TcpStream) -> io::Result<()> {
+    Ok(rustix::net::sockopt::set_tcp_user_timeout(tcp, UNACKNOWLEDGED_MILLIS)?)
+}
+
+/// Other systems have no such limit; their own is minutes.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn limit_unacknowledged(_: &TcpStream) -> io::Result<()> {
+    Ok(())
 }
 
 /// The timeout to set when `left` is what is left.

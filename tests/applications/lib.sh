@@ -13,6 +13,8 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 module=${P11REST_MODULE:-$root/target/release/libp11rest.so}
 tool=${P11REST_TOOL:-$root/target/release/p11rest}
 tally=${P11REST_TALLY:-}
+# Where tests/log_check.rs looks at the end of the suite.
+logs=${P11REST_LOGS:-${CARGO_TARGET_DIR:-$root/target}/tmp/logs}
 application=$(basename "$0" .sh)
 
 # Nothing of the caller's environment reaches the module or the applications.
@@ -122,9 +124,36 @@ log_is_clean() {
     done
 }
 
+# keep_log: the module's log, and what must not be in it, for the check of all logs at the end of the suite.
+keep_log() {
+    local name=$logs/application-$application-$$ file der size
+    mkdir -p "$logs"
+    cp "$scratch/module.log" "$name.log"
+    for file in "$hsm"/*.key "$hsm"/keys/*.pem; do
+        if [[ $(head -n 1 "$file") != -----BEGIN* ]]; then
+            write_down "$(basename "$file")" <"$file"
+        elif [[ $(head -n 1 "$file") == *PRIVATE* ]]; then
+            # The scalar of a curve, or the middle of an RSA key, where its private exponent is.
+            der=$scratch/der
+            sed '/-----/d' "$file" | base64 -d >"$der"
+            size=$(wc -c <"$der")
+            tail -c +$((size > 300 ? size / 2 : 37)) "$der" | head -c 28 | write_down "$(basename "$file")"
+        fi
+    done >"$name.secrets"
+    if [ -s "${message-}" ]; then
+        head -c 64 "$message" | write_down data >>"$name.secrets"
+    fi
+}
+
+# write_down KIND < SECRET: a line for tests/log_check.rs.
+write_down() {
+    printf '%s %s\n' "$1" "$(head -c 64 | tr -d '\n' | od -An -v -tx1 | tr -d ' \n')"
+}
+
 # Sums up. The last line of a test; exit status 1 if a check failed or there was none.
 finish() {
     check "no panic and no secret in the module's log" log_is_clean
+    keep_log
     finished=yes
     echo "$application: passed $passed, failed $failed"
     [ -z "$tally" ] || echo "$passed $failed" >>"$tally"

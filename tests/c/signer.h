@@ -7,7 +7,10 @@
 #include <pthread.h>
 #include <signal.h>
 
-#define PIN "1234"
+/* The compiler is told: that of tests/support/emulator.rs. */
+#ifndef PIN
+#error "compile with -DPIN=..."
+#endif
 #define LABEL "ec-p256"
 /* r and s of a P-256 signature. */
 #define SIGNATURE 64

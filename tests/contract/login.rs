@@ -20,7 +20,11 @@ pub fn a_wrong_pin(case: &Case) {
 pub fn a_pin_that_no_header_takes_is_not_sent(case: &Case) {
     let session = case.session();
     let before = case.emulator.stats();
-    for pin in [&b"1234\r\nX-Other: 1"[..], b"1234\n", b"12\x0034", b"\xff\xfe"] {
+    let right = case.dialect.pin();
+    let (start, end) = right.split_at(right.len() / 2);
+    let with_nul = format!("{start}\0{end}");
+    let more = [format!("{right}\r\nX-Other: 1"), format!("{right}\n"), with_nul];
+    for pin in more.iter().map(String::as_bytes).chain([&b"\xff\xfe"[..]]) {
         refused(session.login_as(CKU_USER, pin), CKR_PIN_INCORRECT);
     }
     assert_eq!(case.emulator.stats(), before);

@@ -7,3 +7,5 @@
 mod support;
 
 mod lifecycle;
+mod proxies;
+mod valgrind;

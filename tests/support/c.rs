@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::LazyLock;
 
-use super::emulator::Emulator;
-use super::{module, root};
+use super::emulator::{Emulator, PIN};
+use super::{module, root, secrets};
 
 /// The emulator, with TLS, of those that do not break it.
 pub static EMULATOR: LazyLock<Emulator> = LazyLock::new(|| Emulator::start("securosys", true));
@@ -53,6 +53,7 @@ impl Program {
         let mut words = self.under.iter().map(OsStr::new).chain([self.file.as_os_str()]);
         let mut command = Command::new(words.next().expect("the program itself is one"));
         command.args(words).arg(module()).env("P11REST_CONFIG", self.configuration(configuration));
+        log_of(&mut command, &self.name);
         command
     }
 
@@ -68,6 +69,18 @@ impl Program {
     pub fn run_on_emulator(&self, top: &str, variables: &[(&str, &OsStr)]) -> String {
         self.run(&format!("{top}{}", EMULATOR.text("p11rest.toml")), variables)
     }
+}
+
+/// The configuration of one slot at an address.
+pub fn slot_at(address: &str) -> String {
+    format!(
+        "version = 1\n[[slot]]\nlabel = \"slot\"\nbackend = \"securosys\"\nurls = [[\"http://{address}\"]]\n"
+    )
+}
+
+/// Has the module log at the finest level to where the check at the end of the suite looks.
+pub fn log_of(command: &mut Command, name: &str) {
+    command.env("P11REST_LOG_TARGET", secrets::log(Some(name))).env("P11REST_LOG_LEVEL", "trace");
 }
 
 /// Compiles `tests/c/{name}.c` as a shared library.
@@ -94,7 +107,7 @@ pub fn compile(source: &Path, directory: &Path, include: &[PathBuf]) -> PathBuf 
 
 fn compiler() -> Command {
     let mut cc = Command::new(env::var_os("CC").unwrap_or_else(|| "cc".into()));
-    cc.args(["-std=c11", "-Wall", "-Wextra", "-Werror", "-g", "-pthread"]);
+    cc.args(["-std=c11", "-Wall", "-Wextra", "-Werror", "-g", "-pthread"]).arg(format!("-DPIN=\"{PIN}\""));
     cc
 }
 

@@ -14,7 +14,7 @@ use reqwest::{Certificate, Method};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::tool;
+use super::{secrets, tool};
 
 /// How long the emulator may take to make its keys.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -44,6 +44,10 @@ const KEEPER: &str = r#"
     end -TERM
     rm -rf -- "$folder"
 "#;
+
+/// The key-operation API key of the emulators of the tests, which is the PIN of their slots: long enough to be looked for
+/// in the logs.
+pub const PIN: &str = "pin-Zq7vXw2LkTt9RhYc4NbGm6Ds";
 
 /// A running emulator with a folder of its own.
 pub struct Emulator {
@@ -76,15 +80,32 @@ impl Emulator {
     /// Starts one with more of the options of `p11rest emulate`.
     pub fn start_with(vendor: &str, tls: bool, options: &[&str]) -> Self {
         let folder = TempDir::new().expect("a temporary folder can be made").keep();
+        Self::start_in(folder, vendor, tls, options)
+    }
+
+    /// Starts another member of the same service: with the same keys, secrets and authority, at an address of its own.
+    pub fn twin(&self, options: &[&str]) -> Self {
+        let folder = TempDir::new().expect("a temporary folder can be made").keep();
+        copy(&self.folder, &folder);
+        // That of the first one: the new one is not ready before it says so.
+        fs::remove_file(folder.join("ready")).expect("the first one is ready");
+        Self::start_in(folder, "securosys", self.is_tls(), options)
+    }
+
+    fn start_in(folder: PathBuf, vendor: &str, tls: bool, options: &[&str]) -> Self {
         let mut command = Command::new("sh");
         command.args(["-c", KEEPER, "keeper"]).arg(&folder).arg(tool());
         command.arg("emulate").arg("--dir").arg(&folder).args(["--vendor", vendor]).args(options);
+        if !options.contains(&"--no-api-keys") && !options.contains(&"--pin") {
+            command.args(["--pin", PIN]);
+        }
         if tls {
             command.arg("--tls");
         }
         let mut keeper = command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().expect("a shell starts");
         let orders = Mutex::new(keeper.stdin.take());
         let url = ready(&folder);
+        secrets::register_folder(&folder);
         let client = client(tls.then(|| folder.join("ca.pem")));
         let emulator = Self { keeper, orders, folder, url, client };
         // From now on a connection of our own is open, and is not counted by those who compare.
@@ -201,6 +222,20 @@ impl Drop for Emulator {
         drop(self.orders.lock().map(|mut orders| orders.take()));
         // Nothing is lost if it is gone already.
         let _ = self.keeper.wait();
+    }
+}
+
+/// Copies files and folders, with their modes.
+fn copy(from: &Path, to: &Path) {
+    for entry in fs::read_dir(from).expect("the folder can be read") {
+        let entry = entry.expect("the folder can be read");
+        let target = to.join(entry.file_name());
+        if entry.file_type().expect("an entry has a type").is_dir() {
+            fs::create_dir(&target).expect("a new folder");
+            copy(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).expect("a file can be copied");
+        }
     }
 }
 

@@ -13,7 +13,9 @@ pub mod emulator;
 pub mod mechanism;
 pub mod openssl;
 pub mod p11;
+pub mod proxy;
 pub mod relay;
+pub mod secrets;
 pub mod session;
 
 /// The folder of the workspace.

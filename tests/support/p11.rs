@@ -15,6 +15,7 @@ use cryptoki_sys::{
 use p11rest::ffi::codes;
 use p11rest::ffi::table::Function;
 
+use super::secrets;
 use super::session::Session;
 
 /// What a call came to: its result, or the code that is not `CKR_OK`.
@@ -95,8 +96,10 @@ impl P11 {
         self.table
     }
 
-    /// `C_Initialize` with the path of a configuration in `pReserved`.
+    /// `C_Initialize` with the path of a configuration in `pReserved`. What has no log of its own gets that of the
+    /// process.
     pub fn initialize(&self, config: &Path) -> Called {
+        let config = secrets::with_log(config);
         let text = [b"config=", config.as_os_str().as_bytes()].concat();
         let reserved = CString::new(text).expect("a path has no NUL");
         let mut arguments = CK_C_INITIALIZE_ARGS {

@@ -11,6 +11,7 @@ use cryptoki_sys::{
 
 use super::mechanism::Mechanism;
 use super::p11::{Called, Code, P11, call, called, ulong};
+use super::secrets;
 
 /// Written behind every buffer: an overrun shows.
 const GUARD: [u8; 16] = [0xa5; 16];
@@ -131,6 +132,7 @@ macro_rules! transformations {
         impl Session {$(
             $(#[$doc])*
             pub fn $with_room(&self, data: &[u8], room: Room) -> Answer {
+                secrets::register("data", data);
                 let (from, length) = (read_only(data), ulong(data.len()));
                 Answer::of(room, |to, told| call!(self.p11, $function(self.handle, from, length, to, told)))
             }
@@ -192,6 +194,7 @@ macro_rules! takers {
         impl Session {$(
             $(#[$doc])*
             pub fn $name(&self, data: &[u8]) -> Called {
+                secrets::register("data", data);
                 called(call!(self.p11, $function(self.handle, read_only(data), ulong(data.len()))))
             }
         )*}
@@ -272,6 +275,7 @@ impl Session {
 
     /// `C_Login`
     pub fn login_as(&self, user: CK_USER_TYPE, pin: &[u8]) -> Called {
+        secrets::register("PIN", pin);
         called(call!(self.p11, C_Login(self.handle, user, read_only(pin), ulong(pin.len()))))
     }
 
@@ -304,6 +308,7 @@ impl Session {
 
     /// `C_Verify`
     pub fn verify(&self, data: &[u8], signature: &[u8]) -> Called {
+        secrets::register("data", data);
         let (data, data_len) = (read_only(data), ulong(data.len()));
         let (signature, signature_len) = (read_only(signature), ulong(signature.len()));
         called(call!(self.p11, C_Verify(self.handle, data, data_len, signature, signature_len)))
@@ -341,6 +346,8 @@ impl Session {
             ulTagBits: 8 * ulong(tag.len()),
         };
         let (place, size) = ((&raw mut parameter).cast::<c_void>(), ulong(size_of_val(&parameter)));
+        secrets::register("data", plaintext);
+        secrets::register("data", aad);
         let (aad, aad_len) = (read_only(aad), ulong(aad.len()));
         let (from, length) = (read_only(plaintext), ulong(plaintext.len()));
         Answer::of(room, |to, told| {

@@ -94,8 +94,7 @@ impl Credentials {
                 Ok(headers) => return Ok((place, headers)),
                 Err(error) => {
                     if self.keys(role).len() > 1 {
-                        self.log
-                            .warn(format_args!("entry {} of its list is passed over: {error}", place + 1));
+                        self.log.warn(format_args!("an API key of a list is passed over: {error}"));
                     }
                     first_error.get_or_insert(error);
                 }

@@ -23,7 +23,7 @@ use self::about::About;
 use self::credentials::Credentials;
 use self::errors::{Purpose, Refusal, unreadable};
 use self::roles::{Role, Roles};
-use self::service::{Call, Service, read};
+use self::service::{Call, Service, read, succeeded};
 use self::wire::{
     Body, CertificateAnswer, DecryptAnswer, EncryptAnswer, RandomAnswer, SignAnswer, SignedAttributes, Text,
 };
@@ -139,12 +139,12 @@ impl Backend for Securosys {
     }
 
     fn list(&self, deadline: Deadline) -> Result<Vec<KeyName>> {
-        let call = Call::get(endpoint::KEYS, Purpose::List);
-        let response = self.service.call(&call, deadline)?;
-        let labels: Vec<Text<'_>> = read(Purpose::List, &response)?;
-        let names = labels.iter().map(|label| label.as_str().into()).collect();
+        let answer = self.service.exchange(&Call::get(endpoint::KEYS, Purpose::List), deadline)?;
+        // A refusal may be for want of the licence.
         self.about.ask(&self.service, deadline);
-        Ok(names)
+        let response = succeeded(Purpose::List, answer)?;
+        let labels: Vec<Text<'_>> = read(Purpose::List, &response)?;
+        Ok(labels.iter().map(|label| label.as_str().into()).collect())
     }
 
     fn describe(&self, names: &[KeyName], deadline: Deadline) -> Vec<Result<Option<KeyInfo>>> {

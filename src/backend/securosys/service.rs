@@ -53,8 +53,7 @@ impl Service {
     /// # Errors
     /// By the table where the service refuses, and where it does not answer.
     pub(super) fn call(&self, call: &Call<'_>, deadline: Deadline) -> Result<Response> {
-        let response = self.exchange(call, deadline)?;
-        if response.is_success() { Ok(response) } else { Err(Refusal::read(&response).error(call.purpose)) }
+        succeeded(call.purpose, self.exchange(call, deadline)?)
     }
 
     /// The answer to `call`, whatever it is.
@@ -236,6 +235,14 @@ impl Service {
             Err(error) => self.log.debug(format_args!("{path}: {error}{time}")),
         }
     }
+}
+
+/// The answer, if it is a success.
+///
+/// # Errors
+/// By the table.
+pub(super) fn succeeded(purpose: Purpose, answer: Response) -> Result<Response> {
+    if answer.is_success() { Ok(answer) } else { Err(Refusal::read(&answer).error(purpose)) }
 }
 
 /// The answer's body as `T`.

@@ -416,6 +416,19 @@ mod tests {
     }
 
     #[test]
+    fn answers_show_no_text() {
+        let body =
+            r#"{"payload":"c2VjcmV0","signature":"c2VjcmV0","random":"c2VjcmV0","message":"c2VjcmV0"}"#;
+        let shown = [
+            format!("{:?}", serde_json::from_str::<DecryptAnswer<'_>>(body).unwrap()),
+            format!("{:#?}", serde_json::from_str::<SignAnswer<'_>>(body).unwrap()),
+            format!("{:?}", serde_json::from_str::<RandomAnswer<'_>>(body).unwrap()),
+            format!("{:?}", serde_json::from_str::<Fault<'_>>(body).unwrap()),
+        ];
+        assert!(shown.iter().all(|text| text.contains("[8 bytes]") && !text.contains("c2Vj")), "{shown:?}");
+    }
+
+    #[test]
     fn base64_is_read_with_and_without_padding() {
         assert_eq!(Text("YXM=".into()).binary().unwrap(), b"as");
         assert_eq!(Text("YXM".into()).binary().unwrap(), b"as");

@@ -12,6 +12,7 @@ use super::schema::FIELDS;
 use super::*;
 
 mod messages;
+mod proxy;
 
 /// What operators read.
 const DOCUMENT: &str = include_str!("../../../docs/configuration.md");
@@ -99,6 +100,7 @@ fn defaults_are_those_of_the_documents() {
     assert!(token.certificates.is_empty() && token.tls.ca.is_none() && token.tls.server_name.is_none());
     assert_eq!(token.edwards_point, EdwardsPoint::Raw);
     assert!(!token.login_required());
+    assert!(token.proxy.is_none() && !token.http2 && !token.needs_thread());
     assert_eq!(token.auth.pin_format, PinFormat::Plain);
     assert_eq!(config.fork, Fork::Reinitialize);
 }

@@ -1,14 +1,22 @@
 //! The transport against real sockets: a server that does exactly what a test tells it to.
 
 mod answers;
+mod deadlines;
+mod failover;
+mod hedging;
+mod http2;
+mod idle;
 mod members;
 mod plain;
+mod proxied;
+#[path = "../../../tests/support/proxy.rs"]
+mod proxy;
 mod secured;
 mod server;
 
 use std::time::{Duration, Instant};
 
-use server::{Act, Server};
+use server::{Act, Deaf, Server};
 
 use super::{Class, Cluster, Deadline, Error, ErrorKind, Headers, Method, Request, Response, Transport};
 use crate::config;
@@ -37,8 +45,12 @@ fn cluster(server: &Server) -> Cluster {
 
 /// A POST with a body.
 fn post(cluster: &dyn Transport, class: Class, deadline: Deadline) -> Result<Response, Error> {
-    let headers = Headers::default();
-    let body = Some(&b"{}"[..]);
+    upload(cluster, class, b"{}", deadline)
+}
+
+/// A POST with that body.
+fn upload(cluster: &dyn Transport, class: Class, body: &[u8], deadline: Deadline) -> Result<Response, Error> {
+    let (headers, body) = (Headers::default(), Some(body));
     cluster.call(&Request { method: Method::Post, path: "/do", headers: &headers, body, class }, deadline)
 }
 

@@ -59,16 +59,8 @@ fn a_path_that_would_end_the_request_line_is_refused() {
 fn a_large_body_arrives_whole() {
     let server = Server::saying(OK);
     let cluster = cluster(&server);
-    let headers = Headers::default();
     let large = vec![b'x'; 3_000_000];
-    let request = Request {
-        method: Method::Post,
-        path: "/",
-        headers: &headers,
-        body: Some(&large),
-        class: Class::OnceOnly,
-    };
-    assert_eq!(body(cluster.call(&request, soon())), "ok");
+    assert_eq!(body(upload(&cluster, Class::OnceOnly, &large, soon())), "ok");
     let text = &server.requests()[0].text;
     assert_eq!(text.split_once("\r\n\r\n").unwrap().1.len(), large.len());
 }
@@ -178,18 +170,11 @@ fn a_server_that_does_not_read_cannot_hold_a_send_beyond_the_deadline() {
     let port = listener.local_addr().unwrap().port();
     let url = config::Url { tls: false, host: "127.0.0.1".to_owned(), port, path: String::new() };
     let cluster = cluster_of(&[vec![url]], POOL);
-    let headers = Headers::default();
     // More than both kernels' buffers hold.
     let large = vec![0; 16 << 20];
-    let request = Request {
-        method: Method::Post,
-        path: "/",
-        headers: &headers,
-        body: Some(&large),
-        class: Class::Repeatable,
-    };
     let began = Instant::now();
-    let error = cluster.call(&request, Deadline::after(Duration::from_secs(1))).unwrap_err();
+    let error =
+        upload(&cluster, Class::Repeatable, &large, Deadline::after(Duration::from_secs(1))).unwrap_err();
     assert_eq!((error.kind, error.sent), (ErrorKind::Timeout, true), "{}", error.context);
     assert!(began.elapsed() < Duration::from_secs(1) + SLACK);
 }

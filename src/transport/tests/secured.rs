@@ -13,13 +13,14 @@ use super::server::Got;
 use super::*;
 
 /// An authority, and a folder with its certificate that goes when the test does.
-struct Authority {
+pub struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
-    folder: PathBuf,
+    /// Has `ca.pem`.
+    pub folder: PathBuf,
 }
 
 impl Authority {
-    fn new(test: &str) -> Self {
+    pub fn new(test: &str) -> Self {
         let mut params = CertificateParams::default();
         params.distinguished_name.push(DnType::CommonName, test);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -31,11 +32,11 @@ impl Authority {
         Self { issuer, folder }
     }
 
-    fn trusted(&self) -> config::Tls {
+    pub fn trusted(&self) -> config::Tls {
         config::Tls { ca: Some(self.folder.join("ca.pem")), server_name: None }
     }
 
-    fn server(&self, name: &str, versions: &[&'static SupportedProtocolVersion]) -> ServerConfig {
+    pub fn server(&self, name: &str, versions: &[&'static SupportedProtocolVersion]) -> ServerConfig {
         let key = KeyPair::generate().unwrap();
         let certificate =
             CertificateParams::new([name.to_owned()]).unwrap().signed_by(&key, &self.issuer).unwrap();
@@ -51,7 +52,7 @@ impl Authority {
         config
     }
 
-    fn serve(&self, script: impl Fn(&Got) -> Vec<Act> + Send + Sync + 'static) -> Server {
+    pub fn serve(&self, script: impl Fn(&Got) -> Vec<Act> + Send + Sync + 'static) -> Server {
         Server::secured(self.server("localhost", rustls::ALL_VERSIONS), script)
     }
 }
@@ -62,7 +63,7 @@ impl Drop for Authority {
     }
 }
 
-fn trusting(server: &Server, tls: &config::Tls) -> Cluster {
+pub fn trusting(server: &Server, tls: &config::Tls) -> Cluster {
     Cluster::new(&[vec![server.url()]], tls, TIMEOUTS, POOL, &[]).unwrap()
 }
 

@@ -1,7 +1,8 @@
 //! The scripted server.
 
+use std::collections::HashMap;
 use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -45,6 +46,7 @@ struct Seen {
     busy: AtomicUsize,
     busiest: AtomicUsize,
     requests: Mutex<Vec<Got>>,
+    open: Mutex<HashMap<usize, TcpStream>>,
     handshakes: Mutex<Vec<HandshakeKind>>,
     stop: AtomicBool,
 }
@@ -70,7 +72,16 @@ impl Server {
     }
 
     fn listen(config: Option<Arc<ServerConfig>>, script: Arc<Script>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Self::on(TcpListener::bind("127.0.0.1:0").unwrap(), config, script)
+    }
+
+    /// Where another server was.
+    pub fn again(other: &Self, script: impl Fn(&Got) -> Vec<Act> + Send + Sync + 'static) -> Self {
+        other.kill();
+        Self::on(TcpListener::bind(other.address).unwrap(), None, Arc::new(script))
+    }
+
+    fn on(listener: TcpListener, config: Option<Arc<ServerConfig>>, script: Arc<Script>) -> Self {
         let address = listener.local_addr().unwrap();
         let seen = Arc::new(Seen::default());
         let server = Self { address, secured: config.is_some(), seen: Arc::clone(&seen) };
@@ -80,14 +91,27 @@ impl Server {
                     return;
                 }
                 let number = seen.connections.fetch_add(1, Ordering::SeqCst);
+                seen.open.lock().unwrap().insert(number, tcp.try_clone().unwrap());
                 let (seen, script, config) = (Arc::clone(&seen), Arc::clone(&script), config.clone());
                 std::thread::spawn(move || {
                     Connection { tcp, seen: &seen, number }.serve(&*script, config);
+                    drop(seen.open.lock().unwrap().remove(&number)); // closes it: all others are gone
                     seen.ended.fetch_add(1, Ordering::SeqCst);
                 });
             }
         });
         server
+    }
+
+    /// Ends all connections and refuses new ones from now on.
+    pub fn kill(&self) {
+        self.seen.stop.store(true, Ordering::SeqCst);
+        while TcpStream::connect(self.address).is_ok() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        for tcp in self.seen.open.lock().unwrap().values() {
+            let _ = tcp.shutdown(Shutdown::Both);
+        }
     }
 
     pub fn url(&self) -> config::Url {
@@ -129,6 +153,37 @@ impl Drop for Server {
         self.seen.stop.store(true, Ordering::SeqCst);
         let _ = TcpStream::connect(self.address); // wakes the listener
     }
+}
+
+/// An address at which connecting hangs: the queue of who waits to be accepted is full.
+pub struct Deaf {
+    listener: socket2::Socket,
+    _waiting: Vec<socket2::Socket>,
+}
+
+impl Deaf {
+    pub fn new() -> Self {
+        let tcp = || socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        let listener = tcp();
+        listener.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+        listener.listen(0).unwrap();
+        let waiting = (0..4).map(|_| tcp()).collect::<Vec<_>>();
+        for socket in &waiting {
+            socket.set_nonblocking(true).unwrap();
+            let _ = socket.connect(&listener.local_addr().unwrap()); // that is under way is no success
+        }
+        std::thread::sleep(Duration::from_millis(20));
+        Self { listener, _waiting: waiting }
+    }
+
+    pub fn url(&self) -> config::Url {
+        plain_url(self.listener.local_addr().unwrap().as_socket().unwrap().port())
+    }
+}
+
+/// The URL of a port of this machine.
+pub fn plain_url(port: u16) -> config::Url {
+    config::Url { tls: false, host: "127.0.0.1".to_owned(), port, path: String::new() }
 }
 
 /// A port on which nobody listens.
@@ -227,7 +282,8 @@ impl Connection<'_> {
             data.extend_from_slice(&portion[..count]);
             let text = String::from_utf8_lossy(&data);
             let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
-            let mut lengths = head.lines().filter_map(|line| line.strip_prefix("Content-Length: "));
+            let head = head.to_ascii_lowercase();
+            let mut lengths = head.lines().filter_map(|line| line.strip_prefix("content-length: "));
             let length = lengths.next().map_or(0, |digits| digits.parse().unwrap());
             if body.len() >= length {
                 return Some(text.into_owned());

@@ -6,8 +6,8 @@ use std::time::Duration;
 use clap::ValueEnum;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use p11rest_emulator::{
-    CertificateForm, CertificatesRole, LoneAsynchronous, MalformedCode, MissingCertificate, Options, PIN,
-    RandomRole, Switches, UsageRefusal, Version,
+    CertificateForm, CertificatesRole, ClientAuth, LoneAsynchronous, MalformedCode, MissingCertificate,
+    Options, PIN, RandomRole, Switches, TlsVersion, UsageRefusal, Version,
 };
 
 #[derive(clap::Args)]
@@ -24,6 +24,13 @@ pub struct EmulateArgs {
     /// Speaks HTTPS with a certificate from an authority of its own (DIR/ca.pem).
     #[arg(long)]
     pub tls: bool,
+    /// Whether clients must show a certificate; good and bad ones are in DIR (client.pem, revoked.pem, …).
+    #[arg(long, value_name = "WHETHER", default_value = "none", requires_if("want", "tls"),
+          requires_if("need", "tls"), value_parser = choice(&CLIENT_AUTHS))]
+    client_auth: ClientAuth,
+    /// The newest version of TLS that is spoken.
+    #[arg(long, value_name = "VERSION", default_value = "1.3", value_parser = choice(&TLS_VERSIONS))]
+    tls_max: TlsVersion,
     /// How long each answer is held back, in milliseconds.
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=600_000))]
     latency_ms: u64,
@@ -57,11 +64,11 @@ struct Readings {
     #[arg(long, value_name = "ROLE", default_value = "key_operation", value_parser = choice(&RANDOM_ROLES))]
     random_role: RandomRole,
     /// The HTTP status where an API key is missing.
-    #[arg(long, value_name = "STATUS", default_value = "401", value_parser = choice(&[("401", 401u16), ("400", 400)]))]
+    #[arg(long, value_name = "STATUS", default_value = "401", value_parser = choice(&MISSING_API_KEY_STATUSES))]
     missing_api_key_status: u16,
     /// The HTTP status where the JSON Web Token is missing or wrong.
     #[arg(long, value_name = "STATUS", default_value = "401",
-          value_parser = choice(&[("401", 401u16), ("400", 400), ("403", 403)]))]
+          value_parser = choice(&ACCESS_TOKEN_STATUSES))]
     access_token_status: u16,
     /// The error code for malformed JSON and unknown enumeration values.
     #[arg(long, value_name = "CODE", default_value = "600", value_parser = choice(&MALFORMED_CODES))]
@@ -92,10 +99,15 @@ struct Readings {
     locked_key: bool,
 }
 
+const CLIENT_AUTHS: [(&str, ClientAuth); 3] =
+    [("none", ClientAuth::None), ("want", ClientAuth::Want), ("need", ClientAuth::Need)];
+const TLS_VERSIONS: [(&str, TlsVersion); 2] = [("1.2", TlsVersion::V1_2), ("1.3", TlsVersion::V1_3)];
 const CERTIFICATES_ROLES: [(&str, CertificatesRole); 2] =
     [("key_management", CertificatesRole::KeyManagement), ("key_operation", CertificatesRole::KeyOperation)];
 const RANDOM_ROLES: [(&str, RandomRole); 2] =
     [("key_operation", RandomRole::KeyOperation), ("service", RandomRole::Service)];
+const MISSING_API_KEY_STATUSES: [(&str, u16); 2] = [("401", 401), ("400", 400)];
+const ACCESS_TOKEN_STATUSES: [(&str, u16); 3] = [("401", 401), ("400", 400), ("403", 403)];
 const MALFORMED_CODES: [(&str, MalformedCode); 3] =
     [("600", MalformedCode::Validation600), ("621", MalformedCode::Json621), ("501", MalformedCode::Enum501)];
 const MISSING_CERTIFICATES: [(&str, MissingCertificate); 4] = [
@@ -141,6 +153,8 @@ impl EmulateArgs {
             dir: self.dir.clone(),
             port: self.port,
             tls: self.tls,
+            client_auth: self.client_auth,
+            tls_max: self.tls_max,
             latency: Duration::from_millis(self.latency_ms),
             canned: self.canned,
             pin: self.pin.clone(),

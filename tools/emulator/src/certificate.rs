@@ -19,6 +19,7 @@ use x509_cert::time::{Time, Validity};
 use crate::error::Error;
 use crate::material::Material;
 
+const DAY: Duration = Duration::from_secs(86_400);
 const YEAR: Duration = Duration::from_secs(365 * 86_400);
 /// Certificates begin in the past, for clients whose clock is slow.
 const CLOCK_SKEW: Duration = Duration::from_secs(3_600);
@@ -33,7 +34,14 @@ pub(crate) fn self_signed(common_name: &str, key: &Material) -> Result<Vec<u8>, 
         enable_key_agreement: false,
         enable_key_encipherment: matches!(key, Material::Rsa(_)),
     };
-    let template = Template { profile, subject, spki, lifetime: 10 * YEAR, server: false };
+    let template = Template {
+        profile,
+        subject,
+        spki,
+        begin: SystemTime::now() - CLOCK_SKEW,
+        lifetime: 10 * YEAR,
+        purpose: Purpose::Any,
+    };
     template.sign(key)
 }
 
@@ -43,8 +51,9 @@ pub(crate) fn authority(common_name: &str, key: &Material) -> Result<Vec<u8>, Er
         profile: Profile::Root,
         subject: common_name_of(common_name)?,
         spki: public_key_info(key)?,
+        begin: SystemTime::now() - CLOCK_SKEW,
         lifetime: 10 * YEAR,
-        server: false,
+        purpose: Purpose::Any,
     };
     template.sign(key)
 }
@@ -55,20 +64,57 @@ pub(crate) fn loopback_server(
     authority: &[u8],
     authority_key: &Material,
 ) -> Result<Vec<u8>, Error> {
+    let template = Template {
+        profile: leaf_of(authority)?,
+        subject: common_name_of("localhost")?,
+        spki: public_key_info(key)?,
+        begin: SystemTime::now() - CLOCK_SKEW,
+        lifetime: YEAR,
+        purpose: Purpose::Server,
+    };
+    template.sign(authority_key)
+}
+
+/// When a certificate is valid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lifetime {
+    /// From now on, for a year.
+    Current,
+    /// For a year, which ended a day ago.
+    Over,
+}
+
+/// A client certificate from that CA, in DER.
+pub(crate) fn client(
+    common_name: &str,
+    key: &Material,
+    authority: &[u8],
+    authority_key: &Material,
+    lifetime: Lifetime,
+) -> Result<Vec<u8>, Error> {
+    let now = SystemTime::now();
+    let template = Template {
+        profile: leaf_of(authority)?,
+        subject: common_name_of(common_name)?,
+        spki: public_key_info(key)?,
+        begin: match lifetime {
+            Lifetime::Current => now - CLOCK_SKEW,
+            Lifetime::Over => now - YEAR - DAY,
+        },
+        lifetime: YEAR,
+        purpose: Purpose::Client,
+    };
+    template.sign(authority_key)
+}
+
+/// The profile of certificates that this CA, in DER, issues.
+fn leaf_of(authority: &[u8]) -> Result<Profile, Error> {
     let authority = Certificate::from_der(authority).map_err(Error::crypto)?;
-    let profile = Profile::Leaf {
+    Ok(Profile::Leaf {
         issuer: authority.tbs_certificate.subject,
         enable_key_agreement: false,
         enable_key_encipherment: false,
-    };
-    let template = Template {
-        profile,
-        subject: common_name_of("localhost")?,
-        spki: public_key_info(key)?,
-        lifetime: YEAR,
-        server: true,
-    };
-    template.sign(authority_key)
+    })
 }
 
 /// Whether a certificate in DER is valid now and for another day.
@@ -78,17 +124,26 @@ pub(crate) fn is_current(certificate: &[u8]) -> bool {
     };
     let validity = certificate.tbs_certificate.validity;
     let now = SystemTime::now();
-    validity.not_before.to_system_time() <= now
-        && now + Duration::from_secs(86_400) < validity.not_after.to_system_time()
+    validity.not_before.to_system_time() <= now && now + DAY < validity.not_after.to_system_time()
 }
 
 struct Template {
     profile: Profile,
     subject: Name,
     spki: SubjectPublicKeyInfoOwned,
+    begin: SystemTime,
     lifetime: Duration,
-    /// Adds what a TLS server on loopback needs.
-    server: bool,
+    purpose: Purpose,
+}
+
+/// What a certificate is to be used for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    Any,
+    /// A TLS server on loopback.
+    Server,
+    /// A TLS client.
+    Client,
 }
 
 impl Template {
@@ -112,9 +167,8 @@ impl Template {
         Signer::VerifyingKey: spki::EncodePublicKey,
         Signature: SignatureBitStringEncoding,
     {
-        let now = SystemTime::now();
         let validity =
-            Validity { not_before: time(now - CLOCK_SKEW)?, not_after: time(now + self.lifetime)? };
+            Validity { not_before: time(self.begin)?, not_after: time(self.begin + self.lifetime)? };
         let mut builder = CertificateBuilder::new(
             self.profile,
             random_serial()?,
@@ -124,10 +178,16 @@ impl Template {
             signer,
         )
         .map_err(Error::crypto)?;
-        if self.server {
-            builder.add_extension(&loopback_names()?).map_err(Error::crypto)?;
-            let usage = ExtendedKeyUsage(vec![der::oid::db::rfc5280::ID_KP_SERVER_AUTH]);
-            builder.add_extension(&usage).map_err(Error::crypto)?;
+        let usage = match self.purpose {
+            Purpose::Any => None,
+            Purpose::Server => {
+                builder.add_extension(&loopback_names()?).map_err(Error::crypto)?;
+                Some(der::oid::db::rfc5280::ID_KP_SERVER_AUTH)
+            }
+            Purpose::Client => Some(der::oid::db::rfc5280::ID_KP_CLIENT_AUTH),
+        };
+        if let Some(usage) = usage {
+            builder.add_extension(&ExtendedKeyUsage(vec![usage])).map_err(Error::crypto)?;
         }
         let certificate = builder.build::<Signature>().map_err(Error::crypto)?;
         certificate.to_der().map_err(Error::crypto)

@@ -1,15 +1,22 @@
 //! Faults on demand: tests tell the emulator how to misbehave, and on which requests.
 
+use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use hyper::Method;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::script::{self, Ending, Step, When};
 use crate::vendor::{JSON, Reply, Request};
+
+/// More than any answer of the API.
+const OVERSIZED: usize = 9 << 20;
 
 /// How the server misbehaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -18,16 +25,43 @@ enum Action {
     /// Answers with the status, body and headers of the fault.
     #[default]
     Status,
-    /// Closes the connection instead of answering.
+    /// Closes the connection at `when`; `notify: false` spares TLS its close_notify.
     Close,
-    /// Resets the connection (RST) instead of answering.
+    /// Resets the connection (RST) at `when`.
     Reset,
-    /// Sends half of the body of the true answer, then closes.
+    /// Sends the true answer up to `at` bytes of its body, half of it if absent, then closes.
     Truncate,
+    /// Sends the true answer a byte each `ms` milliseconds, 10 if absent.
+    Drip,
+    /// 204, without a body.
+    NoContent,
+    /// 200 with a page in HTML.
+    Text,
+    /// 307 to a path that the API does not have.
+    Redirect,
+    /// Says nothing and keeps the connection open.
+    HalfOpen,
+    /// Sends 9 MiB of blanks, or with `in: "head"` a head without end.
+    Oversized,
+    /// Sends the true body in chunks of `size` bytes, 16 if absent.
+    Chunked,
+    /// Sends 100 and 103 in turn, `count_interim` of them, before the true answer.
+    Interim,
+    /// Sends `bytes` (Base64) as they are; with `when: "after_answer"` it then closes.
+    Raw,
     /// Says nothing for `ms` milliseconds, then answers.
     Stall,
     /// Gives the true answer without its `signature`.
     DropSignature,
+}
+
+/// What of an answer is beyond measure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Part {
+    Head,
+    #[default]
+    Body,
 }
 
 /// A fault, as `POST /_emulator/faults` brings it.
@@ -58,6 +92,26 @@ struct Fault {
     /// For `stall`; 1000 if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     ms: Option<u64>,
+    /// For `truncate`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    at: Option<usize>,
+    /// For `chunked`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    size: Option<NonZeroUsize>,
+    /// For `interim`; 1 if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    count_interim: Option<usize>,
+    /// For `raw`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bytes: Option<String>,
+    /// For `oversized`.
+    #[serde(rename = "in", default)]
+    part: Part,
+    #[serde(default)]
+    when: When,
+    /// For `close` and `truncate` over TLS.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    notify: Option<bool>,
     /// Strikes only each n-th request that matches.
     #[serde(skip_serializing_if = "Option::is_none")]
     every: Option<u64>,
@@ -75,16 +129,50 @@ struct Fault {
 pub(crate) enum Strike {
     /// Answer that.
     Answer(Reply),
-    /// Close without an answer.
-    Close,
-    /// Reset without an answer.
-    Reset,
-    /// Send half of the true answer.
-    Truncate,
+    /// Play that instead of answering; the request is not carried out.
+    Play(Vec<Step>),
+    /// Play what the true answer becomes.
+    Spoil(Spoil),
     /// Wait before the true answer.
     Stall(Duration),
     /// Take `signature` out of the true answer.
     DropSignature,
+}
+
+/// How a true answer is spoilt.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Spoil {
+    Cut(When, Option<usize>, Ending),
+    Drip(Duration),
+    Chunks(usize),
+    Interim(usize),
+}
+
+impl Spoil {
+    pub(crate) fn script(self, reply: &Reply) -> Vec<Step> {
+        let (bytes, head) = script::whole(reply);
+        let bytes = Bytes::from(bytes);
+        match self {
+            Spoil::Cut(when, at, ending) => {
+                let half = at.unwrap_or(reply.body.len() / 2);
+                let end = match when {
+                    When::BeforeHead => 0,
+                    When::InHead => head / 2,
+                    When::InBody => (head + half).min(bytes.len()),
+                    When::AfterAnswer => bytes.len(),
+                };
+                vec![Step::Send(bytes.slice(..end)), Step::End(ending)]
+            }
+            Spoil::Drip(pause) => vec![Step::Drip(bytes, pause)],
+            Spoil::Chunks(size) => vec![Step::Send(script::chunked(reply, size).into())],
+            Spoil::Interim(count) => {
+                let interim =
+                    ["HTTP/1.1 100 Continue\r\n\r\n", "HTTP/1.1 103 Early Hints\r\nlink: </>\r\n\r\n"];
+                let before: String = interim.into_iter().cycle().take(count).collect();
+                vec![Step::Send(before.into()), Step::Send(bytes)]
+            }
+        }
+    }
 }
 
 /// The faults in force.
@@ -120,7 +208,9 @@ impl Faults {
                     self.any.store(true, Ordering::Release);
                     Reply::json(201, &json!({ "faults": *list }))
                 }
-                Ok(_) => bad_fault("status must be 200 to 599, every and count at least 1"),
+                Ok(_) => {
+                    bad_fault("status must be 200 to 599, every and count at least 1, bytes of raw Base64")
+                }
                 Err(error) => bad_fault(&error.to_string()),
             },
             _ => Reply::empty(405),
@@ -133,6 +223,7 @@ impl Fault {
         self.status.is_none_or(|status| (200..=599).contains(&status))
             && self.every != Some(0)
             && self.count != Some(0)
+            && (self.action != Action::Raw || self.raw().is_some())
     }
 
     fn due(&mut self, request: &Request, pattern: &str) -> Option<Strike> {
@@ -147,14 +238,67 @@ impl Fault {
             return None;
         }
         self.applied += 1;
-        Some(match self.action {
+        Some(self.strike())
+    }
+
+    fn strike(&self) -> Strike {
+        let fin = if self.notify == Some(false) { Ending::Silent } else { Ending::Fin };
+        let ms = |default| Duration::from_millis(self.ms.unwrap_or(default));
+        match self.action {
             Action::Status => Strike::Answer(self.reply()),
-            Action::Close => Strike::Close,
-            Action::Reset => Strike::Reset,
-            Action::Truncate => Strike::Truncate,
-            Action::Stall => Strike::Stall(Duration::from_millis(self.ms.unwrap_or(1000))),
+            Action::NoContent => Strike::Answer(Reply::empty(204)),
+            Action::Text => Strike::Answer(Reply {
+                content_type: Some("text/html".to_owned()),
+                body: Bytes::from_static(b"<html>Hello</html>"),
+                ..Reply::empty(200)
+            }),
+            Action::Redirect => Strike::Answer(Reply {
+                headers: vec![("location", "/v1/redirected".to_owned())],
+                ..Reply::empty(307)
+            }),
+            Action::Close => self.end(fin),
+            Action::Reset => self.end(Ending::Reset),
+            Action::Truncate => Strike::Spoil(Spoil::Cut(When::InBody, self.at, fin)),
+            Action::Drip => Strike::Spoil(Spoil::Drip(ms(10))),
+            Action::HalfOpen => Strike::Play(vec![Step::Hold]),
+            Action::Oversized => Strike::Play(self.oversized()),
+            Action::Chunked => Strike::Spoil(Spoil::Chunks(self.size.map_or(16, NonZeroUsize::get))),
+            Action::Interim => Strike::Spoil(Spoil::Interim(self.count_interim.unwrap_or(1))),
+            Action::Raw => {
+                let mut steps = vec![Step::Send(self.raw().unwrap_or_default())];
+                steps.extend((self.when == When::AfterAnswer).then_some(Step::End(fin)));
+                Strike::Play(steps)
+            }
+            Action::Stall => Strike::Stall(ms(1000)),
             Action::DropSignature => Strike::DropSignature,
-        })
+        }
+    }
+
+    fn end(&self, ending: Ending) -> Strike {
+        match self.when {
+            When::BeforeHead => Strike::Play(vec![Step::End(ending)]),
+            when => Strike::Spoil(Spoil::Cut(when, self.at, ending)),
+        }
+    }
+
+    fn raw(&self) -> Option<Bytes> {
+        STANDARD.decode(self.bytes.as_deref()?).ok().map(Bytes::from)
+    }
+
+    fn oversized(&self) -> Vec<Step> {
+        let head = format!("HTTP/1.1 200 OK\r\ncontent-type: {JSON}\r\n");
+        match self.part {
+            Part::Head => vec![
+                Step::Send(head.into()),
+                Step::Endless(b"x-filler: 0123456789abcdef\r\n".repeat(64).into()),
+            ],
+            Part::Body => {
+                vec![
+                    Step::Send(format!("{head}content-length: {OVERSIZED}\r\n\r\n").into()),
+                    Step::Blanks(OVERSIZED),
+                ]
+            }
+        }
     }
 
     fn reply(&self) -> Reply {

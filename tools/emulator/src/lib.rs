@@ -17,12 +17,14 @@
 
 mod canned;
 mod certificate;
+mod client_auth;
 mod error;
 mod faults;
 mod files;
 mod keys;
 mod material;
 mod rsa_key;
+mod script;
 mod securosys;
 mod server;
 mod stats;
@@ -39,11 +41,13 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
+pub use client_auth::ClientAuth;
 pub use error::Error;
 pub use securosys::{
     BEARER_FILE, CertificateForm, CertificatesRole, LoneAsynchronous, MalformedCode, MissingCertificate, PIN,
     RandomRole, Switches, UsageRefusal, Version,
 };
+pub use tls::TlsVersion;
 
 use canned::Canned;
 use files::{Directory, remove_if_present, write_atomically};
@@ -66,6 +70,10 @@ pub struct Options {
     pub port: u16,
     /// HTTPS with a certificate for localhost from a CA in `dir` (`ca.pem`).
     pub tls: bool,
+    /// With `tls`: whether clients must show a certificate. Good and bad ones are in `dir`.
+    pub client_auth: ClientAuth,
+    /// With `tls`: the newest version.
+    pub tls_max: TlsVersion,
     /// Slept before each answer of the vendor's API.
     pub latency: Duration,
     /// Answer a repeated identical request from memory, without cryptography: for benchmarks.
@@ -85,6 +93,8 @@ impl fmt::Debug for Options {
             .field("dir", &self.dir)
             .field("port", &self.port)
             .field("tls", &self.tls)
+            .field("client_auth", &self.client_auth)
+            .field("tls_max", &self.tls_max)
             .field("latency", &self.latency)
             .field("canned", &self.canned)
             .field("pin", &"[redacted]")
@@ -100,6 +110,8 @@ impl Default for Options {
             dir: PathBuf::from("p11rest-emulator"),
             port: 0,
             tls: false,
+            client_auth: ClientAuth::None,
+            tls_max: TlsVersion::V1_3,
             latency: Duration::ZERO,
             canned: false,
             pin: PIN.to_owned(),
@@ -132,13 +144,15 @@ impl Emulator {
         remove_if_present(&directory.join(READY_FILE))?;
         let vendor = Securosys::open(&directory, options.switches, options.pin, options.bearer)?;
         let tls = match options.tls {
-            true => Some(TlsAcceptor::from(tls::server_config(&directory)?)),
+            true => {
+                Some(TlsAcceptor::from(tls::server_config(&directory, options.client_auth, options.tls_max)?))
+            }
             false => None,
         };
         let listener = bind(options.port)?;
         let port = listener.local_addr().map_err(Error::server)?.port();
         let url = url_of(port, options.tls);
-        let config = vendor.module_config(&directory, &url, options.tls);
+        let config = vendor.module_config(&directory, &url, options.tls.then_some(options.client_auth));
         let shared = Arc::new(Shared {
             vendor: Box::new(vendor),
             stats: stats::Stats::default(),

@@ -2,30 +2,28 @@
 //! broken at will.
 
 use std::convert::Infallible;
-use std::io;
-use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
-use hyper::body::{Body, Frame, Incoming, SizeHint};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::body::Incoming;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Response, StatusCode};
 use hyper_util::rt::TokioIo;
+use parking_lot::Mutex;
+use rustls::HandshakeKind;
 use serde_json::json;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
-use tokio::time::Sleep;
 use tokio_rustls::TlsAcceptor;
 
 use crate::canned::Canned;
 use crate::faults::{Faults, Strike, without_signature};
+use crate::script::{Step, Wire, play};
 use crate::stats::Stats;
 use crate::vendor::{Reply, Request, Vendor};
 
@@ -33,8 +31,6 @@ use crate::vendor::{Reply, Request, Vendor};
 const MAX_BODY_BYTES: usize = 1 << 20;
 /// How long connections in use may take to finish when the server stops.
 const GRACE: Duration = Duration::from_secs(1);
-/// Time for the first half of a truncated body to leave before the connection breaks.
-const TRUNCATION_DELAY: Duration = Duration::from_millis(20);
 
 /// What all the connections of a server share.
 pub(crate) struct Shared {
@@ -70,12 +66,7 @@ pub(crate) async fn serve(
         shared.stats.count_connection();
         // Without this small answers wait for the client's acknowledgements.
         let _ = stream.set_nodelay(true);
-        let connection = Connection {
-            shared: Arc::clone(&shared),
-            reset: Arc::new(AtomicBool::new(false)),
-            stop: stop.clone(),
-            _open: open.clone(),
-        };
+        let connection = Connection { shared: Arc::clone(&shared), stop: stop.clone(), _open: open.clone() };
         tokio::spawn(connection.run(stream, tls.clone()));
     }
     drop(listener);
@@ -84,45 +75,71 @@ pub(crate) async fn serve(
     let _ = tokio::time::timeout(GRACE, all_closed.recv()).await;
 }
 
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.shared.stats.count_end();
+    }
+}
+
 struct Connection {
     shared: Arc<Shared>,
-    /// Set when the connection is to end with a reset.
-    reset: Arc<AtomicBool>,
     stop: watch::Receiver<bool>,
     _open: mpsc::Sender<Infallible>,
 }
 
 impl Connection {
     async fn run(mut self, stream: TcpStream, tls: Option<TlsAcceptor>) {
-        let socket = Socket { stream, reset: Arc::clone(&self.reset) };
         let Some(acceptor) = tls else {
-            return self.drive(TokioIo::new(socket)).await;
+            return self.drive(stream).await;
         };
         let accepted = tokio::select! {
-            accepted = acceptor.accept(socket) => accepted,
+            accepted = acceptor.accept(stream).into_fallible() => accepted,
             _ = self.stop.changed() => return,
         };
-        if let Ok(stream) = accepted {
-            self.shared.stats.count_handshake();
-            self.drive(TokioIo::new(stream)).await;
+        match accepted {
+            Ok(stream) => {
+                let resumed = stream.get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed);
+                self.shared.stats.count_handshake(resumed);
+                self.drive(stream).await;
+            }
+            Err((_, stream)) => linger(stream).await,
         }
     }
 
-    async fn drive<I>(mut self, io: I)
-    where
-        I: hyper::rt::Read + hyper::rt::Write + Unpin,
-    {
-        let service = service_fn(|request| respond(&self.shared, &self.reset, request));
-        let mut connection =
-            pin!(http1::Builder::new().header_read_timeout(None).serve_connection(io, service));
-        // How a connection ends is the client's business, or a fault that a test asked for.
-        tokio::select! {
-            _ = connection.as_mut() => return,
-            _ = self.stop.changed() => {}
+    /// Serves with hyper, and plays what faults ask for in its place.
+    async fn drive(mut self, mut wire: impl Wire) {
+        loop {
+            let script = Mutex::new(None);
+            let service = service_fn(|request| respond(&self.shared, &script, request));
+            let mut connection =
+                http1::Builder::new().header_read_timeout(None).serve_connection(TokioIo::new(wire), service);
+            // How a connection ends is the client's business, or a fault that a test asked for.
+            tokio::select! {
+                _ = &mut connection => {}
+                _ = self.stop.changed() => {
+                    Pin::new(&mut connection).graceful_shutdown();
+                    let _ = (&mut connection).await;
+                }
+            }
+            wire = connection.into_parts().io.into_inner();
+            let Some(script) = script.into_inner() else {
+                return;
+            };
+            tokio::select! {
+                played = play(&mut wire, script) => if !matches!(played, Ok(true)) {
+                    return;
+                },
+                _ = self.stop.changed() => return,
+            }
         }
-        connection.as_mut().graceful_shutdown();
-        let _ = connection.await;
     }
+}
+
+/// Closes after an alert: what the client has sent meanwhile is read, or the close would be a reset, which may cost the
+/// client the alert.
+async fn linger(mut socket: TcpStream) {
+    let _ = socket.shutdown().await;
+    let _ = tokio::time::timeout(GRACE, tokio::io::copy(&mut socket, &mut tokio::io::sink())).await;
 }
 
 /// Ends a connection without an answer.
@@ -139,9 +156,9 @@ impl std::error::Error for Broken {}
 
 async fn respond(
     shared: &Shared,
-    reset: &AtomicBool,
+    script: &Mutex<Option<Vec<Step>>>,
     request: hyper::Request<Incoming>,
-) -> Result<Response<Payload>, Broken> {
+) -> Result<Response<Full<Bytes>>, Broken> {
     let (parts, body) = request.into_parts();
     let body = match Limited::new(body, MAX_BODY_BYTES).collect().await {
         Ok(body) => body.to_bytes(),
@@ -155,7 +172,7 @@ async fn respond(
     if let Some(path) = request.path.strip_prefix("/_emulator/") {
         return Ok(http_response(administer(shared, path, &request)));
     }
-    answer_vendor(shared, reset, &request).await
+    answer_vendor(shared, script, &request).await
 }
 
 fn administer(shared: &Shared, path: &str, request: &Request) -> Reply {
@@ -180,9 +197,9 @@ fn administer(shared: &Shared, path: &str, request: &Request) -> Reply {
 
 async fn answer_vendor(
     shared: &Shared,
-    reset: &AtomicBool,
+    script: &Mutex<Option<Vec<Step>>>,
     request: &Request,
-) -> Result<Response<Payload>, Broken> {
+) -> Result<Response<Full<Bytes>>, Broken> {
     let key = shared.canned.as_ref().map(|canned| (canned, Canned::key(request)));
     let kept = key.as_ref().and_then(|(canned, key)| canned.get(key));
     let route = match &kept {
@@ -196,13 +213,9 @@ async fn answer_vendor(
     let strike = shared.faults.strike(request, route.pattern);
     match &strike {
         Some(Strike::Answer(reply)) => return Ok(http_response(reply.clone())),
-        Some(Strike::Close) => return Err(Broken),
-        Some(Strike::Reset) => {
-            reset.store(true, Ordering::Release);
-            return Err(Broken);
-        }
+        Some(Strike::Play(steps)) => return Err(hand_over(script, steps.clone())),
         Some(Strike::Stall(time)) => tokio::time::sleep(*time).await,
-        Some(Strike::Truncate | Strike::DropSignature) | None => {}
+        Some(Strike::Spoil(_) | Strike::DropSignature) | None => {}
     }
     let reply = match (kept, key) {
         (Some((_, reply)), _) => reply,
@@ -219,14 +232,20 @@ async fn answer_vendor(
         }
     };
     Ok(match strike {
-        Some(Strike::Truncate) => http_response(reply).map(Payload::truncated),
+        Some(Strike::Spoil(spoil)) => return Err(hand_over(script, spoil.script(&reply))),
         Some(Strike::DropSignature) => http_response(without_signature(reply)),
         _ => http_response(reply),
     })
 }
 
-fn http_response(reply: Reply) -> Response<Payload> {
-    let mut response = Response::new(Payload::whole(reply.body));
+/// Ends hyper's part in the connection, for the script to be played.
+fn hand_over(script: &Mutex<Option<Vec<Step>>>, steps: Vec<Step>) -> Broken {
+    *script.lock() = Some(steps);
+    Broken
+}
+
+fn http_response(reply: Reply) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(reply.body));
     *response.status_mut() = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = response.headers_mut();
     if let Some(value) = reply.content_type.and_then(|text| HeaderValue::try_from(text).ok()) {
@@ -238,109 +257,4 @@ fn http_response(reply: Reply) -> Response<Payload> {
         }
     }
     response
-}
-
-/// A body that may break off half-way.
-struct Payload {
-    next: Option<Bytes>,
-    /// What Content-Length promises and is still owed.
-    owed: u64,
-    /// Runs between the half that is sent and the break.
-    break_off: Option<Pin<Box<Sleep>>>,
-}
-
-impl Payload {
-    fn whole(body: Bytes) -> Payload {
-        Payload { owed: body.len() as u64, next: Some(body), break_off: None }
-    }
-
-    fn truncated(self) -> Payload {
-        let half = self.next.map(|body| body.slice(..body.len() / 2));
-        let break_off = Some(Box::pin(tokio::time::sleep(TRUNCATION_DELAY)));
-        Payload { next: half, owed: self.owed, break_off }
-    }
-}
-
-impl Body for Payload {
-    type Data = Bytes;
-    type Error = Broken;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
-        let this = self.get_mut();
-        if let Some(chunk) = this.next.take().filter(|chunk| !chunk.is_empty()) {
-            this.owed -= chunk.len() as u64;
-            return Poll::Ready(Some(Ok(Frame::data(chunk))));
-        }
-        let Some(sleep) = &mut this.break_off else {
-            return Poll::Ready(None);
-        };
-        ready!(sleep.as_mut().poll(context));
-        Poll::Ready(Some(Err(Broken)))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.owed == 0
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.owed)
-    }
-}
-
-/// A TCP stream that can be made to end with a reset.
-struct Socket {
-    stream: TcpStream,
-    reset: Arc<AtomicBool>,
-}
-
-impl Drop for Socket {
-    fn drop(&mut self) {
-        if self.reset.load(Ordering::Acquire) {
-            // With no time to linger the close that follows sends RST.
-            let _ = self.stream.set_zero_linger();
-        }
-    }
-}
-
-impl AsyncRead for Socket {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
-    }
-}
-
-impl AsyncWrite for Socket {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        parts: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, parts)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
-    }
 }

@@ -12,7 +12,12 @@ use serde_json::{Value, json};
 pub(crate) struct Stats {
     requests: Mutex<HashMap<(Method, &'static str), u64>>,
     connections: AtomicU64,
+    /// Connections that have not ended, and the most that there were at a time.
+    open: AtomicU64,
+    peak: AtomicU64,
     handshakes: AtomicU64,
+    /// The handshakes that resumed a session.
+    resumed: AtomicU64,
 }
 
 impl Stats {
@@ -22,10 +27,18 @@ impl Stats {
 
     pub(crate) fn count_connection(&self) {
         self.connections.fetch_add(1, Ordering::Relaxed);
+        let open = self.open.fetch_add(1, Ordering::Relaxed) + 1;
+        self.peak.fetch_max(open, Ordering::Relaxed);
     }
 
-    pub(crate) fn count_handshake(&self) {
+    pub(crate) fn count_handshake(&self, resumed: bool) {
         self.handshakes.fetch_add(1, Ordering::Relaxed);
+        self.resumed.fetch_add(u64::from(resumed), Ordering::Relaxed);
+    }
+
+    /// A connection has ended.
+    pub(crate) fn count_end(&self) {
+        self.open.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// The body of `GET /_emulator/stats`.
@@ -39,6 +52,9 @@ impl Stats {
             "requests": by_route,
             "requests_total": requests.values().sum::<u64>(),
             "connections_accepted": self.connections.load(Ordering::Relaxed),
+            "connections_open": self.open.load(Ordering::Relaxed),
+            "connections_peak": self.peak.load(Ordering::Relaxed),
+            "tls_resumed": self.resumed.load(Ordering::Relaxed),
             "tls_handshakes": self.handshakes.load(Ordering::Relaxed),
         })
     }

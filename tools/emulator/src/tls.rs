@@ -11,6 +11,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::certificate;
+use crate::client_auth::{self, ClientAuth};
 use crate::error::Error;
 use crate::files::{Directory, read_optional, write_atomically};
 use crate::material::{Curve, Kind, Material};
@@ -22,19 +23,39 @@ const SERVER_FILE: &str = "server.pem";
 const SERVER_KEY_FILE: &str = "server.key";
 const KIND: Kind = Kind::Ec(Curve::P256);
 
-/// TLS 1.2 and 1.3 with session tickets, HTTP/1.1 by ALPN.
-pub(crate) fn server_config(directory: &Directory) -> Result<Arc<ServerConfig>, Error> {
+/// TLS 1.2 to `max` with session tickets, HTTP/1.1 by ALPN.
+pub(crate) fn server_config(
+    directory: &Directory,
+    client_auth: ClientAuth,
+    max: TlsVersion,
+) -> Result<Arc<ServerConfig>, Error> {
+    let versions: &[_] = match max {
+        TlsVersion::V1_3 => &[&rustls::version::TLS13, &rustls::version::TLS12],
+        TlsVersion::V1_2 => &[&rustls::version::TLS12],
+    };
     let (chain, key) = server_identity(directory)?;
     let provider = Arc::new(aws_lc_rs::default_provider());
-    let mut config = ServerConfig::builder_with_provider(provider)
-        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
-        .map_err(Error::server)?
-        .with_no_client_auth()
-        .with_single_cert(chain, key)
+    let builder = ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(versions)
         .map_err(Error::server)?;
+    let builder = match client_auth::prepare(directory, client_auth)? {
+        Some(verifier) => builder.with_client_cert_verifier(verifier),
+        None => builder.with_no_client_auth(),
+    };
+    let mut config = builder.with_single_cert(chain, key).map_err(Error::server)?;
     config.ticketer = aws_lc_rs::Ticketer::new().map_err(Error::server)?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(Arc::new(config))
+}
+
+/// The newest version of TLS that the server speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum TlsVersion {
+    /// 1.2 alone.
+    V1_2,
+    /// 1.2 and 1.3.
+    #[default]
+    V1_3,
 }
 
 type Identity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
@@ -65,7 +86,7 @@ fn server_identity(directory: &Directory) -> Result<Identity, Error> {
     Ok((vec![CertificateDer::from(server)], key))
 }
 
-fn key(path: &Path) -> Result<Material, Error> {
+pub(crate) fn key(path: &Path) -> Result<Material, Error> {
     if let Some(pem) = read_optional(path)? {
         return Material::from_pem(KIND, &pem).map_err(|reason| Error::damaged(path, reason));
     }
@@ -74,7 +95,7 @@ fn key(path: &Path) -> Result<Material, Error> {
     Ok(key)
 }
 
-fn current_certificate(path: &Path) -> Result<Option<Vec<u8>>, Error> {
+pub(crate) fn current_certificate(path: &Path) -> Result<Option<Vec<u8>>, Error> {
     if !path.exists() {
         return Ok(None);
     }
@@ -87,7 +108,7 @@ fn current_certificate(path: &Path) -> Result<Option<Vec<u8>>, Error> {
     }
 }
 
-fn save_certificate(path: &Path, der: &[u8]) -> Result<(), Error> {
+pub(crate) fn save_certificate(path: &Path, der: &[u8]) -> Result<(), Error> {
     let pem = der::pem::encode_string("CERTIFICATE", LineEnding::LF, der);
     write_atomically(path, pem.map_err(Error::crypto)?.as_bytes())
 }

@@ -31,6 +31,8 @@ fn open(server: &Server, auth: config::Auth) -> Securosys {
         members: vec![vec![url]],
         auth,
         tls: config::Tls::default(),
+        proxy: None,
+        http2: false,
         timeouts: config::Timeouts { connect: Duration::from_secs(5), call: Duration::from_secs(10) },
         pool: config::Pool { max: 16, idle: Duration::from_secs(10) },
         hedge: None,

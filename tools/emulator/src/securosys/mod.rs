@@ -25,6 +25,7 @@ use hyper::Method;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
+use crate::client_auth::{self, ClientAuth};
 use crate::error::Error;
 use crate::files::{Directory, remove_if_present, toml_string, write_atomically};
 use crate::keys::KeyStore;
@@ -83,7 +84,7 @@ impl Securosys {
 
     /// The module's configuration for this server. The PIN is the key-operation API key; where no API keys are asked
     /// for, the JWT.
-    pub(crate) fn module_config(&self, directory: &Directory, url: &str, tls: bool) -> String {
+    pub(crate) fn module_config(&self, directory: &Directory, url: &str, tls: Option<ClientAuth>) -> String {
         let path = |name: &str| directory.join(name).to_string_lossy().into_owned();
         let file = |name: &str| toml_string(&format!("file:{}", path(name)));
         let mut config = format!(
@@ -105,9 +106,16 @@ impl Securosys {
                 file(SERVICE_FILE),
             ));
         }
-        if tls {
+        if let Some(client_auth) = tls {
             let ca = toml_string(&path(crate::tls::CA_FILE));
             config.push_str(&format!("\n[slot.tls]\nca = {ca}\n"));
+            if client_auth != ClientAuth::None {
+                config.push_str(&format!(
+                    "identity = {{ certificate = {}, key = {} }}\n",
+                    toml_string(&path(client_auth::CERTIFICATE_FILE)),
+                    toml_string(&path(client_auth::KEY_FILE)),
+                ));
+            }
         }
         config
     }

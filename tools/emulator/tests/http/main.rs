@@ -2,7 +2,9 @@
 
 mod ciphers;
 mod client;
+mod client_certificates;
 mod credentials;
+mod faults;
 mod hooks;
 mod lifecycle;
 mod signatures;
