@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use cryptoki_sys::CKA_PUBLIC_KEY_INFO;
+use cryptoki_sys::{CK_ATTRIBUTE_TYPE, CKA_CLASS, CKA_KEY_TYPE, CKA_PUBLIC_KEY_INFO};
 
 use super::Catalog;
 use super::entry::{BELIEVED, Found, Wanted};
@@ -24,24 +24,43 @@ pub(super) struct Index {
     certificates: bool,
     objects: Vec<Found>,
     by_id: HashMap<Vec<u8>, Vec<usize>>,
+    /// By class and key type, which most searches without an id name.
+    by_kind: HashMap<Kind, Vec<usize>>,
+}
+
+/// The values of `CKA_CLASS` and `CKA_KEY_TYPE`.
+type Kind = [Vec<u8>; 2];
+
+/// `None` where one is missing: such an object is not found by both, and such a template not looked up.
+fn kind<'a>(get: impl Fn(CK_ATTRIBUTE_TYPE) -> Option<&'a [u8]>) -> Option<Kind> {
+    Some([get(CKA_CLASS)?.to_vec(), get(CKA_KEY_TYPE)?.to_vec()])
 }
 
 impl Index {
     fn new(order: Order, generation: u64, certificates: bool, objects: Vec<Found>) -> Self {
         let mut by_id: HashMap<Vec<u8>, Vec<usize>> = HashMap::new();
+        let mut by_kind: HashMap<Kind, Vec<usize>> = HashMap::new();
         for (at, (_, object)) in objects.iter().enumerate() {
             by_id.entry(object.attributes.id().to_vec()).or_default().push(at);
+            if let Some(kind) = kind(|wanted| object.attributes.get(wanted)) {
+                by_kind.entry(kind).or_default().push(at);
+            }
         }
-        Self { order, generation, built: Instant::now(), certificates, objects, by_id }
+        Self { order, generation, built: Instant::now(), certificates, objects, by_id, by_kind }
     }
 
     /// The objects that match.
     pub(super) fn search(&self, template: &Template) -> Vec<Found> {
         let fits = |(_, object): &&Found| template.matches(&object.attributes);
-        match template.id() {
-            Some(id) => {
-                let candidates = self.by_id.get(id).into_iter().flatten();
-                candidates.filter_map(|at| self.objects.get(*at)).filter(fits).cloned().collect()
+        let kind = || kind(|wanted| template.get(wanted));
+        let candidates = match template.id() {
+            Some(id) => Some(self.by_id.get(id)),
+            None => kind().map(|kind| self.by_kind.get(&kind)),
+        };
+        match candidates {
+            Some(some) => {
+                let candidates = some.into_iter().flatten().filter_map(|at| self.objects.get(*at));
+                candidates.filter(fits).cloned().collect()
             }
             None => self.objects.iter().filter(fits).cloned().collect(),
         }
