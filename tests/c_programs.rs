@@ -107,6 +107,15 @@ fn exits() {
     program.run_on_emulator("", &[("LATE", late.as_os_str())]);
 }
 
+/// No connection is kept.
+#[test]
+fn exit_connecting() {
+    let program = Program::of("exit_connecting", "exit_connecting");
+    let late = library("late", program.directory());
+    let variables = [("LATE", late.as_os_str()), ("P11REST_SLOT_0_POOL_IDLE", "0ms".as_ref())];
+    program.run_on_emulator("", &variables);
+}
+
 #[test]
 fn threadless() {
     Program::of("threadless", "threadless").run_on_emulator("", &[]);

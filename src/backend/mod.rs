@@ -109,6 +109,10 @@ pub trait Backend: Send + Sync {
     /// Fills `buffer` with random bytes of the HSM.
     fn random(&self, buffer: &mut [u8], deadline: Deadline) -> Result<()>;
 
+    /// The process ends, and the calling thread ends it: other threads begin nothing that its end would break. What is
+    /// under way is waited for until `limit`.
+    fn exiting(&self, limit: Deadline);
+
     /// Closes idle connections and lets no new one be made. Calls under way end by their deadline.
     fn close(&self);
 }

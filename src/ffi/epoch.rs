@@ -12,15 +12,19 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
-use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
 use crate::model::heritage::Heritage;
 use crate::model::slot::Module;
+use crate::transport::Deadline;
 
 /// How long `C_Finalize` waits for calls under way before it leaves their state to them.
 const GRACE: Duration = Duration::from_secs(5);
+
+/// How long the end of the process waits for what must not be under way.
+const FAREWELL: Duration = Duration::from_secs(1);
 
 /// How long a thread sleeps before it looks again.
 const PAUSE: Duration = Duration::from_millis(1);
@@ -140,6 +144,23 @@ pub(super) fn stop(farewell: impl FnOnce(&Module)) -> bool {
     // SAFETY: made by Box::into_raw in `start` or `inherit`, taken away above, and no call that could hold it is under way.
     drop(unsafe { Box::from_raw(module) });
     true
+}
+
+/// Among the handlers of `exit`: what must not be under way when the library's destructors run gets a moment to end.
+extern "C" fn exiting() {
+    if let Some(call) = enter_built() {
+        call.module().exiting(Deadline::after(FAREWELL));
+    }
+}
+
+/// Registers [`exiting`], once in a process; a child of a fork has it from its parent.
+pub(super) fn watch_exit() {
+    static DONE: AtomicBool = AtomicBool::new(false);
+    if !DONE.swap(true, Ordering::Relaxed) {
+        // SAFETY: `exiting` unwinds nowhere and may run at any time; the library stays mapped (`-z nodelete`). Without a
+        // place for it all is as it was: an end in the middle of a handshake may be an abort.
+        unsafe { libc::atexit(exiting) };
+    }
 }
 
 /// Among this library's destructors, when the process ends: from now on nothing is initialised. Threads may still run and

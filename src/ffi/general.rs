@@ -57,6 +57,7 @@ pub(super) unsafe fn initialize(init_args: CK_VOID_PTR) -> Result<()> {
         return Err(Error::new(CKR_NEED_TO_CREATE_THREADS, "every slot that could work needs a thread"));
     }
     silence_panics();
+    epoch::watch_exit();
     if epoch::start(Module::new(Arc::new(config), log))?.is_err() {
         return Err(already());
     }

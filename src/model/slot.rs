@@ -15,6 +15,7 @@ use super::token::Token;
 use crate::config::{Config, Fork};
 use crate::error::{Error, Result};
 use crate::observe::log::Log;
+use crate::transport::Deadline;
 
 /// Everything that one life of the module owns.
 pub struct Module {
@@ -215,6 +216,13 @@ impl Module {
         }
         self.changes.note();
         Ok(())
+    }
+
+    /// The process ends, and the calling thread ends it: see [`Backend::exiting`](crate::backend::Backend::exiting).
+    pub fn exiting(&self, limit: Deadline) {
+        for token in self.slots.iter().filter_map(|slot| slot.token.as_ref()) {
+            token.backend().exiting(limit);
+        }
     }
 
     /// `C_Finalize`: credentials and idle connections go; calls under way end on their own.

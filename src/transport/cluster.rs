@@ -276,6 +276,12 @@ impl Transport for Cluster {
         self.tls.as_ref().and_then(|tls| tls.warning())
     }
 
+    fn exiting(&self, limit: Deadline) {
+        if let Some(tls) = &self.tls {
+            tls.exiting(limit);
+        }
+    }
+
     fn close(&self) {
         self.groups.iter().flatten().for_each(Member::close);
     }

@@ -144,6 +144,12 @@ impl Member {
     }
 
     fn connect(&self, terms: Terms) -> Result<Lane, Error> {
+        let _pass = match &self.tls {
+            Some((tls, _)) => Some(tls.pass().ok_or_else(|| {
+                self.at(Error::unsent(ErrorKind::Closed, "the process ends: no connection is begun any more"))
+            })?),
+            None => None,
+        };
         let left = terms.deadline.remaining().unwrap_or_default();
         let share = left / u32::try_from(terms.others + 1).unwrap_or(u32::MAX);
         match self.connect_any(Deadline::after(share.min(self.connect))) {

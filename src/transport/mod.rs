@@ -66,6 +66,10 @@ pub trait Transport: Send + Sync {
         None
     }
 
+    /// The process ends, and the calling thread ends it: other threads begin nothing that its end would break. What is
+    /// under way is waited for until `limit`.
+    fn exiting(&self, _limit: Deadline) {}
+
     /// Closes all idle connections and refuses new calls with [`ErrorKind::Closed`]. Calls in flight finish.
     fn close(&self);
 }

@@ -282,6 +282,10 @@ impl Backend for Securosys {
         Ok(())
     }
 
+    fn exiting(&self, limit: Deadline) {
+        self.service.transport.exiting(limit);
+    }
+
     fn close(&self) {
         self.service.transport.close();
     }

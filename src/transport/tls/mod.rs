@@ -12,13 +12,15 @@ use rustls::{
     AlertDescription, CertificateError, ClientConfig, RootCertStore, SupportedProtocolVersion, version,
 };
 
+use self::gate::{Gate, Pass};
 use self::identity::{Identity, Presenter, Stamp};
 use self::pins::PinnedVerifier;
 pub(super) use self::refusal::Introduction;
 use self::tickets::Tickets;
-use super::{Error, ErrorKind};
+use super::{Deadline, Error, ErrorKind};
 use crate::config;
 
+mod gate;
 mod identity;
 mod pins;
 mod pkcs12;
@@ -29,6 +31,7 @@ mod tickets;
 pub(super) struct Tls {
     settings: config::Tls,
     state: Mutex<State>,
+    gate: Gate,
 }
 
 struct State {
@@ -61,7 +64,11 @@ impl Tls {
     pub fn new(settings: &config::Tls) -> Result<Self, Error> {
         let stamp = Stamp::of(settings.identity.as_ref());
         let access = Arc::new(access(settings)?);
-        Ok(Self { settings: settings.clone(), state: Mutex::new(State { access, stamp }) })
+        Ok(Self {
+            settings: settings.clone(),
+            state: Mutex::new(State { access, stamp }),
+            gate: Gate::default(),
+        })
     }
 
     /// What to connect with. A client certificate whose files have changed is read anew; if that fails, the one before
@@ -85,6 +92,16 @@ impl Tls {
         }));
         self.state.lock().access = Arc::clone(&renewed);
         renewed
+    }
+
+    /// To be held during a handshake; `None` where none may begin because the process ends.
+    pub fn pass(&self) -> Option<Pass<'_>> {
+        self.gate.enter()
+    }
+
+    /// The process ends: other threads begin no handshake any more. Those under way are waited for until `limit`.
+    pub fn exiting(&self, limit: Deadline) {
+        self.gate.close_to_others(limit);
     }
 
     /// What is wrong with the client certificate although it can be used.
