@@ -54,7 +54,7 @@ pub struct Emulator {
     client: Client,
 }
 
-/// What the emulator has seen. Equal is what makes or uses connections; they end in their own time.
+/// What the emulator has seen. Comparisons leave out `open` and `peak`: connections end in their own time.
 #[derive(Clone, Debug)]
 pub struct Stats {
     /// By method and path.
