@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use reqwest::blocking::{Client, Response};
-use reqwest::{Certificate, Method};
+use reqwest::{Certificate, Identity, Method};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -58,8 +58,8 @@ pub struct Emulator {
     client: Client,
 }
 
-/// What the emulator has seen.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What the emulator has seen. Comparisons leave out `open` and `peak`: connections end in their own time.
+#[derive(Clone, Debug)]
 pub struct Stats {
     /// By method and path.
     pub requests: BTreeMap<String, u64>,
@@ -67,8 +67,19 @@ pub struct Stats {
     pub total: u64,
     /// TCP connections accepted, the one that the statistics came over included.
     pub connections: u64,
-    /// TLS handshakes.
+    /// Connections that have not ended, and the most that there were at a time; that of the statistics included.
+    pub open: u64,
+    pub peak: u64,
+    /// TLS handshakes, and those of them that resumed a session.
     pub handshakes: u64,
+    pub resumed: u64,
+}
+
+impl PartialEq for Stats {
+    fn eq(&self, other: &Self) -> bool {
+        let counts = |stats: &Self| (stats.total, stats.connections, stats.handshakes, stats.resumed);
+        self.requests == other.requests && counts(self) == counts(other)
+    }
 }
 
 impl Emulator {
@@ -106,7 +117,7 @@ impl Emulator {
         let orders = Mutex::new(keeper.stdin.take());
         let url = ready(&folder);
         secrets::register_folder(&folder);
-        let client = client(tls.then(|| folder.join("ca.pem")));
+        let client = client(tls.then_some(folder.as_path()));
         let emulator = Self { keeper, orders, folder, url, client };
         // From now on a connection of our own is open, and is not counted by those who compare.
         emulator.stats();
@@ -172,7 +183,10 @@ impl Emulator {
             requests: requests.iter().map(|(path, count)| (path.clone(), number(count))).collect(),
             total: number(&answer["requests_total"]),
             connections: number(&answer["connections_accepted"]),
+            open: number(&answer["connections_open"]),
+            peak: number(&answer["connections_peak"]),
             handshakes: number(&answer["tls_handshakes"]),
+            resumed: number(&answer["tls_resumed"]),
         }
     }
 
@@ -255,14 +269,17 @@ fn appears(file: &Path) -> String {
     }
 }
 
-fn client(ca: Option<PathBuf>) -> Client {
+/// A client that trusts the emulator in that folder and shows the certificate that it takes, should it ask.
+fn client(folder: Option<&Path>) -> Client {
     // There may be one already: the same.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let mut builder = Client::builder().no_proxy().timeout(PATIENCE);
-    if let Some(ca) = ca {
-        let pem = fs::read(ca).expect("the emulator has an authority");
-        let authority = Certificate::from_pem(&pem).expect("the authority is a certificate");
-        builder = builder.tls_certs_only([authority]);
+    if let Some(folder) = folder {
+        let pem = |name| fs::read(folder.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let authority = Certificate::from_pem(&pem("ca.pem")).expect("the authority is a certificate");
+        let identity = [pem("client.key"), pem("client.pem")].concat();
+        let identity = Identity::from_pem(&identity).expect("the client's certificate has its key");
+        builder = builder.tls_certs_only([authority]).identity(identity);
     }
     builder.build().expect("an HTTP client can be made")
 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 use clap::ValueEnum;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use p11rest_emulator::{
-    CertificateForm, CertificatesRole, ClientAuth, LoneAsynchronous, MalformedCode, MissingCertificate,
-    Options, PIN, RandomRole, Switches, TlsVersion, UsageRefusal, Version,
+    CertificateForm, CertificatesRole, ClientAuth, Ending, Idle, LoneAsynchronous, MalformedCode,
+    MissingCertificate, Options, PIN, RandomRole, Switches, TlsVersion, UsageRefusal, Version,
 };
 
 #[derive(clap::Args)]
@@ -37,6 +37,12 @@ pub struct EmulateArgs {
     /// Answers a repeated request from memory, without cryptography: for benchmarks.
     #[arg(long)]
     canned: bool,
+    /// Closes connections that have been idle for that long after an answer, in milliseconds.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=600_000))]
+    idle_ms: Option<u64>,
+    /// How they are closed; "silent" is FIN without close_notify.
+    #[arg(long, value_name = "HOW", default_value = "fin", requires = "idle_ms", value_parser = choice(&ENDINGS))]
+    idle_how: Ending,
     /// The API key for key operations, which is the PIN of the slot.
     #[arg(long, value_name = "TEXT", default_value = PIN, value_parser = visible_ascii)]
     pub pin: String,
@@ -101,6 +107,8 @@ struct Readings {
 
 const CLIENT_AUTHS: [(&str, ClientAuth); 3] =
     [("none", ClientAuth::None), ("want", ClientAuth::Want), ("need", ClientAuth::Need)];
+const ENDINGS: [(&str, Ending); 3] =
+    [("fin", Ending::Fin), ("rst", Ending::Reset), ("silent", Ending::Silent)];
 const TLS_VERSIONS: [(&str, TlsVersion); 2] = [("1.2", TlsVersion::V1_2), ("1.3", TlsVersion::V1_3)];
 const CERTIFICATES_ROLES: [(&str, CertificatesRole); 2] =
     [("key_management", CertificatesRole::KeyManagement), ("key_operation", CertificatesRole::KeyOperation)];
@@ -157,6 +165,7 @@ impl EmulateArgs {
             tls_max: self.tls_max,
             latency: Duration::from_millis(self.latency_ms),
             canned: self.canned,
+            idle: self.idle_ms.map(|ms| Idle { limit: Duration::from_millis(ms), ending: self.idle_how }),
             pin: self.pin.clone(),
             bearer: self.bearer.clone(),
             switches: self.switches(),

@@ -8,6 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use hyper::Method;
+use hyper::header::HeaderValue;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -45,6 +46,8 @@ enum Action {
     Oversized,
     /// Sends the true body in chunks of `size` bytes, 16 if absent.
     Chunked,
+    /// Sends the true answer packed with gzip, which nobody asked for.
+    Gzip,
     /// Sends 100 and 103 in turn, `count_interim` of them, before the true answer.
     Interim,
     /// Sends `bytes` (Base64) as they are; with `when: "after_answer"` it then closes.
@@ -145,6 +148,7 @@ pub(crate) enum Spoil {
     Cut(When, Option<usize>, Ending),
     Drip(Duration),
     Chunks(usize),
+    Gzip,
     Interim(usize),
 }
 
@@ -165,6 +169,7 @@ impl Spoil {
             }
             Spoil::Drip(pause) => vec![Step::Drip(bytes, pause)],
             Spoil::Chunks(size) => vec![Step::Send(script::chunked(reply, size).into())],
+            Spoil::Gzip => vec![Step::Send(script::gzipped(reply).into())],
             Spoil::Interim(count) => {
                 let interim =
                     ["HTTP/1.1 100 Continue\r\n\r\n", "HTTP/1.1 103 Early Hints\r\nlink: </>\r\n\r\n"];
@@ -248,7 +253,7 @@ impl Fault {
             Action::Status => Strike::Answer(self.reply()),
             Action::NoContent => Strike::Answer(Reply::empty(204)),
             Action::Text => Strike::Answer(Reply {
-                content_type: Some("text/html".to_owned()),
+                content_type: Some(HeaderValue::from_static("text/html")),
                 body: Bytes::from_static(b"<html>Hello</html>"),
                 ..Reply::empty(200)
             }),
@@ -263,6 +268,7 @@ impl Fault {
             Action::HalfOpen => Strike::Play(vec![Step::Hold]),
             Action::Oversized => Strike::Play(self.oversized()),
             Action::Chunked => Strike::Spoil(Spoil::Chunks(self.size.map_or(16, NonZeroUsize::get))),
+            Action::Gzip => Strike::Spoil(Spoil::Gzip),
             Action::Interim => Strike::Spoil(Spoil::Interim(self.count_interim.unwrap_or(1))),
             Action::Raw => {
                 let mut steps = vec![Step::Send(self.raw().unwrap_or_default())];
@@ -309,7 +315,7 @@ impl Fault {
         };
         Reply {
             status: self.status.unwrap_or(503),
-            content_type: Some(self.content_type.clone().unwrap_or_else(|| JSON.to_owned())),
+            content_type: HeaderValue::from_str(self.content_type.as_deref().unwrap_or(JSON)).ok(),
             headers: self
                 .retry_after
                 .map(|seconds| ("retry-after", seconds.to_string()))

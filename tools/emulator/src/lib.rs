@@ -6,7 +6,10 @@
 //!
 //! ```text
 //! lib       Emulator: start, stop, the files that clients wait for
-//! server    HTTP/1.1, TLS, statistics, faults, canned answers     (no vendor's words)
+//! server    HTTP/1.1, statistics, canned answers                  (no vendor's words)
+//! tls       its certificate;  client_auth: those of clients, good and bad, and what is made of them
+//! faults    which requests go wrong, and how;  script: the bytes and endings that hyper would not write
+//! idle      connections that are closed for having nothing to do
 //! vendor    what a vendor's API is to the server
 //! securosys the REST API of the Securosys Transaction Security Broker
 //! keys      the keys and their files;  material, rsa_key, certificate: what they are made of
@@ -21,6 +24,7 @@ mod client_auth;
 mod error;
 mod faults;
 mod files;
+mod idle;
 mod keys;
 mod material;
 mod rsa_key;
@@ -43,6 +47,8 @@ use tokio_rustls::TlsAcceptor;
 
 pub use client_auth::ClientAuth;
 pub use error::Error;
+pub use idle::Idle;
+pub use script::Ending;
 pub use securosys::{
     BEARER_FILE, CertificateForm, CertificatesRole, LoneAsynchronous, MalformedCode, MissingCertificate, PIN,
     RandomRole, Switches, UsageRefusal, Version,
@@ -78,6 +84,8 @@ pub struct Options {
     pub latency: Duration,
     /// Answer a repeated identical request from memory, without cryptography: for benchmarks.
     pub canned: bool,
+    /// Closes connections that have had nothing to do for a while; `None`: they stay open.
+    pub idle: Option<Idle>,
     /// The key-operation API key, which is the PIN of the slot; [`PIN`] unless told otherwise.
     pub pin: String,
     /// The JSON Web Token that requests must carry; `None`: none is asked for.
@@ -97,6 +105,7 @@ impl fmt::Debug for Options {
             .field("tls_max", &self.tls_max)
             .field("latency", &self.latency)
             .field("canned", &self.canned)
+            .field("idle", &self.idle)
             .field("pin", &"[redacted]")
             .field("bearer", &self.bearer.as_ref().map(|_| "[redacted]"))
             .field("switches", &self.switches)
@@ -114,6 +123,7 @@ impl Default for Options {
             tls_max: TlsVersion::V1_3,
             latency: Duration::ZERO,
             canned: false,
+            idle: None,
             pin: PIN.to_owned(),
             bearer: None,
             switches: Switches::default(),
@@ -159,6 +169,7 @@ impl Emulator {
             faults: faults::Faults::default(),
             canned: options.canned.then(Canned::default),
             latency: options.latency,
+            idle: options.idle,
         });
         let (stop, stopped) = watch::channel(false);
         let thread = spawn(listener, tls, shared, stopped)?;

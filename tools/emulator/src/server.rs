@@ -23,7 +23,8 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::canned::Canned;
 use crate::faults::{Faults, Strike, without_signature};
-use crate::script::{Step, Wire, play};
+use crate::idle::{Clock, Heard, Idle};
+use crate::script::{Step, Wire, end, play};
 use crate::stats::Stats;
 use crate::vendor::{Reply, Request, Vendor};
 
@@ -41,6 +42,8 @@ pub(crate) struct Shared {
     pub(crate) canned: Option<Canned>,
     /// Slept before each answer of the vendor's API.
     pub(crate) latency: Duration,
+    /// What becomes of connections that are idle; absent: nothing.
+    pub(crate) idle: Option<Idle>,
 }
 
 /// Accepts and serves until `stop` becomes true, then lets the connections finish for a while.
@@ -107,21 +110,36 @@ impl Connection {
     }
 
     /// Serves with hyper, and plays what faults ask for in its place.
-    async fn drive(mut self, mut wire: impl Wire) {
+    async fn drive(mut self, wire: impl Wire) {
+        let clock = &Clock::new(self.shared.idle);
+        let mut wire = Heard::new(wire, clock);
         loop {
             let script = Mutex::new(None);
-            let service = service_fn(|request| respond(&self.shared, &script, request));
+            let (shared, slot) = (&*self.shared, &script);
+            let service = service_fn(move |request| async move {
+                // Its bytes may have come together with the previous one's.
+                clock.stop();
+                let answer = respond(shared, slot, request).await;
+                clock.start();
+                answer
+            });
             let mut connection =
                 http1::Builder::new().header_read_timeout(None).serve_connection(TokioIo::new(wire), service);
             // How a connection ends is the client's business, or a fault that a test asked for.
-            tokio::select! {
-                _ = &mut connection => {}
+            let idle = tokio::select! {
+                _ = &mut connection => None,
+                ending = clock.runs_out() => Some(ending),
                 _ = self.stop.changed() => {
                     Pin::new(&mut connection).graceful_shutdown();
                     let _ = (&mut connection).await;
+                    None
                 }
-            }
+            };
             wire = connection.into_parts().io.into_inner();
+            if let Some(ending) = idle {
+                let _ = end(&mut wire, ending).await;
+                return;
+            }
             let Some(script) = script.into_inner() else {
                 return;
             };
@@ -131,6 +149,7 @@ impl Connection {
                 },
                 _ = self.stop.changed() => return,
             }
+            clock.start();
         }
     }
 }
@@ -248,7 +267,7 @@ fn http_response(reply: Reply) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(reply.body));
     *response.status_mut() = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = response.headers_mut();
-    if let Some(value) = reply.content_type.and_then(|text| HeaderValue::try_from(text).ok()) {
+    if let Some(value) = reply.content_type {
         headers.insert(CONTENT_TYPE, value);
     }
     for (name, value) in reply.headers {

@@ -1,6 +1,7 @@
 //! What a vendor's API is to the server: routes, and an answer to each request.
 
 use bytes::Bytes;
+use hyper::header::HeaderValue;
 use hyper::{HeaderMap, Method};
 
 /// A request, read whole.
@@ -26,7 +27,7 @@ pub(crate) const JSON: &str = "application/json";
 #[derive(Debug, Clone)]
 pub(crate) struct Reply {
     pub(crate) status: u16,
-    pub(crate) content_type: Option<String>,
+    pub(crate) content_type: Option<HeaderValue>,
     /// Further headers.
     pub(crate) headers: Vec<(&'static str, String)>,
     pub(crate) body: Bytes,
@@ -42,7 +43,7 @@ impl Reply {
     pub(crate) fn json(status: u16, body: &serde_json::Value) -> Reply {
         Reply {
             status,
-            content_type: Some(JSON.to_owned()),
+            content_type: Some(HeaderValue::from_static(JSON)),
             headers: Vec::new(),
             body: Bytes::from(body.to_string()),
         }

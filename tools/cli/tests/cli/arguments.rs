@@ -4,13 +4,17 @@ use crate::{p11rest, run, stderr, stdout};
 
 #[test]
 fn wrong_arguments_are_told_apart_from_failures() {
-    let cases: [(&[&str], &str); 15] = [
+    let cases: [(&[&str], &str); 19] = [
         (&[], "Usage: p11rest"),
         (&["frobnicate"], "'frobnicate'"),
         (&["emulate"], "--dir <DIR>"),
         (&["emulate", "--dir", "/tmp", "--port", "65536"], "65536 is not in 0..=65535"),
         (&["emulate", "--dir", "/tmp", "--latency-ms", "-1"], "'-1'"),
         (&["emulate", "--dir", "/tmp", "--latency-ms", "600001"], "600001 is not in 0..=600000"),
+        (&["emulate", "--dir", "/tmp", "--idle-ms", "0"], "0 is not in 1..=600000"),
+        (&["emulate", "--dir", "/tmp", "--idle-how", "rst"], "--idle-ms <N>"),
+        (&["emulate", "--dir", "/tmp", "--client-auth", "need"], "--tls"),
+        (&["emulate", "--dir", "/tmp", "--tls", "--tls-max", "1.1"], "[possible values: 1.2, 1.3]"),
         (&["emulate", "--dir", "/tmp", "--bearer", "a b"], "visible ASCII"),
         (&["emulate", "--dir", "/tmp", "--bearer", ""], "visible ASCII"),
         (&["emulate", "--dir", "/tmp", "--pin", "a b"], "visible ASCII"),

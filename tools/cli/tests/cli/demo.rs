@@ -153,10 +153,15 @@ fn demo(command: &mut Command) -> String {
     stdout(&output)
 }
 
-/// The lines to be copied.
+/// The lines to be copied. Should one of them fail, the emulator is not left behind: it would hold the test's pipes.
 fn commands(said: &str) -> String {
     let (_, by_hand) = said.split_once("by hand").unwrap();
-    by_hand.lines().filter_map(|line| line.strip_prefix("    ")).map(|line| format!("{line}\n")).collect()
+    let lines = by_hand.lines().filter_map(|line| line.strip_prefix("    "));
+    ["trap 'kill $! 2>/dev/null || :' EXIT"]
+        .into_iter()
+        .chain(lines)
+        .map(|line| format!("{line}\n"))
+        .collect()
 }
 
 fn openssl_verifies(folder: &Path, key: &str, file: &Path) -> bool {

@@ -1,11 +1,11 @@
 //! `p11rest emulate`
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -123,6 +123,53 @@ fn it_speaks_tls_and_ends_on_sigint() {
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     assert!(stdout(&output).contains("curl --cacert "), "{output:?}");
     assert!(!dir.path().join("ready").exists());
+}
+
+/// OpenSSL is the judge of the handshake.
+#[test]
+fn it_asks_for_client_certificates_and_holds_tls_back() {
+    let dir = TempDir::new().unwrap();
+    let options = ["--tls", "--client-auth", "need", "--tls-max", "1.2"];
+    let mut emulator = Running::start(dir.path(), &options);
+    emulator.wait_for("ready");
+    let ready = emulator.read("ready");
+    let address = ready.trim().strip_prefix("https://").unwrap();
+    let handshake = |options: &[&str]| {
+        let mut command = Command::new("openssl");
+        command.args([
+            "s_client",
+            "-brief",
+            "-verify_return_error",
+            "-CAfile",
+            "ca.pem",
+            "-connect",
+            address,
+        ]);
+        command.args(options).current_dir(dir.path()).stdin(Stdio::null()).output().unwrap()
+    };
+    let identity = ["-cert", "client.pem", "-key", "client.key"];
+    let shown = handshake(&identity);
+    assert!(shown.status.success() && stderr(&shown).contains("TLSv1.2"), "{shown:?}");
+    let newer = handshake(&[&identity[..], &["-tls1_3"]].concat());
+    assert!(!newer.status.success() && stderr(&newer).contains("alert protocol version"), "{newer:?}");
+    assert!(!handshake(&[]).status.success(), "without a certificate");
+    assert!(emulator.read("p11rest.toml").contains("identity = { certificate = "));
+    emulator.end_by(Signal::TERM);
+}
+
+#[test]
+fn it_resets_connections_that_are_idle() {
+    let dir = TempDir::new().unwrap();
+    let mut emulator = Running::start(dir.path(), &["--idle-ms", "200", "--idle-how", "rst"]);
+    emulator.wait_for("ready");
+    let url = emulator.read("ready");
+    let mut stream = TcpStream::connect(url.trim().strip_prefix("http://").unwrap()).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.write_all(b"GET /_emulator/stats HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    let end = stream.read_to_string(&mut answer).unwrap_err();
+    assert_eq!(end.kind(), ErrorKind::ConnectionReset, "{end}");
+    emulator.end_by(Signal::TERM);
 }
 
 /// Configuration and commands fit what is asked for; the token is in its file alone.

@@ -6,6 +6,7 @@ mod client_certificates;
 mod credentials;
 mod faults;
 mod hooks;
+mod idle;
 mod lifecycle;
 mod signatures;
 mod strictness;
