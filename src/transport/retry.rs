@@ -339,9 +339,11 @@ mod tests {
     #[test]
     fn only_another_member_is_asked_after_a_fault_of_tls() {
         let deadline = Deadline::after(Duration::from_secs(10));
-        for (class, elsewhere, again) in
-            [(Class::Repeatable, true, true), (Class::Repeatable, false, false), (Class::OnceOnly, true, false)]
-        {
+        for (class, elsewhere, again) in [
+            (Class::Repeatable, true, true),
+            (Class::Repeatable, false, false),
+            (Class::OnceOnly, true, false),
+        ] {
             let outcome = failure(ErrorKind::Tls, true, Cause::Failed);
             let verdict = Attempts::new(class, 0).judge(outcome, deadline, &Jitter::new(), elsewhere);
             assert_eq!(matches!(verdict, Verdict::Again(Duration::ZERO)), again, "{class:?} {elsewhere}");
