@@ -1,6 +1,6 @@
 //! Whether a member is worth a call: a circuit that opens after failures and is closed by a probe.
 //!
-//! A member to which no connection can be made is avoided at once; one that is connected to, but breaks off, stays silent
+//! A member to which no connection can be made, or that refuses our TLS, is avoided at once; one that is connected to, but breaks off, stays silent
 //! or answers 502, 503 or 504, after [`RUN`] such outcomes in a row. It is avoided for a while that doubles with each
 //! further failure. Then one caller probes, and the others go on avoiding it until it is known how that went.
 
@@ -97,6 +97,11 @@ impl Health {
     /// The member was connected to, but gave no proper answer.
     pub fn unanswered(&self, probe: bool) {
         self.unanswered_at(probe, self.now());
+    }
+
+    /// The member was connected to, but ended TLS: it does not take our certificate, and will not take it from others.
+    pub fn turned_away(&self, probe: bool) {
+        self.avoid(probe, true, self.now());
     }
 
     fn unanswered_at(&self, probe: bool, now: u64) {

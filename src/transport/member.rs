@@ -261,8 +261,11 @@ impl<'m> Flight<'m> {
         };
         step(lane).map_err(|error| {
             let stale = self.reused && error.kind == ErrorKind::Broken && !lane.has_heard();
-            if !stale || self.probe {
-                self.member.health.unanswered(self.probe);
+            let health = &self.member.health;
+            if error.kind == ErrorKind::Tls {
+                health.turned_away(self.probe);
+            } else if !stale || self.probe {
+                health.unanswered(self.probe);
             }
             let cause = if stale { Cause::Stale } else { Cause::Failed };
             Lost { error: self.member.at(error), cause }

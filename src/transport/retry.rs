@@ -6,6 +6,7 @@
 //! | sent, an idle connection was being closed | again on a fresh connection | the error |
 //! | sent, connection broke | again, at most [`BREAK_LIMIT`] times | the error |
 //! | sent, silence while another member is well | again, once | the wait goes on |
+//! | sent, TLS ended in a fault (a client certificate was refused) | again while another member is well | the error |
 //! | 429, 502, 503, 504 | again after a pause, at most [`ATTEMPT_LIMIT`] attempts | the answer |
 //! | any other answer or error | as it is | as it is |
 //!
@@ -161,7 +162,7 @@ impl Attempts {
                 let asked = retry_after.filter(|_| !elsewhere).unwrap_or_default();
                 Some(self.back_off(jitter).max(asked))
             }
-            Err(lost) => self.after_loss(lost, jitter),
+            Err(lost) => self.after_loss(lost, jitter, elsewhere),
             Ok(_) => None,
         };
         match pause.filter(|pause| deadline.remaining().is_some_and(|left| *pause < left)) {
@@ -175,7 +176,7 @@ impl Attempts {
         }
     }
 
-    fn after_loss(&mut self, lost: &Lost, jitter: &Jitter) -> Option<Duration> {
+    fn after_loss(&mut self, lost: &Lost, jitter: &Jitter, elsewhere: bool) -> Option<Duration> {
         match lost.cause {
             Cause::Stale => Some(Duration::ZERO),
             Cause::Left => {
@@ -186,6 +187,8 @@ impl Attempts {
                 self.breaks += 1;
                 (self.breaks <= BREAK_LIMIT).then(|| self.back_off(jitter))
             }
+            // The same member would say the same again.
+            Cause::Failed if lost.error.kind == ErrorKind::Tls => elsewhere.then_some(Duration::ZERO),
             Cause::Failed => None,
         }
     }
@@ -331,6 +334,20 @@ mod tests {
         let mut attempts = Attempts::new(Class::Repeatable, 0);
         let verdict = attempts.judge(answer(503, Some(3)), deadline, &Jitter::new(), true);
         assert!(matches!(verdict, Verdict::Again(pause) if pause <= FIRST_PAUSE));
+    }
+
+    #[test]
+    fn only_another_member_is_asked_after_a_fault_of_tls() {
+        let deadline = Deadline::after(Duration::from_secs(10));
+        for (class, elsewhere, again) in [
+            (Class::Repeatable, true, true),
+            (Class::Repeatable, false, false),
+            (Class::OnceOnly, true, false),
+        ] {
+            let outcome = failure(ErrorKind::Tls, true, Cause::Failed);
+            let verdict = Attempts::new(class, 0).judge(outcome, deadline, &Jitter::new(), elsewhere);
+            assert_eq!(matches!(verdict, Verdict::Again(Duration::ZERO)), again, "{class:?} {elsewhere}");
+        }
     }
 
     #[test]

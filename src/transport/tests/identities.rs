@@ -101,6 +101,21 @@ fn a_certificate_that_is_refused_is_named_with_the_reason_and_not_shown_again() 
     }
 }
 
+/// In TLS 1.3 the request has left by the time that the refusal comes.
+#[test]
+fn a_member_that_refuses_the_certificate_is_left_for_another_one() {
+    let (authority, stranger) = (Authority::new("leaves"), Authority::new("left"));
+    let tls = authority.knowing(stranger.issue(&stranger.folder, 1));
+    for version in VERSIONS {
+        let (refusing, other) = (authority.insisting(version), authority.serve(ok));
+        let members = [vec![refusing.url(), other.url()]];
+        let cluster = Cluster::new(&members, &tls, TIMEOUTS, POOL, &[]).unwrap();
+        assert_eq!(body(post(&cluster, Class::Repeatable, soon())), "ok");
+        assert_eq!(body(post(&cluster, Class::NeverTwice, soon())), "ok");
+        assert_eq!((refusing.connections(), refusing.requests().len()), (1, 0));
+    }
+}
+
 #[test]
 fn a_certificate_that_is_missing_is_asked_for() {
     let authority = Authority::new("missing");

@@ -183,10 +183,10 @@ fn a_server_that_does_not_read_cannot_hold_a_send_beyond_the_deadline() {
 fn a_slow_answer_outlives_the_short_deadline_of_an_earlier_call() {
     let server = Server::start(|got| match got.turn {
         0 => vec![Act::Send(OK.to_vec())],
-        _ => vec![Act::Pause(Duration::from_millis(300)), Act::Send(OK.to_vec())],
+        _ => vec![Act::Pause(Duration::from_millis(2500)), Act::Send(OK.to_vec())],
     });
     let cluster = cluster(&server);
-    body(post(&cluster, Class::OnceOnly, Deadline::after(Duration::from_millis(100))));
+    body(post(&cluster, Class::OnceOnly, Deadline::after(Duration::from_secs(2))));
     body(post(&cluster, Class::OnceOnly, soon()));
     assert_eq!(server.connections(), 1);
 }
