@@ -48,7 +48,7 @@ impl Plan {
         const FEW: u64 = 20;
         let more = self.counted / cell.threads as u64;
         // So many answers that are held back take a second.
-        let more = if cell.latency == 0 { more } else { more.min(1000 / cell.latency) };
+        let more = 1000_u64.checked_div(cell.latency).map_or(more, |most| more.min(most));
         (FEW, FEW + more)
     }
 }
