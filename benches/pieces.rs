@@ -22,7 +22,7 @@ const SIGNATURE: [u8; 64] = [0xc3; 64];
 
 fn templates(criterion: &mut Criterion) {
     let attributes = key();
-    let ulong = |value: CK_ULONG| value.to_ne_bytes().to_vec();
+    let ulong = |value: CK_ULONG| value.to_ne_bytes().to_vec().into();
     let matching = Template::new(vec![(CKA_CLASS, ulong(CKO_PRIVATE_KEY)), (CKA_KEY_TYPE, ulong(CKK_EC))]);
     let other = Template::new(vec![(CKA_CLASS, ulong(CKO_PUBLIC_KEY)), (CKA_KEY_TYPE, ulong(CKK_EC))]);
     assert!(matching.matches(&attributes) && !other.matches(&attributes));

@@ -3,7 +3,7 @@
 //! Members are in groups of falling preference; within a group each call starts with the next one. A member that is not
 //! well ([`health`](super::health)) is passed over, unless nobody else is left. A request that was not sent goes to the
 //! next member; one that may have been is only repeated if its class allows (see [`retry`](super::retry)), and one that
-//! hears nothing may be sent to a second member at once ([`hedge`](super::hedge)).
+//! hears nothing may be sent to a second member at once ([`hedge`]).
 
 use std::collections::VecDeque;
 use std::sync::Arc;
