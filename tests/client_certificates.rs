@@ -23,6 +23,9 @@ const EC: &str = "ec-p256";
 /// The servers of both versions of TLS.
 const VERSIONS: [&[&str]; 2] = [&[], &["--tls-max", "1.2"]];
 
+/// Makes connections by other means than without.
+const HTTP2: &str = "http2 = true\n";
+
 /// The certificates in the emulator's folder, and why it refuses them; none is the last.
 const IDENTITIES: [(&str, Option<&str>); 5] = [
     ("client", None),
@@ -111,7 +114,7 @@ fn sign(session: &Session) -> Result<Vec<u8>, Code> {
 
 #[test]
 fn a_certificate_is_renewed_and_revoked_while_the_module_runs() {
-    for version in VERSIONS {
+    for (version, slot) in VERSIONS.into_iter().flat_map(|version| [(version, ""), (version, HTTP2)]) {
         let server = FIRST.twin(&[&["--client-auth", "need"], version].concat());
         let becomes = |name: &str| {
             for extension in ["key", "pem"] {
@@ -120,8 +123,8 @@ fn a_certificate_is_renewed_and_revoked_while_the_module_runs() {
             }
         };
         becomes("revoked");
-        with_tls(&server, &identity("own"), |p11, slot| {
-            let session = p11.open(slot).unwrap();
+        with_config(&server, slot, &identity("own"), |p11| {
+            let session = p11.open(p11.slots(true).unwrap()[0]).unwrap();
             let said = is_refused(&server, || session.login(PIN));
             explains(&said, &server, "own", "it is revoked");
             becomes("client");
@@ -158,7 +161,7 @@ fn a_certificate_and_its_key_in_pkcs12() {
 
         password("another-password-of-others");
         let log = Log::begin();
-        with_config(&server, tls, |p11| {
+        with_config(&server, "", tls, |p11| {
             assert_eq!((p11.slots(false).unwrap().len(), p11.slots(true).unwrap()), (1, vec![]));
             refused(p11.token_info(p11.slots(false).unwrap()[0]), CKR_TOKEN_NOT_PRESENT);
         });
@@ -255,17 +258,18 @@ fn serial(file: &Path) -> String {
 
 /// Runs `check` on the only slot, with these lines in `[slot.tls]` beside the server's authority.
 fn with_tls(server: &Emulator, tls: &str, check: impl FnOnce(&'static P11, CK_SLOT_ID)) {
-    with_config(server, tls, |p11| check(p11, p11.slots(true).unwrap()[0]));
+    with_config(server, "", tls, |p11| check(p11, p11.slots(true).unwrap()[0]));
 }
 
-/// The same before a slot is found. One module, one at a time.
-fn with_config(server: &Emulator, tls: &str, check: impl FnOnce(&'static P11)) {
+/// The same before a slot is found, with these lines in `[[slot]]`. One module, one at a time.
+fn with_config(server: &Emulator, slot: &str, tls: &str, check: impl FnOnce(&'static P11)) {
     static TURN: Mutex<()> = Mutex::new(());
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let text = server.text("p11rest.toml");
     let kept: Vec<_> = text.lines().filter(|line| !line.starts_with("identity = ")).collect();
     let config = server.path("own.toml");
-    fs::write(&config, format!("{}\n{tls}", kept.join("\n"))).unwrap();
+    let text = kept.join("\n").replace("[[slot]]\n", &format!("[[slot]]\n{slot}"));
+    fs::write(&config, format!("{text}\n{tls}")).unwrap();
     let p11 = P11::load();
     // After a test that failed.
     let _ = p11.finalize();

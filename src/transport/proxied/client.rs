@@ -15,7 +15,8 @@ use secrecy::ExposeSecret;
 use zeroize::Zeroizing;
 
 use crate::config::{self, ProxyScheme};
-use crate::transport::{Error, ErrorKind, tls};
+use crate::transport::tls::{self, Access, Tls};
+use crate::transport::{Error, ErrorKind};
 
 /// How long the end of a client is waited for. Its thread may be looking up a name, which nothing can hurry.
 const GRACE: Duration = Duration::from_secs(1);
@@ -52,7 +53,8 @@ impl Route {
 
 /// What a client is made of.
 pub(super) struct Recipe {
-    tls: ClientConfig,
+    /// If a member or the proxy speaks it.
+    tls: Option<Tls>,
     proxy: Option<(String, Option<Login>)>,
     connect: Duration,
     pool: config::Pool,
@@ -68,16 +70,10 @@ impl Recipe {
     /// Reads the files of TLS.
     ///
     /// # Errors
-    /// [`ErrorKind::Tls`] where the CA file cannot be read or the platform has no authorities.
+    /// Those of [`Tls::new`].
     pub fn new(token: &config::Token, route: &Route) -> Result<Self, Error> {
         let secured = token.members.iter().flatten().any(|url| url.tls) || route.proxy_name.is_some();
-        let mut tls = match secured {
-            true => tls::client_config(&token.tls)?.as_ref().clone(),
-            false => without_authorities()?,
-        };
-        if token.http2 {
-            tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        }
+        let tls = if secured { Some(Tls::new(&token.tls)?) } else { None };
         let members = u32::try_from(token.members.iter().flatten().count().max(1)).unwrap_or(u32::MAX);
         let login =
             |login: &config::ProxyLogin| Login { user: login.user.clone(), password: login.password.clone() };
@@ -101,14 +97,35 @@ impl Recipe {
         self.connect
     }
 
+    /// What is wrong with the client certificate although it can be used.
+    pub fn warning(&self) -> Option<String> {
+        self.tls.as_ref().and_then(Tls::warning)
+    }
+
+    /// Whether the client was made with the client certificate as it is now.
+    pub fn is_of_today(&self, client: &Client) -> bool {
+        match (&self.tls, &client.access) {
+            (Some(tls), Some(access)) => Arc::ptr_eq(&tls.access(), access),
+            _ => true,
+        }
+    }
+
     /// A client with its thread, and without a connection. Reads the password of the proxy.
     ///
     /// # Errors
     /// [`ErrorKind::Connect`] where the password cannot be read or the thread cannot be made.
     pub fn make(&self, idle: Duration) -> Result<Client, Error> {
+        let access = self.tls.as_ref().map(Tls::access);
+        let mut tls = match &access {
+            Some(access) => access.config.as_ref().clone(),
+            None => without_authorities()?,
+        };
+        if self.http2 {
+            tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        }
         let builder = blocking::Client::builder()
             .no_proxy() // nor what the environment says
-            .tls_backend_preconfigured(self.tls.clone())
+            .tls_backend_preconfigured(tls)
             .redirect(Policy::none())
             .referer(false)
             .retry(retry::never())
@@ -125,7 +142,7 @@ impl Recipe {
             None => builder,
         };
         let built = with_signals_blocked(|| builder.build()).map_err(|error| refuse(&error))?;
-        built.map(|client| Client(Some(client))).map_err(|error| refuse(&error))
+        built.map(|client| Client { inner: Some(client), access }).map_err(|error| refuse(&error))
     }
 }
 
@@ -152,13 +169,24 @@ fn proxy(url: &str, login: Option<&Login>) -> Result<Proxy, Error> {
     Ok(proxy.basic_auth(&escaped(&login.user), &escaped(password.expose_secret())))
 }
 
-/// A client; `None` once it has ended.
-pub(super) struct Client(Option<blocking::Client>);
+/// A client.
+pub(super) struct Client {
+    /// `None` once it has ended.
+    inner: Option<blocking::Client>,
+    /// How it introduces itself over TLS.
+    access: Option<Arc<Access>>,
+}
 
 impl Client {
     /// What requests are made with.
     pub fn get(&self) -> Option<&blocking::Client> {
-        self.0.as_ref()
+        self.inner.as_ref()
+    }
+
+    /// Why TLS failed with a server that must have a certificate for `name`.
+    pub fn explain(&self, error: &rustls::Error, name: &ServerName<'_>) -> String {
+        let refusal = self.access.as_ref().and_then(|access| tls::explain_refusal(error, access));
+        refusal.unwrap_or_else(|| tls::explain(error, name))
     }
 }
 
@@ -167,7 +195,7 @@ impl Client {
 /// calling thread, which are gone in exit handlers.
 impl Drop for Client {
     fn drop(&mut self) {
-        let Some(client) = self.0.take() else { return };
+        let Some(client) = self.inner.take() else { return };
         let (give, taken) = mpsc::channel::<blocking::Client>();
         let birth = || {
             let farewell = move || drop(taken.recv());

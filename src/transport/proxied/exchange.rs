@@ -92,7 +92,8 @@ impl Target {
         deadline: Deadline,
     ) -> Result<Response, Failure> {
         let sent = self.begin(client, request, deadline).map_err(|error| self.own(error))?;
-        let response = sent.send().map_err(|error| self.failure(&error, !error.is_connect(), deadline))?;
+        let response =
+            sent.send().map_err(|error| self.failure(client, &error, !error.is_connect(), deadline))?;
         let status = response.status().as_u16();
         if status == 407 && self.route.proxy_answers {
             return Err(self.refused_by_proxy());
@@ -109,7 +110,7 @@ impl Target {
             .headers()
             .get(CONTENT_ENCODING)
             .is_some_and(|value| http1::is_compression(value.as_bytes()));
-        let body = self.read_body(response, deadline)?;
+        let body = self.read_body(client, response, deadline)?;
         if compressed && !body.is_empty() {
             let fault = http1::compressed();
             return Err(self.own(Error::sent(fault.kind, fault.reason)));
@@ -159,6 +160,7 @@ impl Target {
 
     fn read_body(
         &self,
+        client: &Client,
         mut response: blocking::Response,
         deadline: Deadline,
     ) -> Result<Zeroizing<Vec<u8>>, Failure> {
@@ -177,13 +179,19 @@ impl Target {
                     http1::append(&mut body, part).map_err(limit)?;
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(self.failure(&error, true, deadline)),
+                Err(error) => return Err(self.failure(client, &error, true, deadline)),
             }
         }
     }
 
     /// What went wrong, in our words. `sent`: the member may have got the request.
-    fn failure(&self, error: &(dyn Cause + 'static), sent: bool, deadline: Deadline) -> Failure {
+    fn failure(
+        &self,
+        client: &Client,
+        error: &(dyn Cause + 'static),
+        sent: bool,
+        deadline: Deadline,
+    ) -> Failure {
         let causes: Vec<_> = causes(error).collect();
         // reqwest's own words would tell the URL.
         let others = causes.iter().filter(|cause| !cause.is::<reqwest::Error>());
@@ -199,7 +207,7 @@ impl Target {
             _ => self.route.proxy_name.as_ref(),
         };
         let (kind, reason) = match (tls, name) {
-            (Some(tls), Some(name)) => (ErrorKind::Tls, tls::explain(tls, name)),
+            (Some(tls), Some(name)) => (ErrorKind::Tls, client.explain(tls, name)),
             _ if sent && says(HEAD_TOO_LARGE) => (ErrorKind::TooLarge, told(&texts)),
             _ => (kind(&causes, sent, deadline), told(&texts)),
         };

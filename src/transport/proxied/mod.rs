@@ -139,7 +139,7 @@ impl Proxied {
         result
     }
 
-    /// The client in the cell, made now if there is none.
+    /// The client in the cell, made now if there is none or another client certificate.
     fn client(&self, cell: &Cell, proven: bool, deadline: Deadline) -> Result<Arc<Client>, Error> {
         if self.closed.load(Ordering::SeqCst) {
             return Err(Error::unsent(ErrorKind::Closed, "the connections are closed"));
@@ -148,12 +148,15 @@ impl Proxied {
         let mut place = cell.0.try_lock_for(deadline.remaining().unwrap_or_default()).ok_or_else(|| {
             Error::unsent(ErrorKind::Timeout, "the client for the proxy was not ready in time")
         })?;
-        if let Some(client) = &*place {
+        if let Some(client) = place.as_ref().filter(|client| self.recipe.is_of_today(client)) {
             return Ok(Arc::clone(client));
         }
         let idle = if proven { self.recipe.idle().min(PROVEN) } else { self.recipe.idle() };
         let client = Arc::new(self.recipe.make(idle)?);
-        Ok(Arc::clone(place.insert(client)))
+        let old = place.replace(Arc::clone(&client));
+        drop(place);
+        drop(old); // when the lock is free again
+        Ok(client)
     }
 }
 
@@ -202,6 +205,10 @@ impl Transport for Proxied {
         let mut results = results.into_inner();
         results.sort_unstable_by_key(|(at, _)| *at);
         results.into_iter().map(|(_, result)| result).collect()
+    }
+
+    fn warning(&self) -> Option<String> {
+        self.recipe.warning()
     }
 
     fn close(&self) {
@@ -296,7 +303,10 @@ impl Search<'_> {
         let late = self.deadline.remaining().is_none();
         if error.sent {
             self.attempts.sent_to(peer.number);
-            peer.health.unanswered(probe);
+            match error.kind {
+                ErrorKind::Tls => peer.health.turned_away(probe),
+                _ => peer.health.unanswered(probe),
+            }
             let left = error.kind == ErrorKind::Timeout && !late;
             return Some(Err(Lost { error, cause: if left { Cause::Left } else { Cause::Failed } }));
         }

@@ -60,7 +60,7 @@ impl Tls {
     /// Reads the files.
     ///
     /// # Errors
-    /// Those of [`client_config`].
+    /// [`ErrorKind::Tls`] where the authorities or the client certificate cannot be read or used.
     pub fn new(settings: &config::Tls) -> Result<Self, Error> {
         let stamp = Stamp::of(settings.identity.as_ref());
         let access = Arc::new(access(settings)?);
@@ -112,13 +112,6 @@ impl Tls {
 
 /// TLS with aws-lc-rs, whatever provider the process has; sessions resume among all who share it. Nothing is negotiated
 /// with ALPN, since HTTP/1.1 is what a server speaks without it.
-///
-/// # Errors
-/// [`ErrorKind::Tls`] where the authorities or the client certificate cannot be read or used.
-pub(super) fn client_config(settings: &config::Tls) -> Result<Arc<ClientConfig>, Error> {
-    Ok(access(settings)?.config)
-}
-
 fn access(settings: &config::Tls) -> Result<Access, Error> {
     let failed = |error: &dyn std::fmt::Display| refuse(error.to_string());
     let provider = Arc::new(aws_lc_rs::default_provider());
@@ -151,6 +144,15 @@ fn access(settings: &config::Tls) -> Result<Access, Error> {
 /// How a connection that this thread has just made was introduced.
 pub(super) fn introduction(access: &Arc<Access>) -> Introduction {
     Introduction { asked: identity::was_asked(), access: Arc::clone(access) }
+}
+
+/// What a fault of a connection that another thread has made says of the client certificate, if it does.
+pub(super) fn explain_refusal(error: &rustls::Error, access: &Arc<Access>) -> Option<String> {
+    let introduction = Introduction { asked: false, access: Arc::clone(access) };
+    match error {
+        rustls::Error::AlertReceived(alert) => introduction.explain_alert(*alert),
+        _ => None,
+    }
 }
 
 fn roots(settings: &config::Tls) -> Result<RootCertStore, Error> {

@@ -12,7 +12,7 @@ use super::Access;
 
 /// How we introduced ourselves on a new connection.
 pub(in crate::transport) struct Introduction {
-    /// Whether the server asked for a certificate. It does not when a session is resumed.
+    /// Whether it is known that the server asked for a certificate. It does not when a session is resumed.
     pub(super) asked: bool,
     pub(super) access: Arc<Access>,
 }
@@ -30,7 +30,8 @@ impl Introduction {
         }
     }
 
-    fn explain_alert(&self, alert: AlertDescription) -> Option<String> {
+    /// The same for an alert.
+    pub(super) fn explain_alert(&self, alert: AlertDescription) -> Option<String> {
         let reason = reason(alert).or_else(|| {
             // These have other meanings too.
             use AlertDescription::{DecryptError, HandshakeFailure};
@@ -42,7 +43,7 @@ impl Introduction {
                 "the server refused the client certificate {name}: {reason} (alert {alert:?}){}",
                 self.access.stale_words()
             )),
-            None if self.asked => Some(format!(
+            None if self.asked || alert == AlertDescription::CertificateRequired => Some(format!(
                 "the server wants a client certificate, and none is configured (alert {alert:?}); \
                  set slot.tls.identity"
             )),
