@@ -6,6 +6,7 @@ use std::process::Stdio;
 
 use cryptoki_sys::*;
 use support::c::{EMULATOR, Program, library};
+use support::emulator::PIN;
 use support::p11::{P11, refused};
 use support::proxy::Proxy;
 use support::relay::Relay;
@@ -115,11 +116,11 @@ fn http2_and_a_refusal_by_a_proxy() {
     p11.initialize(file.path()).unwrap();
     let slots = p11.slots(true).unwrap();
     let session = p11.open(slots[0]).unwrap();
-    session.login("1234").unwrap();
+    session.login(PIN).unwrap();
     assert!(session.find(&[]).unwrap().len() > 6);
     // The proxy's refusal is not that of the PIN.
     let refusing = p11.open(slots[1]).unwrap();
-    refused(refusing.login("1234"), CKR_DEVICE_ERROR);
+    refused(refusing.login(PIN), CKR_DEVICE_ERROR);
     assert_eq!(proxy.asked().len(), 1);
     drop((session, refusing));
     p11.finalize().unwrap();
