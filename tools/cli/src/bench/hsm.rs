@@ -27,6 +27,8 @@ impl Hsm {
     /// Starts one in `dir` that holds each answer back for `latency` milliseconds.
     pub fn start(program: &Path, dir: &Path, tls: bool, latency: u64) -> Result<Hsm, Failure> {
         fs::create_dir_all(dir).map_err(Failure::in_context(dir.display()))?;
+        // One that was killed in this folder has left its own.
+        let _ = fs::remove_file(dir.join(READY_FILE));
         let log = dir.with_extension("log");
         let log = File::create(&log).map_err(Failure::in_context(log.display()))?;
         let mut command = Command::new(program);
