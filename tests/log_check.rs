@@ -54,7 +54,11 @@ fn a_planted_secret_is_found() {
         format!("{secret:?}"),
         format!("{secret:02x?}"),
     ]);
-    texts.extend([url_encoded(secret), "cut: 9 \\\"secret\\\" of 41 bytes".to_owned(), to_hex(&secret[..13])]);
+    texts.extend([
+        url_encoded(secret),
+        "cut: 9 \\\"secret\\\" of 41 bytes".to_owned(),
+        to_hex(&secret[..13]),
+    ]);
     for text in texts {
         fs::write(&path, format!("a line\nC_Sign: CKR_OK: {text} and more\nanother\n")).unwrap();
         let found = needles.found_in(&path);

@@ -8,7 +8,7 @@ use crate::support::openssl::{der_head, describe, hex_below, object_identifier};
 use crate::support::p11::refused;
 use crate::support::session::{Pair, Session, bytes, flag, number};
 
-const DATA: &[u8] = b"signed by the HSM, verified with a key of the application";
+const DATA: &[u8] = b"signed by the HSM, verified with a copy: 8f1c66b1e7d0";
 
 fn public_key(key_type: CK_KEY_TYPE, parts: [Pair; 2]) -> Vec<Pair> {
     let mut template = vec![

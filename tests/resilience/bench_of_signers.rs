@@ -1,6 +1,7 @@
 //! Threads that sign and verify, and what came of it.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -107,7 +108,8 @@ impl Signer {
 
     /// Signs something new.
     pub fn sign(&self) -> Called {
-        let message = format!("{:?} {:?}", thread::current().id(), Instant::now());
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let message = COUNT.fetch_add(1, Ordering::Relaxed).to_string();
         self.session.sign_init(&SIGN.into(), self.private)?;
         let signature = self.session.sign(message.as_bytes())?;
         self.session.verify_init(&SIGN.into(), self.public)?;

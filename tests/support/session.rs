@@ -275,7 +275,10 @@ impl Session {
 
     /// `C_Login`
     pub fn login_as(&self, user: CK_USER_TYPE, pin: &[u8]) -> Called {
-        secrets::register("PIN", pin);
+        // Of a PIN in the form of roles the values are secret, and not the names.
+        for part in pin.split(|byte| *byte == b',') {
+            secrets::register("PIN", part.split(|byte| *byte == b'=').next_back().unwrap_or_default());
+        }
         called(call!(self.p11, C_Login(self.handle, user, read_only(pin), ulong(pin.len()))))
     }
 
