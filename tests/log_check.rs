@@ -88,7 +88,7 @@ fn every_program_has_logged(logs: &[PathBuf]) {
     let stem = |path: &Path| path.file_stem().unwrap().to_str().unwrap().to_owned();
     let rust = files(&root().join("tests"), "rs")
         .into_iter()
-        .filter(|path| text(path).contains("contract::") || text(path).contains("P11"));
+        .filter(|path| text(path).contains("contract::") || text(path).contains("P11::load"));
     let c = files(&root().join("tests/c"), "c")
         .into_iter()
         .filter(|path| text(path).contains("signer.h") && !ELSEWHERE.contains(&stem(path).as_str()));
