@@ -72,7 +72,7 @@ fn credentials_and_what_carries_them() {
 #[test]
 fn answers_and_results() {
     let bytes = || Zeroizing::new(SECRET.as_bytes().to_vec());
-    hides(&Response { status: 200, retry_after: None, body: bytes() });
+    hides(&Response { status: 200, retry_after: None, kept: transport::Kept::default(), body: bytes() });
     hides(&Output::Bytes(bytes()));
     hides(&Outcome::Done(bytes()));
     hides(&Outcome::Done(SECRET.as_bytes().to_vec()));

@@ -13,6 +13,10 @@ use crate::error::Result;
 use crate::observe::log::Log;
 use crate::transport::Deadline;
 
+pub mod ciphertrust;
+pub mod declared;
+pub mod fast;
+pub mod luna;
 pub mod securosys;
 pub mod types;
 
@@ -122,7 +126,11 @@ pub trait Backend: Send + Sync {
 /// # Errors
 /// Where such a file cannot be read or is not what it should be; the slot then has no token.
 pub fn open(token: &config::Token, log: &Log) -> Result<Arc<dyn Backend>> {
-    match token.backend {
+    match &token.backend {
         config::Backend::Securosys => Ok(Arc::new(securosys::Securosys::open(token, log)?)),
+        config::Backend::Fast(settings) => fast::open(token, settings, log),
+        config::Backend::Luna(settings) => luna::open(token, settings, log),
+        config::Backend::CipherTrust(settings) => ciphertrust::open(token, settings, log),
+        config::Backend::Declared(settings) => declared::open(token, settings, log),
     }
 }

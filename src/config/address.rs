@@ -5,13 +5,13 @@ use std::net::Ipv6Addr;
 use http::Uri;
 
 use super::problem::Fault;
-use super::{Backend, Url};
+use super::{BackendKind, Url};
 
 const EXAMPLE: &str = "write it as https://host:port or https://host:port/base";
 
 /// Parses the base URL of a service: `http` or `https`, host, port, path, and nothing else. Bases are taken with or
 /// without a `/` at the end, those of Securosys with or without `/v1` (Securosys TSB reference section "Base URLs").
-pub(super) fn parse(text: &str, backend: Backend) -> Result<Url, Fault> {
+pub(super) fn parse(text: &str, backend: BackendKind) -> Result<Url, Fault> {
     refuse_foreign_parts(text, "[slot.auth]")?;
     let bad = |what: &str| Fault::new(format!("\"{text}\" {what}"), EXAMPLE);
     let uri: Uri = text.parse().map_err(|_| bad("is not a URL"))?;
@@ -83,7 +83,7 @@ pub(super) fn is_host_name(text: &str) -> bool {
 }
 
 /// The path without what is put behind it anyway; `None` if it has characters that RFC 3986 section 3.3 forbids.
-fn path(text: &str, backend: Backend) -> Option<String> {
+fn path(text: &str, backend: BackendKind) -> Option<String> {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"/-._~!$&'()*+,;=:@%".contains(&byte);
     let escaped =
         |piece: &str| piece.len() >= 2 && piece.bytes().take(2).all(|byte| byte.is_ascii_hexdigit());
@@ -92,7 +92,8 @@ fn path(text: &str, backend: Backend) -> Option<String> {
     }
     let base = text.trim_end_matches('/');
     let base = match backend {
-        Backend::Securosys => base.strip_suffix("/v1").unwrap_or(base),
+        BackendKind::Securosys => base.strip_suffix("/v1").unwrap_or(base),
+        BackendKind::Fast | BackendKind::Luna | BackendKind::CipherTrust | BackendKind::Declared => base,
     };
     Some(base.trim_end_matches('/').to_owned())
 }
@@ -102,7 +103,7 @@ mod tests {
     use super::*;
 
     fn shown(text: &str) -> String {
-        parse(text, Backend::Securosys)
+        parse(text, BackendKind::Securosys)
             .map_or_else(|fault| format!("{}; {}", fault.what, fault.remedy), |url| url.to_string())
     }
 
@@ -121,7 +122,7 @@ mod tests {
     #[test]
     fn an_address_has_no_brackets() {
         assert_eq!(
-            parse("http://[::1]", Backend::Securosys).unwrap(),
+            parse("http://[::1]", BackendKind::Securosys).unwrap(),
             Url { tls: false, host: "::1".into(), port: 80, path: String::new() }
         );
     }

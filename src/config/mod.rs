@@ -12,11 +12,15 @@ use base64::prelude::{BASE64_STANDARD, Engine};
 use sha2::{Digest, Sha256};
 
 mod address;
+mod ciphertrust;
+mod declared;
 mod document;
 mod environment;
+mod fast;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
 mod load;
+mod luna;
 mod problem;
 mod proxy;
 mod read;
@@ -27,7 +31,11 @@ mod slot;
 mod tests;
 mod tls;
 
+pub use ciphertrust::CipherTrust;
+pub use declared::Declared;
+pub use fast::Fast;
 pub use load::{Process, load, log_for_problems};
+pub use luna::Luna;
 pub use problem::Problem;
 pub use proxy::{Proxy, ProxyLogin, ProxyScheme};
 pub use secret::Secret;
@@ -208,18 +216,52 @@ impl Token {
     }
 }
 
-/// The dialect that a slot speaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The dialect that a slot speaks, with what only that dialect is told.
+#[derive(Debug)]
 pub enum Backend {
     /// Securosys TSB.
     Securosys,
+    /// FAST HSM.
+    Fast(Fast),
+    /// Thales Luna Network HSM.
+    Luna(Luna),
+    /// Thales CipherTrust Manager.
+    CipherTrust(CipherTrust),
+    /// A service that the configuration describes.
+    Declared(Declared),
+}
+
+/// The dialects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum BackendKind {
+    Securosys,
+    Fast,
+    Luna,
+    CipherTrust,
+    Declared,
+}
+
+impl BackendKind {
+    /// Each with its name in the configuration.
+    const ALL: [(&'static str, Self); 5] = [
+        ("securosys", Self::Securosys),
+        ("fast", Self::Fast),
+        ("luna", Self::Luna),
+        ("ciphertrust", Self::CipherTrust),
+        ("declared", Self::Declared),
+    ];
 }
 
 impl Backend {
     /// The name in the configuration.
-    pub fn name(self) -> &'static str {
+    pub fn name(&self) -> &'static str {
         match self {
             Self::Securosys => "securosys",
+            Self::Fast(_) => "fast",
+            Self::Luna(_) => "luna",
+            Self::CipherTrust(_) => "ciphertrust",
+            Self::Declared(_) => "declared",
         }
     }
 }

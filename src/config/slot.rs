@@ -10,8 +10,8 @@ use super::environment::RawSlot;
 use super::problem::{Fault, Problem};
 use super::read::{self, Section, Source, read_all, word};
 use super::{
-    ApiKeys, Auth, Backend, Catalog, EdwardsPoint, Hedge, Key, KeyType, PinFormat, Pool, ProxyScheme, Secret,
-    Timeouts, Token, Url, address, proxy, tls,
+    ApiKeys, Auth, Backend, BackendKind, Catalog, EdwardsPoint, Hedge, Key, KeyType, PinFormat, Pool,
+    ProxyScheme, Secret, Timeouts, Token, Url, address, ciphertrust, declared, fast, luna, proxy, tls,
 };
 
 /// The largest `CK_SLOT_ID` that a `CK_ULONG` of 32 bits holds, less the one that means "no slot".
@@ -51,12 +51,11 @@ pub(super) fn token(slot: RawSlot, source: &Source) -> Result<Token, Problem> {
     let section = Section::open(source, "slot", &slot.place, &slot.table)?;
     let label = section.text("label", |_, text| parse_label(text))?;
     let label = section.required("label", label, "write label = \"a name of up to 32 bytes\"")?;
-    let backend = section.text("backend", |_, text| {
-        word(text, &[Backend::Securosys].map(|backend| (backend.name(), backend)))
-    })?;
-    let backend = section.required("backend", backend, "write backend = \"securosys\"")?;
+    let kind = section.text("backend", |_, text| word(text, &BackendKind::ALL))?;
+    let kind = section.required("backend", kind, "write backend = \"securosys\"")?;
+    let backend = backend(&section, kind)?;
     let pool = pool(&section.section("pool", "slot.pool")?)?;
-    let members = members(&section, backend)?;
+    let members = members(&section, kind)?;
     let auth = auth(&section.section("auth", "slot.auth")?)?;
     let tls_section = section.section("tls", "slot.tls")?;
     let tls = tls::read(&tls_section)?;
@@ -116,6 +115,21 @@ pub(super) fn token(slot: RawSlot, source: &Source) -> Result<Token, Problem> {
     })
 }
 
+/// What only this dialect is told.
+fn backend(section: &Section<'_>, kind: BackendKind) -> Result<Backend, Problem> {
+    Ok(match kind {
+        BackendKind::Securosys => Backend::Securosys,
+        BackendKind::Fast => Backend::Fast(fast::read(&section.section("fast", "slot.fast")?)?),
+        BackendKind::Luna => Backend::Luna(luna::read(&section.section("luna", "slot.luna")?)?),
+        BackendKind::CipherTrust => {
+            Backend::CipherTrust(ciphertrust::read(&section.section("ciphertrust", "slot.ciphertrust")?)?)
+        }
+        BackendKind::Declared => {
+            Backend::Declared(declared::read(&section.section("declared", "slot.declared")?)?)
+        }
+    })
+}
+
 fn parse_label(text: &str) -> Result<String, Fault> {
     let what = match text.len() {
         0 => "is empty".to_owned(),
@@ -138,7 +152,7 @@ fn parse_mechanism(text: &str) -> Result<String, Fault> {
     Ok(text.to_owned())
 }
 
-fn members(section: &Section<'_>, backend: Backend) -> Result<Vec<Vec<Url>>, Problem> {
+fn members(section: &Section<'_>, backend: BackendKind) -> Result<Vec<Vec<Url>>, Problem> {
     const NAME: &str = "urls";
     const REMEDY: &str = "write urls = [\"https://host:port\"]";
     let item = section.required(NAME, section.item(NAME), REMEDY)?;

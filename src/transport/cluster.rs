@@ -15,7 +15,7 @@ use super::hedge::{self, Hedge};
 use super::member::{Flight, Grounded, Member, Terms};
 use super::retry::{Attempts, Jitter, Lost, Verdict};
 use super::tls::Tls;
-use super::{Class, Deadline, Error, ErrorKind, Request, Response, Transport, http1};
+use super::{Class, Conventions, Deadline, Error, ErrorKind, Request, Response, Transport, http1};
 use crate::config;
 
 /// All members of one HSM service, with their lanes.
@@ -31,7 +31,7 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Makes no connection and looks up no name. `members` are groups of falling preference; `default_headers` go with
+    /// Makes no connection and looks up no name. `members` are groups of falling preference; `conventions` hold for
     /// every request. TLS files are read if a member speaks TLS.
     ///
     /// # Errors
@@ -42,14 +42,14 @@ impl Cluster {
         tls: &config::Tls,
         timeouts: config::Timeouts,
         pool: config::Pool,
-        default_headers: &[(&'static str, &str)],
+        conventions: &Conventions<'_>,
     ) -> Result<Self, Error> {
         let secured = members.iter().flatten().any(|url| url.tls);
         let shared = if secured { Some(Arc::new(Tls::new(tls)?)) } else { None };
         let mut numbers = 0..;
         let mut member = |url: &config::Url| {
             let number = numbers.next().unwrap_or_default(); // it has no end
-            Member::new(number, url, shared.as_ref(), tls, timeouts, pool, default_headers)
+            Member::new(number, url, shared.as_ref(), tls, timeouts, pool, conventions)
         };
         let group = |urls: &Vec<config::Url>| urls.iter().map(&mut member).collect();
         let groups: Vec<Vec<_>> = members.iter().map(group).collect::<Result<_, Error>>()?;

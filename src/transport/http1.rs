@@ -4,12 +4,13 @@
 //! would let two parties disagree about where an answer ends.
 
 use std::mem::MaybeUninit;
+use std::sync::Arc;
 use std::time::Duration;
 
 use zeroize::Zeroizing;
 
 use super::chunked::Chunk;
-use super::{Error, ErrorKind, Method, Request, Response};
+use super::{Error, ErrorKind, Kept, Request, Response};
 use crate::discreet;
 
 /// The largest head of an answer in bytes; the trailers and chunk extensions of an answer have the same limit.
@@ -71,16 +72,12 @@ pub(super) fn check_path(path: &str) -> Result<(), Error> {
 
 /// Writes head and body behind each other. `fixed` are header lines of the member, each with its CR LF.
 pub(super) fn write_request(out: &mut Vec<u8>, base: &str, fixed: &[u8], request: &Request<'_>) {
-    let method = match request.method {
-        Method::Delete => "DELETE ",
-        Method::Get => "GET ",
-        Method::Post => "POST ",
-    };
+    let method = request.method.as_str();
     let lines = request.headers.as_bytes();
     let body = request.body.unwrap_or_default();
     // Exactly once, because a vector that grows leaves a copy of secrets behind.
     out.reserve(base.len() + request.path.len() + fixed.len() + lines.len() + body.len() + 64);
-    for part in [method, base, request.path, " HTTP/1.1\r\n"] {
+    for part in [method, " ", base, request.path, " HTTP/1.1\r\n"] {
         out.extend_from_slice(part.as_bytes());
     }
     out.extend_from_slice(fixed);
@@ -121,6 +118,8 @@ pub(super) struct Decoder {
     scanned: usize,
     interim: usize,
     head: Head,
+    keep: Option<Arc<[Box<str>]>>,
+    kept: Kept,
     body: Zeroizing<Vec<u8>>,
 }
 
@@ -143,7 +142,20 @@ enum State {
 impl Decoder {
     /// Before the first byte.
     pub fn new() -> Self {
-        Self { state: State::Head, scanned: 0, interim: 0, head: Head::default(), body: Zeroizing::default() }
+        Self {
+            state: State::Head,
+            scanned: 0,
+            interim: 0,
+            head: Head::default(),
+            keep: None,
+            kept: Kept::default(),
+            body: Zeroizing::default(),
+        }
+    }
+
+    /// Keeps the header lines of these names, which are in lower case.
+    pub fn keep(&mut self, names: &Arc<[Box<str>]>) {
+        self.keep = (!names.is_empty()).then(|| Arc::clone(names));
     }
 
     /// Whether the answer is whole.
@@ -189,7 +201,7 @@ impl Decoder {
     /// The answer, once it is whole.
     pub fn finish(self) -> Answer {
         let Head { status, retry_after, reusable } = self.head;
-        Answer { response: Response { status, retry_after, body: self.body }, reusable }
+        Answer { response: Response { status, retry_after, kept: self.kept, body: self.body }, reusable }
     }
 
     fn feed_head(&mut self, data: &[u8]) -> Result<usize, Fault> {
@@ -243,6 +255,11 @@ impl Decoder {
         lines: &[httparse::Header<'_>],
     ) -> Result<(), Fault> {
         let fields = Fields::read(lines)?;
+        for name in self.keep.iter().flat_map(|names| names.iter()) {
+            for line in lines.iter().filter(|line| line.name.eq_ignore_ascii_case(name)) {
+                self.kept.push(name, line.value);
+            }
+        }
         let modern = version == Some(1);
         self.head = Head { status, retry_after: fields.retry_after, reusable: modern && !fields.close };
         self.state = match fields.framing()? {
@@ -395,7 +412,7 @@ pub(super) fn decimal(digits: &[u8]) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Class, Headers};
+    use super::super::{Class, Headers, Method};
     use super::*;
 
     /// Feeds `data` in portions of `step` bytes, as a lane does; then the connection ends.

@@ -88,7 +88,7 @@ impl Lane {
         self.heard
     }
 
-    /// Sends a request. `fixed` are header lines of the member.
+    /// Sends a request. `fixed` are header lines of the member, `keep` the names of those of the answer that are kept.
     ///
     /// If the server hangs up while a part of the request has left, that is no error as yet: it may have answered before
     /// it had read all. [`receive`](Self::receive) tells.
@@ -96,10 +96,12 @@ impl Lane {
         &mut self,
         base: &str,
         fixed: &[u8],
+        keep: &Arc<[Box<str>]>,
         request: &Request<'_>,
         deadline: Deadline,
     ) -> Result<(), Error> {
         (self.filled, self.most, self.heard) = (0, 0, false);
+        self.decoder.keep(keep);
         http1::write_request(&mut self.outgoing, base, fixed, request);
         let result = self.stream.send(&self.outgoing, deadline);
         self.outgoing.as_mut_slice().zeroize();

@@ -13,7 +13,7 @@ use super::resolve::Resolver;
 use super::retry::{Cause, Lost};
 use super::socket::Socket;
 use super::tls::{self, Tls};
-use super::{Class, Deadline, Error, ErrorKind, Headers, Request, Response};
+use super::{Class, Conventions, Deadline, Error, ErrorKind, Headers, Request, Response};
 use crate::config;
 
 /// One member.
@@ -23,6 +23,7 @@ pub(super) struct Member {
     name: String,
     base: String,
     fixed: Headers,
+    keep: Arc<[Box<str>]>,
     resolver: Resolver,
     tls: Option<(Arc<Tls>, ServerName<'static>)>,
     connect: Duration,
@@ -71,12 +72,12 @@ impl Member {
         names: &config::Tls,
         timeouts: config::Timeouts,
         pool: config::Pool,
-        default_headers: &[(&'static str, &str)],
+        conventions: &Conventions<'_>,
     ) -> Result<Self, Error> {
         let name = authority(url);
         let mut fixed = Headers::default();
         fixed.add("Host", name.split_once("://").map_or(&name, |(_, host)| host))?;
-        for (header, value) in default_headers {
+        for (header, value) in conventions.headers {
             fixed.add(header, value)?;
         }
         let tls = match shared.filter(|_| url.tls) {
@@ -88,6 +89,7 @@ impl Member {
             name,
             base: url.path.clone(),
             fixed,
+            keep: conventions.keep.iter().map(|&name| name.into()).collect(),
             resolver: Resolver::new(&url.host, url.port),
             tls,
             connect: timeouts.connect,
@@ -121,7 +123,7 @@ impl Member {
                 }
                 empty => empty.insert(self.connect(terms).map_err(Grounded::Failed)?),
             };
-            match lane.send(&self.base, self.fixed.as_bytes(), request, deadline) {
+            match lane.send(&self.base, self.fixed.as_bytes(), &self.keep, request, deadline) {
                 Ok(()) => return Ok(Flight { member: self, seat, reused, probe }),
                 Err(error) if reused && !error.sent && error.kind == ErrorKind::Broken => want = Want::Fresh,
                 Err(error) => return Err(Grounded::Failed(self.at(error))),

@@ -74,19 +74,24 @@ pub trait Transport: Send + Sync {
     fn close(&self);
 }
 
-/// The transport that the slot's configuration asks for. Makes no connection and looks up no name; `default_headers` go
-/// with every request.
+/// What a dialect wants of every exchange.
+#[derive(Clone, Copy, Default)]
+pub struct Conventions<'a> {
+    /// Header lines of every request.
+    pub headers: &'a [(&'static str, &'a str)],
+    /// The names of the header lines of answers that [`Response::kept`] has, in lower case.
+    pub keep: &'a [&'a str],
+}
+
+/// The transport that the slot's configuration asks for. Makes no connection and looks up no name.
 ///
 /// # Errors
 /// Those of [`Cluster::new`].
-pub fn open(
-    token: &config::Token,
-    default_headers: &[(&'static str, &str)],
-) -> Result<Box<dyn Transport>, Error> {
+pub fn open(token: &config::Token, conventions: &Conventions<'_>) -> Result<Box<dyn Transport>, Error> {
     if token.needs_thread() {
-        return Ok(Box::new(proxied::Proxied::new(token, default_headers)?));
+        return Ok(Box::new(proxied::Proxied::new(token, conventions)?));
     }
-    let cluster = Cluster::new(&token.members, &token.tls, token.timeouts, token.pool, default_headers)?;
+    let cluster = Cluster::new(&token.members, &token.tls, token.timeouts, token.pool, conventions)?;
     Ok(Box::new(cluster.hedged(token.hedge)))
 }
 
@@ -97,8 +102,25 @@ pub enum Method {
     Delete,
     /// `GET`
     Get,
+    /// `PATCH`
+    Patch,
     /// `POST`
     Post,
+    /// `PUT`
+    Put,
+}
+
+impl Method {
+    /// As a request line has it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Delete => "DELETE",
+            Self::Get => "GET",
+            Self::Patch => "PATCH",
+            Self::Post => "POST",
+            Self::Put => "PUT",
+        }
+    }
 }
 
 /// What may be done with a request whose fate is not known. The back end decides it for each call and key.
@@ -152,8 +174,13 @@ impl Headers {
     /// Adds one line.
     ///
     /// # Errors
-    /// [`ErrorKind::Header`] when `value` has a byte that would end the line or that HTTP forbids (RFC 9110 5.5).
-    pub fn add(&mut self, name: &'static str, value: &str) -> Result<(), Error> {
+    /// [`ErrorKind::Header`] when `name` is no token of HTTP (RFC 9110 5.6.2), or `value` has a byte that would end the
+    /// line or that HTTP forbids (RFC 9110 5.5).
+    pub fn add(&mut self, name: &str, value: &str) -> Result<(), Error> {
+        let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+        if name.is_empty() || !name.bytes().all(token) {
+            return Err(Error::unsent(ErrorKind::Header, format!("{name:?} is not the name of a header")));
+        }
         let forbidden = |byte: u8| byte != b'\t' && !(b' '..=b'~').contains(&byte);
         if value.bytes().any(forbidden) {
             return Err(Error::unsent(
@@ -187,6 +214,8 @@ pub struct Response {
     pub status: u16,
     /// `Retry-After`, if it was there in seconds.
     pub retry_after: Option<Duration>,
+    /// The header lines that [`open`] was told to keep.
+    pub kept: Kept,
     /// The whole body, de-chunked.
     pub body: zeroize::Zeroizing<Vec<u8>>,
 }
@@ -201,6 +230,35 @@ impl Response {
 impl fmt::Debug for Response {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Response({}, {} bytes)", self.status, self.body.len())
+    }
+}
+
+/// Header lines of an answer, in their order. They may hold a session's cookie: zeroised when dropped.
+#[derive(Clone, Default)]
+pub struct Kept(Vec<(String, zeroize::Zeroizing<String>)>);
+
+impl Kept {
+    /// Keeps a line. Values with bytes beyond ASCII are none that this module reads.
+    fn push(&mut self, name: &str, value: &[u8]) {
+        if let Ok(value) = std::str::from_utf8(value.trim_ascii()) {
+            self.0.push((name.to_ascii_lowercase(), value.to_owned().into()));
+        }
+    }
+
+    /// The values of the lines of this name, which is in lower case.
+    pub fn all(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.0.iter().filter(move |(kept, _)| kept == name).map(|(_, value)| value.as_str())
+    }
+
+    /// The value of the first line of this name, which is in lower case.
+    pub fn first(&self, name: &str) -> Option<&str> {
+        self.all(name).next()
+    }
+}
+
+impl fmt::Debug for Kept {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.0.iter().map(|(name, _)| name)).finish()
     }
 }
 

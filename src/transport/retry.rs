@@ -238,7 +238,7 @@ mod tests {
 
     fn answer(status: u16, retry_after: Option<u64>) -> Result<Response, Lost> {
         let retry_after = retry_after.map(Duration::from_secs);
-        Ok(Response { status, retry_after, body: Default::default() })
+        Ok(Response { status, retry_after, kept: Default::default(), body: Default::default() })
     }
 
     fn failure(kind: ErrorKind, sent: bool, cause: Cause) -> Result<Response, Lost> {

@@ -258,7 +258,12 @@ mod tests {
     const DECRYPT: Purpose = Purpose::Decrypt { approval: false };
 
     fn response(status: u16, body: &str) -> Response {
-        Response { status, retry_after: None, body: body.as_bytes().to_vec().into() }
+        Response {
+            status,
+            retry_after: None,
+            kept: transport::Kept::default(),
+            body: body.as_bytes().to_vec().into(),
+        }
     }
 
     fn rv(purpose: Purpose, status: u16, body: &str) -> CK_RV {

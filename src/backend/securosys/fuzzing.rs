@@ -18,7 +18,7 @@ use crate::backend::types::{EncryptScheme, KeyKind};
 use crate::crypto::encode;
 use crate::crypto::public_key::PublicKey;
 use crate::observe::log::Log;
-use crate::transport::Response;
+use crate::transport::{Kept, Response};
 
 /// An answer of any status with this body gives a value that keeps its promises, or an error that tells nothing of it.
 ///
@@ -46,7 +46,7 @@ pub fn sign_answer(answer: &Response) -> Option<Vec<u8>> {
 }
 
 fn response(status: u16, body: &[u8]) -> Response {
-    Response { status, retry_after: None, body: body.to_vec().into() }
+    Response { status, retry_after: None, kept: Kept::default(), body: body.to_vec().into() }
 }
 
 /// The answer as `T`, and no word of it where it is not.

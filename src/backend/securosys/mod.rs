@@ -37,7 +37,7 @@ use crate::crypto::certificate::Certificate;
 use crate::crypto::encode;
 use crate::error::{Error, Result};
 use crate::observe::log::Log;
-use crate::transport::{self, Class, Deadline, Response};
+use crate::transport::{self, Class, Conventions, Deadline, Response};
 
 mod about;
 mod attributes;
@@ -56,7 +56,10 @@ mod wire;
 mod tests;
 
 /// What every request carries.
-const HEADERS: [(&str, &str); 2] = [("Accept", "application/json"), ("Content-Type", "application/json")];
+const CONVENTIONS: Conventions<'_> = Conventions {
+    headers: &[("Accept", "application/json"), ("Content-Type", "application/json")],
+    keep: &[],
+};
 
 /// What the HSM takes in one request, in bytes (section 3.1).
 const PAYLOAD_LIMIT: usize = 64 * 1024;
@@ -77,7 +80,7 @@ impl Securosys {
     /// # Errors
     /// `CKR_DEVICE_ERROR` where the authorities to trust or the client certificate cannot be read.
     pub fn open(token: &config::Token, log: &Log) -> Result<Self> {
-        let transport = transport::open(token, &HEADERS).map_err(|error| {
+        let transport = transport::open(token, &CONVENTIONS).map_err(|error| {
             Error::new(CKR_DEVICE_ERROR, format!("slot {:?} cannot be opened", token.label)).because(error)
         })?;
         if let Some(warning) = transport.warning() {

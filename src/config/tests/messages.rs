@@ -229,7 +229,11 @@ fn what_a_slot_must_have_is_checked() {
         ),
         ("label = \"a\"", "label = \"a \"", "3: slot.label: ends with a blank; write 1 to 32 bytes of UTF-8"),
         ("backend = \"securosys\"", "", "2: slot.backend: is missing; write backend = \"securosys\""),
-        ("\"securosys\"", "\"luna\"", "4: slot.backend: \"luna\" is not known; write \"securosys\""),
+        (
+            "\"securosys\"",
+            "\"soft\"",
+            "4: slot.backend: \"soft\" is not known; write \"securosys\" or \"fast\" or \"luna\" or \"ciphertrust\" or \"declared\"",
+        ),
         ("urls = [\"https://a\"]", "", "2: slot.urls: is missing; write urls = [\"https://host:port\"]"),
         ("[\"https://a\"]", "[]", "5: slot.urls: has no entry; write urls = [\"https://host:port\"]"),
         (
@@ -311,7 +315,7 @@ fn a_bad_variable_is_named() {
     let config = load_environment(&[("P11REST_SLOT_0_LABEL", "a"), ("P11REST_SLOT_0_BACKEND", "softhsm")]);
     assert_eq!(
         config.slots[0].token.as_ref().unwrap_err().to_string(),
-        "P11REST_SLOT_0_BACKEND: \"softhsm\" is not known; write \"securosys\""
+        "P11REST_SLOT_0_BACKEND: \"softhsm\" is not known; write \"securosys\" or \"fast\" or \"luna\" or \"ciphertrust\" or \"declared\""
     );
     let config = load_environment(&[("P11REST_SLOT_0_LABEL", "a")]);
     assert_eq!(

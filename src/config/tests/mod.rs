@@ -178,7 +178,7 @@ fn every_key_is_read() {
     assert_eq!(config.slots[0].id, 7);
     let token = token(&config);
     assert_eq!(token.label, "payments");
-    assert_eq!(token.backend, Backend::Securosys);
+    assert_eq!(token.backend.name(), "securosys");
     let urls: Vec<Vec<_>> =
         token.members.iter().map(|group| group.iter().map(Url::to_string).collect()).collect();
     assert_eq!(urls, [vec!["https://a:8080", "https://b:8080"], vec!["https://dr:443"]]);

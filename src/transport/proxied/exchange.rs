@@ -17,7 +17,9 @@ use super::client::{Client, Route};
 use crate::config;
 use crate::transport::http1::{self, BODY_LIMIT};
 use crate::transport::member::authority;
-use crate::transport::{Deadline, Error, ErrorKind, Headers, Method, Request, Response, tls};
+use crate::transport::{
+    Conventions, Deadline, Error, ErrorKind, Headers, Kept, Method, Request, Response, tls,
+};
 
 /// How much of a body is taken at once, in bytes.
 const PORTION: usize = 16 * 1024;
@@ -42,6 +44,7 @@ pub(super) struct Target {
     path: String,
     secured: Option<ServerName<'static>>,
     fixed: HeaderMap,
+    keep: Vec<Box<str>>,
     route: Arc<Route>,
 }
 
@@ -63,15 +66,12 @@ impl Target {
     /// # Errors
     /// [`ErrorKind::Tls`] for a host with a name that no certificate can have; [`ErrorKind::Header`] for a default
     /// header that HTTP forbids.
-    pub fn new(
-        url: &config::Url,
-        route: Arc<Route>,
-        default_headers: &[(&'static str, &str)],
-    ) -> Result<Self, Error> {
+    pub fn new(url: &config::Url, route: Arc<Route>, conventions: &Conventions<'_>) -> Result<Self, Error> {
         let mut fixed = Headers::default();
-        for (header, value) in default_headers {
+        for (header, value) in conventions.headers {
             fixed.add(header, value)?;
         }
+        let keep = conventions.keep.iter().map(|&name| name.into()).collect();
         let member = authority(url);
         let base = Url::parse(&member).map_err(|error| {
             Error::unsent(ErrorKind::Header, format!("{member} is not a URL for a proxy: {error}"))
@@ -81,7 +81,7 @@ impl Target {
             None => member,
         };
         let secured = url.tls.then(|| tls::server_name(&route.names, &url.host)).transpose()?;
-        Ok(Self { name, base, path: url.path.clone(), secured, fixed: header_map(&fixed)?, route })
+        Ok(Self { name, base, path: url.path.clone(), secured, fixed: header_map(&fixed)?, keep, route })
     }
 
     /// Sends the request, once, and reads the answer.
@@ -106,6 +106,12 @@ impl Target {
         let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| {
             http1::decimal(value.as_bytes().trim_ascii()).map(|seconds| Duration::from_secs(seconds as u64))
         });
+        let mut kept = Kept::default();
+        for name in &self.keep {
+            for value in response.headers().get_all(&**name) {
+                kept.push(name, value.as_bytes());
+            }
+        }
         let compressed = response
             .headers()
             .get(CONTENT_ENCODING)
@@ -115,7 +121,7 @@ impl Target {
             let fault = http1::compressed();
             return Err(self.own(Error::sent(fault.kind, fault.reason)));
         }
-        Ok(Response { status, retry_after, body })
+        Ok(Response { status, retry_after, kept, body })
     }
 
     fn begin(
@@ -131,7 +137,9 @@ impl Target {
         let method = match request.method {
             Method::Delete => reqwest::Method::DELETE,
             Method::Get => reqwest::Method::GET,
+            Method::Patch => reqwest::Method::PATCH,
             Method::Post => reqwest::Method::POST,
+            Method::Put => reqwest::Method::PUT,
         };
         let mut headers = self.fixed.clone();
         headers.extend(header_map(request.headers)?);

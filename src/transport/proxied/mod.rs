@@ -28,7 +28,7 @@ use super::cluster::{is_final, rotated};
 use super::health::{Advice, Health};
 use super::pool::PROVEN;
 use super::retry::{Attempts, Cause, Jitter, Lost, Verdict};
-use super::{Class, Deadline, Error, ErrorKind, Request, Response, Transport, http1};
+use super::{Class, Conventions, Deadline, Error, ErrorKind, Request, Response, Transport, http1};
 use crate::config;
 
 mod client;
@@ -58,18 +58,18 @@ struct Peer {
 struct Cell(Mutex<Option<Arc<Client>>>);
 
 impl Proxied {
-    /// Makes no connection and no thread, looks up no name, and reads no password; `default_headers` go with every
+    /// Makes no connection and no thread, looks up no name, and reads no password; `conventions` hold for every
     /// request. TLS files are read if a member or the proxy speaks TLS.
     ///
     /// # Errors
     /// Those of [`Cluster::new`](super::Cluster::new).
-    pub fn new(token: &config::Token, default_headers: &[(&'static str, &str)]) -> Result<Self, Error> {
+    pub fn new(token: &config::Token, conventions: &Conventions<'_>) -> Result<Self, Error> {
         let route = Arc::new(Route::new(token)?);
         let mut numbers = 0..;
         let mut peer = |url: &config::Url| {
             Ok(Peer {
                 number: numbers.next().unwrap_or_default(), // it has no end
-                target: Target::new(url, Arc::clone(&route), default_headers)?,
+                target: Target::new(url, Arc::clone(&route), conventions)?,
                 health: Health::new(token.timeouts.connect),
                 places: Places::new(token.pool.max),
             })

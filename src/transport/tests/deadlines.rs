@@ -83,7 +83,9 @@ fn the_handshake() {
     for from in [0, 3, 200] {
         for then in [Then::Silence, Then::Drip] {
             let url = Relay::before(&server, from, then).url();
-            let cluster = Cluster::new(&[vec![url]], &authority.trusted(), TIMEOUTS, POOL, &[]).unwrap();
+            let cluster =
+                Cluster::new(&[vec![url]], &authority.trusted(), TIMEOUTS, POOL, &Conventions::default())
+                    .unwrap();
             runs_out(&cluster, Class::NeverTwice, false, &format!("handshake after {from} bytes"));
         }
     }
@@ -169,7 +171,8 @@ fn the_request() {
         std::thread::sleep(LONG);
     });
     let url = config::Url { tls: true, host: "localhost".to_owned(), ..plain_url(port) };
-    let cluster = Cluster::new(&[vec![url]], &authority.trusted(), TIMEOUTS, POOL, &[]).unwrap();
+    let cluster =
+        Cluster::new(&[vec![url]], &authority.trusted(), TIMEOUTS, POOL, &Conventions::default()).unwrap();
     let large = vec![b'x'; 16 << 20];
     let (began, limit) = (Instant::now(), Duration::from_secs(1));
     let error = upload(&cluster, Class::Repeatable, &large, Deadline::after(limit)).unwrap_err();

@@ -11,7 +11,7 @@ const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 4\r\n\
 const HASTE: config::Timeouts = config::Timeouts { connect: Duration::from_millis(150), ..TIMEOUTS };
 
 fn hasty(groups: &[Vec<config::Url>]) -> Cluster {
-    Cluster::new(groups, &config::Tls::default(), HASTE, POOL, &[]).unwrap()
+    Cluster::new(groups, &config::Tls::default(), HASTE, POOL, &Conventions::default()).unwrap()
 }
 
 /// Takes every request and answers none.
@@ -136,7 +136,7 @@ fn a_probe_that_hangs_in_connecting_holds_its_caller_alone() {
         &config::Tls::default(),
         config::Timeouts { connect: Duration::from_millis(600), ..TIMEOUTS },
         POOL,
-        &[],
+        &Conventions::default(),
     )
     .unwrap();
     body(post(&cluster, Class::Repeatable, soon()));

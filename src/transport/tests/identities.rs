@@ -109,7 +109,7 @@ fn a_member_that_refuses_the_certificate_is_left_for_another_one() {
     for version in VERSIONS {
         let (refusing, other) = (authority.insisting(version), authority.serve(ok));
         let members = [vec![refusing.url(), other.url()]];
-        let cluster = Cluster::new(&members, &tls, TIMEOUTS, POOL, &[]).unwrap();
+        let cluster = Cluster::new(&members, &tls, TIMEOUTS, POOL, &Conventions::default()).unwrap();
         assert_eq!(body(post(&cluster, Class::Repeatable, soon())), "ok");
         assert_eq!(body(post(&cluster, Class::NeverTwice, soon())), "ok");
         assert_eq!((refusing.connections(), refusing.requests().len()), (1, 0));
@@ -160,7 +160,8 @@ fn files_of_pkcs12_open_as_openssl_writes_them() {
         let server = authority.insisting(&version::TLS13);
         assert_eq!(body(post(&trusting(&server, &tls), Class::NeverTwice, soon())), "ok", "{options}");
         let tls = authority.knowing(Identity::Pkcs12 { file: file.clone(), password: None });
-        let error = Cluster::new(&[vec![server.url()]], &tls, TIMEOUTS, POOL, &[]).err().unwrap();
+        let error =
+            Cluster::new(&[vec![server.url()]], &tls, TIMEOUTS, POOL, &Conventions::default()).err().unwrap();
         assert_eq!(error.context, format!("{} cannot be opened with this password", file.display()));
     }
 }
@@ -178,7 +179,14 @@ fn files_of_pkcs12_open_as_java_writes_them() {
         let secret = authority.folder.join("password");
         fs::write(&secret, "secret").unwrap();
         let identity = Identity::Pkcs12 { file, password: Some(Secret::File(secret)) };
-        Cluster::new(&[vec![url.clone()]], &authority.knowing(identity), TIMEOUTS, POOL, &[]).unwrap();
+        Cluster::new(
+            &[vec![url.clone()]],
+            &authority.knowing(identity),
+            TIMEOUTS,
+            POOL,
+            &Conventions::default(),
+        )
+        .unwrap();
     }
 }
 
@@ -196,7 +204,7 @@ fn keys_in_every_form_of_openssl_are_read() {
     let opened = |certificate: &str, key: &str| {
         let identity = Identity::Pem { certificate: folder.join(certificate), key: folder.join(key) };
         let tls = authority.knowing(identity);
-        Cluster::new(&[vec![url.clone()]], &tls, TIMEOUTS, POOL, &[]).map(drop)
+        Cluster::new(&[vec![url.clone()]], &tls, TIMEOUTS, POOL, &Conventions::default()).map(drop)
     };
     for (certificate, key) in [("rsa.pem", "pkcs8.key"), ("rsa.pem", "pkcs1.key"), ("ec.pem", "sec1.key")] {
         opened(certificate, key).unwrap();

@@ -19,7 +19,9 @@ use std::time::{Duration, Instant};
 
 use server::{Act, Deaf, Server};
 
-use super::{Class, Cluster, Deadline, Error, ErrorKind, Headers, Method, Request, Response, Transport};
+use super::{
+    Class, Cluster, Conventions, Deadline, Error, ErrorKind, Headers, Method, Request, Response, Transport,
+};
 use crate::config;
 
 const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
@@ -37,7 +39,7 @@ fn soon() -> Deadline {
 }
 
 fn cluster_of(groups: &[Vec<config::Url>], pool: config::Pool) -> Cluster {
-    Cluster::new(groups, &config::Tls::default(), TIMEOUTS, pool, &[]).unwrap()
+    Cluster::new(groups, &config::Tls::default(), TIMEOUTS, pool, &Conventions::default()).unwrap()
 }
 
 fn cluster(server: &Server) -> Cluster {

@@ -18,7 +18,7 @@ fn the_request_on_the_wire() {
     let server = Server::saying(OK);
     let url = config::Url { path: "/tsb".to_owned(), ..server.url() };
     let port = url.port;
-    let agent = [("User-Agent", "p11rest")];
+    let agent = Conventions { headers: &[("User-Agent", "p11rest")], ..Conventions::default() };
     let cluster = Cluster::new(&[vec![url]], &config::Tls::default(), TIMEOUTS, POOL, &agent).unwrap();
     let mut headers = Headers::default();
     headers.add("X-API-KEY", "k").unwrap();

@@ -28,7 +28,8 @@ fn configured(members: &[config::Url], lines: &str) -> Box<dyn Transport> {
     let config = config::load(Some(file.path()), &process).unwrap();
     let token = config.slots[0].token.as_ref().unwrap();
     assert!(token.needs_thread());
-    super::super::open(token, &[("Accept", "application/json")]).unwrap()
+    let headers = &[("Accept", "application/json")];
+    super::super::open(token, &Conventions { headers, ..Conventions::default() }).unwrap()
 }
 
 fn through(proxy: &Proxy, login: &str, members: &[config::Url]) -> Box<dyn Transport> {

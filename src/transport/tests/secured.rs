@@ -64,7 +64,7 @@ impl Drop for Authority {
 }
 
 pub fn trusting(server: &Server, tls: &config::Tls) -> Cluster {
-    Cluster::new(&[vec![server.url()]], tls, TIMEOUTS, POOL, &[]).unwrap()
+    Cluster::new(&[vec![server.url()]], tls, TIMEOUTS, POOL, &Conventions::default()).unwrap()
 }
 
 pub fn ok(_: &Got) -> Vec<Act> {
@@ -105,7 +105,8 @@ fn authorities_that_cannot_be_read_are_told_at_once() {
     std::fs::create_dir(&nothing).unwrap();
     for ca in [empty, broken, nothing, authority.folder.join("missing.pem")] {
         let tls = config::Tls { ca: Some(ca.clone()), ..Default::default() };
-        let error = Cluster::new(&[vec![server.url()]], &tls, TIMEOUTS, POOL, &[]).err().unwrap();
+        let error =
+            Cluster::new(&[vec![server.url()]], &tls, TIMEOUTS, POOL, &Conventions::default()).err().unwrap();
         assert_eq!((error.kind, error.sent), (ErrorKind::Tls, false));
         assert!(error.context.contains(ca.to_str().unwrap()), "{}", error.context);
     }
@@ -144,7 +145,8 @@ fn a_member_that_does_not_speak_tls_is_replaced() {
     let deaf = config::Url { tls: true, host: "127.0.0.1".to_owned(), port, path: String::new() };
     let timeouts = config::Timeouts { connect: Duration::from_millis(200), ..TIMEOUTS };
     let groups = [vec![url], vec![deaf], vec![good.url()]];
-    let cluster = Cluster::new(&groups, &authority.trusted(), timeouts, POOL, &[]).unwrap();
+    let cluster =
+        Cluster::new(&groups, &authority.trusted(), timeouts, POOL, &Conventions::default()).unwrap();
     let began = Instant::now();
     assert_eq!(body(post(&cluster, Class::NeverTwice, soon())), "ok");
     assert!(began.elapsed() < timeouts.connect + SLACK);
@@ -156,7 +158,8 @@ fn the_deadline_holds_in_the_handshake() {
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = silent.local_addr().unwrap().port();
     let url = config::Url { tls: true, host: "127.0.0.1".to_owned(), port, path: String::new() };
-    let cluster = Cluster::new(&[vec![url]], &authority.trusted(), TIMEOUTS, POOL, &[]).unwrap();
+    let cluster =
+        Cluster::new(&[vec![url]], &authority.trusted(), TIMEOUTS, POOL, &Conventions::default()).unwrap();
     let began = Instant::now();
     let limit = Duration::from_millis(150);
     let error = post(&cluster, Class::Repeatable, Deadline::after(limit)).unwrap_err();
@@ -262,7 +265,14 @@ fn a_whole_pool_resumes_at_once() {
             vec![Act::Send(OK.to_vec()), Act::Fin]
         });
         let pool = config::Pool { max: LANES, ..POOL };
-        let cluster = Cluster::new(&[vec![server.url()]], &authority.trusted(), TIMEOUTS, pool, &[]).unwrap();
+        let cluster = Cluster::new(
+            &[vec![server.url()]],
+            &authority.trusted(),
+            TIMEOUTS,
+            pool,
+            &Conventions::default(),
+        )
+        .unwrap();
         let headers = Headers::default();
         let request = Request {
             method: Method::Get,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::ValueEnum;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use p11rest_emulator::{
-    CertificateForm, CertificatesRole, ClientAuth, Ending, Idle, LoneAsynchronous, MalformedCode,
+    Api, CertificateForm, CertificatesRole, ClientAuth, Ending, Idle, LoneAsynchronous, MalformedCode,
     MissingCertificate, Options, PIN, RandomRole, Switches, TlsVersion, UsageRefusal, Version,
 };
 
@@ -16,8 +16,11 @@ pub struct EmulateArgs {
     #[arg(long)]
     pub dir: PathBuf,
     /// Whose API is spoken.
-    #[arg(long, value_enum, default_value_t = Vendor::Securosys)]
-    vendor: Vendor,
+    #[arg(long, default_value = "securosys", value_parser = choice(&APIS))]
+    pub vendor: Api,
+    /// A reading of the vendor's documentation other than Securosys's; may be given again. docs/emulator.md has them all.
+    #[arg(long = "set", value_name = "NAME=VALUE", value_parser = setting)]
+    settings: Vec<(String, String)>,
     /// The TCP port; 0 takes any that is free.
     #[arg(long, default_value_t = 0)]
     pub port: u16,
@@ -43,7 +46,7 @@ pub struct EmulateArgs {
     /// How they are closed; "silent" is FIN without close_notify.
     #[arg(long, value_name = "HOW", default_value = "fin", requires = "idle_ms", value_parser = choice(&ENDINGS))]
     idle_how: Ending,
-    /// The API key for key operations, which is the PIN of the slot.
+    /// The PIN of the slot: a password, or the API key for key operations.
     #[arg(long, value_name = "TEXT", default_value = PIN, value_parser = visible_ascii)]
     pub pin: String,
     /// The JSON Web Token that requests must carry; it is kept in DIR/bearer.jwt.
@@ -105,6 +108,14 @@ struct Readings {
     locked_key: bool,
 }
 
+const APIS: [(&str, Api); 6] = [
+    ("securosys", Api::Securosys),
+    ("fast", Api::Fast),
+    ("luna", Api::Luna),
+    ("ciphertrust", Api::CipherTrust),
+    ("gateway", Api::Gateway),
+    ("vault", Api::Vault),
+];
 const CLIENT_AUTHS: [(&str, ClientAuth); 3] =
     [("none", ClientAuth::None), ("want", ClientAuth::Want), ("need", ClientAuth::Need)];
 const ENDINGS: [(&str, Ending); 3] =
@@ -145,6 +156,11 @@ fn choice<T: Copy + Send + Sync + 'static>(
     })
 }
 
+fn setting(text: &str) -> Result<(String, String), &'static str> {
+    let (name, value) = text.split_once('=').ok_or("write NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
 /// What a header takes as a credential: visible ASCII.
 fn visible_ascii(text: &str) -> Result<String, &'static str> {
     match !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic()) {
@@ -156,8 +172,9 @@ fn visible_ascii(text: &str) -> Result<String, &'static str> {
 impl EmulateArgs {
     /// The same for the emulator.
     pub fn options(&self) -> Options {
-        let Vendor::Securosys = self.vendor;
         Options {
+            api: self.vendor,
+            settings: self.settings.clone(),
             dir: self.dir.clone(),
             port: self.port,
             tls: self.tls,
@@ -193,13 +210,6 @@ impl EmulateArgs {
             locked_key: readings.locked_key,
         }
     }
-}
-
-/// The APIs that the emulator speaks.
-#[derive(Clone, Copy, ValueEnum)]
-enum Vendor {
-    /// Securosys Transaction Security Broker
-    Securosys,
 }
 
 /// Flags of a partition.

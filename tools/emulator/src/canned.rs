@@ -28,6 +28,7 @@ impl Canned {
         };
         add(request.method.as_str().as_bytes());
         add(request.path.as_bytes());
+        add(request.query.as_bytes());
         for name in SIGNIFICANT_HEADERS {
             add(request.headers.get(name).map_or(&[], |value| value.as_bytes()));
         }

@@ -354,6 +354,8 @@ mod tests {
         let request = Request {
             method: Method::POST,
             path: "/v1/key/a".to_owned(),
+            query: String::new(),
+            peer: std::net::Ipv4Addr::LOCALHOST.into(),
             headers: HeaderMap::new(),
             body: Bytes::from_static(br#"{"label":"b"}"#),
         };

@@ -12,6 +12,7 @@
 //! idle      connections that are closed for having nothing to do
 //! vendor    what a vendor's API is to the server
 //! securosys the REST API of the Securosys Transaction Security Broker
+//! fast, luna, ciphertrust, gateway, vault: those of others, one folder each
 //! keys      the keys and their files;  material, rsa_key, certificate: what they are made of
 //! ```
 //!
@@ -20,12 +21,16 @@
 
 mod canned;
 mod certificate;
+mod ciphertrust;
 mod client_auth;
 mod error;
+mod fast;
 mod faults;
 mod files;
+mod gateway;
 mod idle;
 mod keys;
+mod luna;
 mod material;
 mod rsa_key;
 mod script;
@@ -33,6 +38,7 @@ mod securosys;
 mod server;
 mod stats;
 mod tls;
+mod vault;
 mod vendor;
 
 use std::fmt;
@@ -56,9 +62,10 @@ pub use securosys::{
 pub use tls::TlsVersion;
 
 use canned::Canned;
-use files::{Directory, remove_if_present, write_atomically};
+use files::{Directory, remove_if_present, toml_string, write_atomically};
 use securosys::Securosys;
 use server::Shared;
+use vendor::Vendor;
 
 /// The configuration for the module, in the emulator's directory; ready for `P11REST_CONFIG`.
 pub const CONFIG_FILE: &str = "p11rest.toml";
@@ -67,9 +74,30 @@ pub const READY_FILE: &str = "ready";
 /// How long abandoned requests may hold up the end of the emulator.
 const SHUTDOWN: Duration = Duration::from_secs(2);
 
+/// The APIs that there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Api {
+    /// Securosys Transaction Security Broker
+    Securosys,
+    /// FAST HSM
+    Fast,
+    /// Thales Luna Network HSM
+    Luna,
+    /// Thales CipherTrust Manager
+    CipherTrust,
+    /// A signing gateway behind JSON Web Tokens and signed requests
+    Gateway,
+    /// A transit engine as HashiCorp Vault has it
+    Vault,
+}
+
 /// How to run an emulator.
 #[derive(Clone)]
 pub struct Options {
+    /// Whose API is spoken.
+    pub api: Api,
+    /// Readings of that vendor's documentation by name and value; those of Securosys are in [`Options::switches`].
+    pub settings: Vec<(String, String)>,
     /// Where keys, secrets and the configuration are kept; made if missing, mode 0700.
     pub dir: PathBuf,
     /// The TCP port on 127.0.0.1; 0 = any that is free.
@@ -86,7 +114,7 @@ pub struct Options {
     pub canned: bool,
     /// Closes connections that have had nothing to do for a while; `None`: they stay open.
     pub idle: Option<Idle>,
-    /// The key-operation API key, which is the PIN of the slot; [`PIN`] unless told otherwise.
+    /// The PIN of the slot, which is a password or the key-operation API key; [`PIN`] unless told otherwise.
     pub pin: String,
     /// The JSON Web Token that requests must carry; `None`: none is asked for.
     pub bearer: Option<String>,
@@ -98,6 +126,8 @@ pub struct Options {
 impl fmt::Debug for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Options")
+            .field("api", &self.api)
+            .field("settings", &self.settings)
             .field("dir", &self.dir)
             .field("port", &self.port)
             .field("tls", &self.tls)
@@ -116,6 +146,8 @@ impl fmt::Debug for Options {
 impl Default for Options {
     fn default() -> Options {
         Options {
+            api: Api::Securosys,
+            settings: Vec::new(),
             dir: PathBuf::from("p11rest-emulator"),
             port: 0,
             tls: false,
@@ -152,7 +184,7 @@ impl Emulator {
     pub fn start(options: Options) -> Result<Emulator, Error> {
         let directory = Directory::open(&options.dir)?;
         remove_if_present(&directory.join(READY_FILE))?;
-        let vendor = Securosys::open(&directory, options.switches, options.pin, options.bearer)?;
+        let vendor = open(&directory, &options)?;
         let tls = match options.tls {
             true => {
                 Some(TlsAcceptor::from(tls::server_config(&directory, options.client_auth, options.tls_max)?))
@@ -162,9 +194,14 @@ impl Emulator {
         let listener = bind(options.port)?;
         let port = listener.local_addr().map_err(Error::server)?.port();
         let url = url_of(port, options.tls);
-        let config = vendor.module_config(&directory, &url, options.tls.then_some(options.client_auth));
+        let client_auth = options.tls.then_some(options.client_auth);
+        let config = format!(
+            "version = 1\n\n{}{}",
+            vendor.module_slot(&directory, &url),
+            client_auth.map_or(String::new(), |client_auth| tls_section(&directory, client_auth))
+        );
         let shared = Arc::new(Shared {
-            vendor: Box::new(vendor),
+            vendor,
             stats: stats::Stats::default(),
             faults: faults::Faults::default(),
             canned: options.canned.then(Canned::default),
@@ -205,6 +242,36 @@ impl Drop for Emulator {
             let _ = thread.join();
         }
     }
+}
+
+/// The vendor's side, with the keys and secrets of the directory.
+fn open(directory: &Directory, options: &Options) -> Result<Box<dyn Vendor>, Error> {
+    let (pin, settings) = (options.pin.as_str(), options.settings.as_slice());
+    match options.api {
+        Api::Securosys => {
+            let (pin, bearer) = (options.pin.clone(), options.bearer.clone());
+            Ok(Box::new(Securosys::open(directory, options.switches, pin, bearer)?))
+        }
+        Api::Fast => fast::open(directory, pin, settings),
+        Api::Luna => luna::open(directory, pin, settings),
+        Api::CipherTrust => ciphertrust::open(directory, pin, settings),
+        Api::Gateway => gateway::open(directory, pin, settings),
+        Api::Vault => vault::open(directory, pin, settings),
+    }
+}
+
+/// `[slot.tls]` of the module's configuration.
+fn tls_section(directory: &Directory, client_auth: ClientAuth) -> String {
+    let path = |name: &str| toml_string(&directory.join(name).to_string_lossy());
+    let mut section = format!("\n[slot.tls]\nca = {}\n", path(tls::CA_FILE));
+    if client_auth != ClientAuth::None {
+        section.push_str(&format!(
+            "identity = {{ certificate = {}, key = {} }}\n",
+            path(client_auth::CERTIFICATE_FILE),
+            path(client_auth::KEY_FILE),
+        ));
+    }
+    section
 }
 
 fn bind(port: u16) -> Result<TcpListener, Error> {

@@ -2,6 +2,7 @@
 //! broken at will.
 
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -55,9 +56,9 @@ pub(crate) async fn serve(
 ) {
     let (open, mut all_closed) = mpsc::channel::<Infallible>(1);
     loop {
-        let stream = tokio::select! {
+        let (stream, peer) = tokio::select! {
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => stream,
+                Ok(accepted) => accepted,
                 // Out of descriptors, or the peer has gone already: neither ends the server.
                 Err(_) => {
                     tokio::time::sleep(Duration::from_millis(10)).await;
@@ -69,7 +70,12 @@ pub(crate) async fn serve(
         shared.stats.count_connection();
         // Without this small answers wait for the client's acknowledgements.
         let _ = stream.set_nodelay(true);
-        let connection = Connection { shared: Arc::clone(&shared), stop: stop.clone(), _open: open.clone() };
+        let connection = Connection {
+            shared: Arc::clone(&shared),
+            peer: peer.ip(),
+            stop: stop.clone(),
+            _open: open.clone(),
+        };
         tokio::spawn(connection.run(stream, tls.clone()));
     }
     drop(listener);
@@ -86,6 +92,7 @@ impl Drop for Connection {
 
 struct Connection {
     shared: Arc<Shared>,
+    peer: IpAddr,
     stop: watch::Receiver<bool>,
     _open: mpsc::Sender<Infallible>,
 }
@@ -115,11 +122,11 @@ impl Connection {
         let mut wire = Heard::new(wire, clock);
         loop {
             let script = Mutex::new(None);
-            let (shared, slot) = (&*self.shared, &script);
+            let (shared, peer, slot) = (&*self.shared, self.peer, &script);
             let service = service_fn(move |request| async move {
                 // Its bytes may have come together with the previous one's.
                 clock.stop();
-                let answer = respond(shared, slot, request).await;
+                let answer = respond(shared, peer, slot, request).await;
                 clock.start();
                 answer
             });
@@ -175,6 +182,7 @@ impl std::error::Error for Broken {}
 
 async fn respond(
     shared: &Shared,
+    peer: IpAddr,
     script: &Mutex<Option<Vec<Step>>>,
     request: hyper::Request<Incoming>,
 ) -> Result<Response<Full<Bytes>>, Broken> {
@@ -187,7 +195,8 @@ async fn respond(
         Err(_) => return Err(Broken),
     };
     let path = parts.uri.path().to_owned();
-    let request = Request { method: parts.method, path, headers: parts.headers, body };
+    let query = parts.uri.query().unwrap_or_default().to_owned();
+    let request = Request { method: parts.method, path, query, peer, headers: parts.headers, body };
     if let Some(path) = request.path.strip_prefix("/_emulator/") {
         return Ok(http_response(administer(shared, path, &request)));
     }
@@ -209,7 +218,7 @@ fn administer(shared: &Shared, path: &str, request: &Request) -> Reply {
     reply.unwrap_or_else(|| {
         Reply::json(
             404,
-            &json!({ "message": "the emulator has /stats, /faults, /api-keys/{role} and /bearer" }),
+            &json!({ "message": "the emulator has /stats, /faults and what docs/emulator.md tells of its vendor" }),
         )
     })
 }

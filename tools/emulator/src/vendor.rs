@@ -1,14 +1,22 @@
 //! What a vendor's API is to the server: routes, and an answer to each request.
 
+use std::net::IpAddr;
+
 use bytes::Bytes;
 use hyper::header::HeaderValue;
 use hyper::{HeaderMap, Method};
+
+use crate::files::Directory;
 
 /// A request, read whole.
 pub(crate) struct Request {
     pub(crate) method: Method,
     /// The path as sent, percent-encoded, without the query.
     pub(crate) path: String,
+    /// What stands behind `?`, as sent; empty where there is none.
+    pub(crate) query: String,
+    /// Who sent it.
+    pub(crate) peer: IpAddr,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
 }
@@ -68,6 +76,9 @@ pub(crate) trait Vendor: Send + Sync {
 
     /// The answer, which may be a refusal.
     fn answer(&self, request: &Request) -> Reply;
+
+    /// The `[[slot]]` of the module's configuration for this server at `url`, without TLS.
+    fn module_slot(&self, directory: &Directory, url: &str) -> String;
 
     /// The vendor's share of `/_emulator/…`: what `path` under it has to say; `None` for paths that it does not know.
     fn administer(&self, method: &Method, path: &str, body: &[u8]) -> Option<Reply>;

@@ -25,7 +25,6 @@ use hyper::Method;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
-use crate::client_auth::{self, ClientAuth};
 use crate::error::Error;
 use crate::files::{Directory, remove_if_present, toml_string, write_atomically};
 use crate::keys::KeyStore;
@@ -80,44 +79,6 @@ impl Securosys {
         let keys = KeyStore::open(directory.join("keys"))?;
         seed::plant(&keys, switches.locked_key)?;
         Ok(Securosys { switches, credentials, keys, requests: Requests::default() })
-    }
-
-    /// The module's configuration for this server. The PIN is the key-operation API key; where no API keys are asked
-    /// for, the JWT.
-    pub(crate) fn module_config(&self, directory: &Directory, url: &str, tls: Option<ClientAuth>) -> String {
-        let path = |name: &str| directory.join(name).to_string_lossy().into_owned();
-        let file = |name: &str| toml_string(&format!("file:{}", path(name)));
-        let mut config = format!(
-            "version = 1\n\n[[slot]]\nlabel = \"securosys\"\nbackend = \"securosys\"\n\
-             urls = [{}]\n",
-            toml_string(url),
-        );
-        if self.switches.api_keys || self.credentials.asks_for_bearer() {
-            config.push_str("\n[slot.auth]\n");
-        }
-        if self.credentials.asks_for_bearer() {
-            let bearer = if self.switches.api_keys { file(BEARER_FILE) } else { toml_string("pin") };
-            config.push_str(&format!("bearer = {bearer}\n"));
-        }
-        if self.switches.api_keys {
-            config.push_str(&format!(
-                "api_key = {{ key_management = {}, key_operation = \"pin\", service = {} }}\n",
-                file(KEY_MANAGEMENT_FILE),
-                file(SERVICE_FILE),
-            ));
-        }
-        if let Some(client_auth) = tls {
-            let ca = toml_string(&path(crate::tls::CA_FILE));
-            config.push_str(&format!("\n[slot.tls]\nca = {ca}\n"));
-            if client_auth != ClientAuth::None {
-                config.push_str(&format!(
-                    "identity = {{ certificate = {}, key = {} }}\n",
-                    toml_string(&path(client_auth::CERTIFICATE_FILE)),
-                    toml_string(&path(client_auth::KEY_FILE)),
-                ));
-            }
-        }
-        config
     }
 
     fn handle(&self, request: &Request) -> Answer {
@@ -222,6 +183,31 @@ impl Securosys {
 }
 
 impl Vendor for Securosys {
+    /// The PIN is the key-operation API key; where no API keys are asked for, the JWT.
+    fn module_slot(&self, directory: &Directory, url: &str) -> String {
+        let path = |name: &str| directory.join(name).to_string_lossy().into_owned();
+        let file = |name: &str| toml_string(&format!("file:{}", path(name)));
+        let mut slot = format!(
+            "[[slot]]\nlabel = \"securosys\"\nbackend = \"securosys\"\nurls = [{}]\n",
+            toml_string(url),
+        );
+        if self.switches.api_keys || self.credentials.asks_for_bearer() {
+            slot.push_str("\n[slot.auth]\n");
+        }
+        if self.credentials.asks_for_bearer() {
+            let bearer = if self.switches.api_keys { file(BEARER_FILE) } else { toml_string("pin") };
+            slot.push_str(&format!("bearer = {bearer}\n"));
+        }
+        if self.switches.api_keys {
+            slot.push_str(&format!(
+                "api_key = {{ key_management = {}, key_operation = \"pin\", service = {} }}\n",
+                file(KEY_MANAGEMENT_FILE),
+                file(SERVICE_FILE),
+            ));
+        }
+        slot
+    }
+
     fn route(&self, method: &Method, path: &str) -> Route {
         match target(method, path) {
             Target::Found { endpoint, pattern, .. } => {
