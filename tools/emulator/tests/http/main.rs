@@ -5,6 +5,7 @@ mod ciphertrust;
 mod client;
 mod client_certificates;
 mod credentials;
+mod fast;
 mod faults;
 mod hooks;
 mod idle;
