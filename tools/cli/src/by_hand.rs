@@ -13,15 +13,32 @@ pub const PKCS11_TOOL_PACKAGE: &str = "opensc";
 /// How to look at a running emulator. `pin` is a word of the shell; none: no login is needed.
 pub fn first_look(dir: &Path, module: Option<&Path>, pin: Option<&str>, url: &str, tls: bool) -> Vec<String> {
     let module = module.unwrap_or(Path::new("libp11rest.so"));
+    vec![export(dir), format!("{} --list-objects", pkcs11_tool(module, pin)), statistics(dir, url, tls)]
+}
+
+/// The same for several in one process: `members` are their names and URLs.
+pub fn first_look_at_all<'a>(
+    dir: &Path,
+    module: Option<&Path>,
+    pin: Option<&str>,
+    members: impl Iterator<Item = (&'a str, &'a str)>,
+    tls: bool,
+) -> Vec<String> {
+    let module = module.unwrap_or(Path::new("libp11rest.so"));
+    let mut commands = vec![export(dir), format!("{} --list-token-slots", pkcs11_tool(module, None))];
+    for (name, url) in members {
+        commands.push(format!("{} --token-label {name} --list-objects", pkcs11_tool(module, pin)));
+        commands.push(statistics(&dir.join(name), url, tls));
+    }
+    commands
+}
+
+fn statistics(dir: &Path, url: &str, tls: bool) -> String {
     let ca = match tls {
         true => format!("--cacert {} ", shell(&dir.join("ca.pem"))),
         false => String::new(),
     };
-    vec![
-        export(dir),
-        format!("{} --list-objects", pkcs11_tool(module, pin)),
-        format!("curl {ca}{url}/_emulator/stats"),
-    ]
+    format!("curl {ca}{url}/_emulator/stats")
 }
 
 /// How to do again what the demo did, after its emulator ended.

@@ -1,6 +1,8 @@
 //! `p11rest emulate`
 
-use p11rest_emulator::{BEARER_FILE, Emulator, Error};
+use std::path::Path;
+
+use p11rest_emulator::{Api, BEARER_FILE, Emulator, Error, Fleet};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
@@ -11,39 +13,80 @@ use crate::{by_hand, demo};
 
 /// Runs until SIGINT or SIGTERM.
 ///
-/// A signal during the start is kept until the emulator stands, a fraction of a second: its files are then complete,
+/// A signal during the start is kept until the emulators stand, a fraction of a second: their files are then complete,
 /// and `ready` is taken away as after any other run.
 pub fn run(args: &EmulateArgs) -> Result<(), Failure> {
-    // Before the emulator says that it is ready, so that no signal finds the default action.
+    // Before an emulator says that it is ready, so that no signal finds the default action.
     let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(Failure::in_context("signals"))?;
-    let emulator = Emulator::start(args.options()).map_err(|error| match error {
+    let emulators = Emulators::start(args).map_err(|error| match error {
         Error::Server(_) if args.port != 0 => {
             Failure::from(error).remedy("without --port a free one is taken")
         }
         error => Failure::from(error),
     })?;
     if signals.pending().next().is_none() {
-        announce(args, &emulator)?;
+        announce(args, &emulators)?;
         signals.forever().next();
     }
-    emulator.stop();
+    emulators.stop();
     Ok(())
 }
 
-/// Says where it is and how to use it.
-fn announce(args: &EmulateArgs, emulator: &Emulator) -> Result<(), Failure> {
+/// One, with its files where `--dir` says, or several below it.
+enum Emulators {
+    One(Api, Emulator),
+    Several(Fleet),
+}
+
+impl Emulators {
+    fn start(args: &EmulateArgs) -> Result<Emulators, Error> {
+        match args.vendor.0[..] {
+            [api] => Ok(Emulators::One(api, Emulator::start(args.options(api))?)),
+            ref apis => Ok(Emulators::Several(Fleet::start(apis, &args.options(Api::Securosys))?)),
+        }
+    }
+
+    fn stop(self) {
+        match self {
+            Emulators::One(_, emulator) => emulator.stop(),
+            Emulators::Several(fleet) => fleet.stop(),
+        }
+    }
+}
+
+/// Says where they are and how to use them.
+fn announce(args: &EmulateArgs, emulators: &Emulators) -> Result<(), Failure> {
     let dir = args.dir.canonicalize().map_err(Failure::in_context(args.dir.display()))?;
-    line(format_args!("Emulated Securosys TSB on {}, files in {}", emulator.url(), dir.display()));
-    line("It runs until Ctrl-C or SIGTERM. In another terminal:\n");
     let module = demo::find_module(None).ok();
-    let pin = match (args.no_api_keys, &args.bearer) {
+    let pin = pin(args, &dir);
+    let commands = match emulators {
+        Emulators::One(api, emulator) => {
+            line(format_args!("Emulated {api} on {}, files in {}", emulator.url(), dir.display()));
+            line("It runs until Ctrl-C or SIGTERM. In another terminal:\n");
+            by_hand::first_look(&dir, module.as_deref(), pin.as_deref(), emulator.url(), args.tls)
+        }
+        Emulators::Several(fleet) => {
+            line(format_args!("Files in {}, one folder each. Emulated are:", dir.display()));
+            for (api, emulator) in fleet.emulators() {
+                line(format_args!("    {:<12}{} ({api})", api.name(), emulator.url()));
+            }
+            line("They run until Ctrl-C or SIGTERM. In another terminal:\n");
+            let members = fleet.emulators().map(|(api, emulator)| (api.name(), emulator.url()));
+            by_hand::first_look_at_all(&dir, module.as_deref(), pin.as_deref(), members, args.tls)
+        }
+    };
+    for command in commands {
+        line(format_args!("    {command}"));
+    }
+    Ok(())
+}
+
+/// The PIN as a word of the shell; none: no login is needed.
+fn pin(args: &EmulateArgs, dir: &Path) -> Option<String> {
+    match (args.no_api_keys, &args.bearer) {
         (false, _) => Some(shell(&args.pin)),
         // The token itself stays out of scrollback and history.
         (true, Some(_)) => Some(format!("\"$(cat {})\"", shell(&dir.join(BEARER_FILE)))),
         (true, None) => None,
-    };
-    for command in by_hand::first_look(&dir, module.as_deref(), pin.as_deref(), emulator.url(), args.tls) {
-        line(format_args!("    {command}"));
     }
-    Ok(())
 }

@@ -15,13 +15,14 @@ pub struct EmulateArgs {
     /// Where keys, secrets and the ready-made configuration are kept; made if missing.
     #[arg(long)]
     pub dir: PathBuf,
-    /// Whose API is spoken.
-    #[arg(long, default_value = "securosys", value_parser = choice(&APIS))]
-    pub vendor: Api,
+    /// Whose API is spoken; several names with commas, or "all": each on a port and in a folder of its own.
+    #[arg(long, default_value = "securosys", value_parser = vendors)]
+    pub vendor: Vendors,
     /// A reading of the vendor's documentation other than Securosys's; may be given again. docs/emulator.md has them all.
+    /// With several vendors the name is VENDOR.NAME.
     #[arg(long = "set", value_name = "NAME=VALUE", value_parser = setting)]
     settings: Vec<(String, String)>,
-    /// The TCP port; 0 takes any that is free.
+    /// The TCP port, of several vendors that of the first; 0 takes any that is free.
     #[arg(long, default_value_t = 0)]
     pub port: u16,
     /// Speaks HTTPS with a certificate from an authority of its own (DIR/ca.pem).
@@ -108,14 +109,6 @@ struct Readings {
     locked_key: bool,
 }
 
-const APIS: [(&str, Api); 6] = [
-    ("securosys", Api::Securosys),
-    ("fast", Api::Fast),
-    ("luna", Api::Luna),
-    ("ciphertrust", Api::CipherTrust),
-    ("gateway", Api::Gateway),
-    ("vault", Api::Vault),
-];
 const CLIENT_AUTHS: [(&str, ClientAuth); 3] =
     [("none", ClientAuth::None), ("want", ClientAuth::Want), ("need", ClientAuth::Need)];
 const ENDINGS: [(&str, Ending); 3] =
@@ -156,6 +149,29 @@ fn choice<T: Copy + Send + Sync + 'static>(
     })
 }
 
+/// One vendor, or several.
+#[derive(Clone, Debug)]
+pub struct Vendors(pub Vec<Api>);
+
+fn vendors(text: &str) -> Result<Vendors, String> {
+    if text == "all" {
+        return Ok(Vendors(Api::ALL.map(|(_, api)| api).to_vec()));
+    }
+    let mut apis = Vec::new();
+    for name in text.split(',') {
+        let known = Api::ALL.iter().find(|(known, _)| *known == name).map(|(_, api)| *api);
+        match known.filter(|api| !apis.contains(api)) {
+            Some(api) => apis.push(api),
+            None if known.is_some() => return Err(format!("{name} is there twice")),
+            None => {
+                let names = Api::ALL.map(|(name, _)| name).join(", ");
+                return Err(format!("{name:?} is none of them: {names}, or all"));
+            }
+        }
+    }
+    Ok(Vendors(apis))
+}
+
 fn setting(text: &str) -> Result<(String, String), &'static str> {
     let (name, value) = text.split_once('=').ok_or("write NAME=VALUE")?;
     Ok((name.to_owned(), value.to_owned()))
@@ -170,10 +186,10 @@ fn visible_ascii(text: &str) -> Result<String, &'static str> {
 }
 
 impl EmulateArgs {
-    /// The same for the emulator.
-    pub fn options(&self) -> Options {
+    /// The same for an emulator of that API.
+    pub fn options(&self, api: Api) -> Options {
         Options {
-            api: self.vendor,
+            api,
             settings: self.settings.clone(),
             dir: self.dir.clone(),
             port: self.port,

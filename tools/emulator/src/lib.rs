@@ -6,6 +6,7 @@
 //!
 //! ```text
 //! lib       Emulator: start, stop, the files that clients wait for
+//! fleet     several of them, with one configuration
 //! server    HTTP/1.1, statistics, canned answers                  (no vendor's words)
 //! tls       its certificate;  client_auth: those of clients, good and bad, and what is made of them
 //! faults    which requests go wrong, and how;  script: the bytes and endings that hyper would not write
@@ -27,6 +28,7 @@ mod error;
 mod fast;
 mod faults;
 mod files;
+mod fleet;
 mod gateway;
 mod idle;
 mod keys;
@@ -53,6 +55,7 @@ use tokio_rustls::TlsAcceptor;
 
 pub use client_auth::ClientAuth;
 pub use error::Error;
+pub use fleet::Fleet;
 pub use idle::Idle;
 pub use script::Ending;
 pub use securosys::{
@@ -69,6 +72,8 @@ use vendor::Vendor;
 
 /// The configuration for the module, in the emulator's directory; ready for `P11REST_CONFIG`.
 pub const CONFIG_FILE: &str = "p11rest.toml";
+/// How it begins.
+const CONFIG_HEAD: &str = "version = 1\n\n";
 /// Holds the URL for as long as the emulator answers.
 pub const READY_FILE: &str = "ready";
 /// How long abandoned requests may hold up the end of the emulator.
@@ -89,6 +94,37 @@ pub enum Api {
     Gateway,
     /// A transit engine as HashiCorp Vault has it
     Vault,
+}
+
+impl Api {
+    /// Each with the name that the command line, the settings of a fleet and its folders have for it.
+    pub const ALL: [(&'static str, Api); 6] = [
+        ("securosys", Api::Securosys),
+        ("fast", Api::Fast),
+        ("luna", Api::Luna),
+        ("ciphertrust", Api::CipherTrust),
+        ("gateway", Api::Gateway),
+        ("vault", Api::Vault),
+    ];
+
+    /// That name.
+    pub fn name(self) -> &'static str {
+        Self::ALL.iter().find(|(_, api)| *api == self).map_or("", |(name, _)| name)
+    }
+}
+
+/// What it is for people.
+impl fmt::Display for Api {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Api::Securosys => "Securosys TSB",
+            Api::Fast => "FAST HSM",
+            Api::Luna => "Thales Luna",
+            Api::CipherTrust => "CipherTrust Manager",
+            Api::Gateway => "signing gateway",
+            Api::Vault => "transit engine",
+        })
+    }
 }
 
 /// How to run an emulator.
@@ -171,6 +207,8 @@ pub struct Emulator {
     stop: watch::Sender<bool>,
     thread: Option<JoinHandle<()>>,
     directory: Directory,
+    /// The `[[slot]]` of the module's configuration.
+    slot: String,
 }
 
 impl Emulator {
@@ -195,8 +233,8 @@ impl Emulator {
         let port = listener.local_addr().map_err(Error::server)?.port();
         let url = url_of(port, options.tls);
         let client_auth = options.tls.then_some(options.client_auth);
-        let config = format!(
-            "version = 1\n\n{}{}",
+        let slot = format!(
+            "{}{}",
             vendor.module_slot(&directory, &url),
             client_auth.map_or(String::new(), |client_auth| tls_section(&directory, client_auth))
         );
@@ -210,7 +248,8 @@ impl Emulator {
         });
         let (stop, stopped) = watch::channel(false);
         let thread = spawn(listener, tls, shared, stopped)?;
-        let emulator = Emulator { url, port, stop, thread: Some(thread), directory };
+        let emulator = Emulator { url, port, stop, thread: Some(thread), directory, slot };
+        let config = format!("{CONFIG_HEAD}{}", emulator.slot);
         write_atomically(&emulator.directory.join(CONFIG_FILE), config.as_bytes())?;
         let ready = format!("{}\n", emulator.url);
         write_atomically(&emulator.directory.join(READY_FILE), ready.as_bytes())?;

@@ -77,11 +77,20 @@ fn get(url: &str, path: &str) -> String {
 }
 
 fn get_with_key(url: &str, path: &str, key: &str) -> String {
+    exchange(url, "GET", path, &format!("X-API-KEY: {key}\r\n"), "")
+}
+
+fn post(url: &str, path: &str, body: &str) -> String {
+    let head = format!("Content-Type: application/json\r\nContent-Length: {}\r\n", body.len());
+    exchange(url, "POST", path, &head, body)
+}
+
+fn exchange(url: &str, method: &str, path: &str, headers: &str, body: &str) -> String {
     let authority = url.strip_prefix("http://").unwrap();
     let mut stream = TcpStream::connect(authority).unwrap();
     write!(
         stream,
-        "GET {path} HTTP/1.1\r\nHost: {authority}\r\nX-API-KEY: {key}\r\nConnection: close\r\n\r\n"
+        "{method} {path} HTTP/1.1\r\nHost: {authority}\r\n{headers}Connection: close\r\n\r\n{body}"
     )
     .unwrap();
     let mut answer = String::new();
@@ -274,4 +283,61 @@ fn a_file_is_no_folder() {
     assert_eq!(output.status.code(), Some(1));
     let expected = format!("p11rest: {}: File exists", file.path().display());
     assert!(stderr(&output).starts_with(&expected), "{output:?}");
+}
+
+/// One process, one configuration, a port and a folder for each.
+#[test]
+fn several_vendors_run_side_by_side() {
+    const VENDORS: [&str; 3] = ["securosys", "fast", "ciphertrust"];
+    let dir = TempDir::new().unwrap();
+    let options =
+        ["--vendor", "securosys,fast,ciphertrust", "--set", "fast.edition=vi", "--pin", "a-common-pin"];
+    let mut emulators = Running::start(dir.path(), &options);
+    emulators.wait_for("ready");
+    let ready = emulators.read("ready");
+    let lines: Vec<_> = ready.lines().map(|line| line.split_once(' ').unwrap()).collect();
+    assert_eq!(lines.iter().map(|(name, _)| *name).collect::<Vec<_>>(), VENDORS);
+    let config = emulators.read("p11rest.toml");
+    assert_eq!(
+        (config.matches("version = 1").count(), config.matches("[[slot]]").count()),
+        (1, 3),
+        "{config}"
+    );
+    for (name, url) in &lines {
+        assert!(get(url, "/_emulator/stats").starts_with("HTTP/1.1 200 OK"), "{name}");
+        assert!(config.contains(&format!("label = \"{name}\"")) && config.contains(url), "{name}: {config}");
+        assert_eq!(emulators.read(&format!("{name}/ready")).trim(), *url);
+    }
+    // The edition tells which one the setting was for.
+    let token =
+        post(lines[1].1, "/api/account/gettoken", r#"{"username":"p11rest","password":"a-common-pin"}"#);
+    assert!(token.contains(r#""token":"#) && !token.contains("accessToken"), "{token}");
+    let output = emulators.end_by(Signal::TERM);
+    assert_eq!(output.status.code(), Some(0));
+    let said = stdout(&output);
+    for (name, url) in &lines {
+        assert!(said.contains(url) && said.contains(&format!("--token-label {name} ")), "{said}");
+    }
+    let left = VENDORS.map(|name| dir.path().join(name).join("ready")).into_iter();
+    assert!(left.chain([dir.path().join("ready")]).all(|file| !file.exists()));
+}
+
+#[test]
+fn what_several_vendors_are_told_wrongly_is_named() {
+    let dir = TempDir::new().unwrap();
+    let complaint = |options: &[&str]| {
+        let output = run(p11rest().arg("emulate").arg("--dir").arg(dir.path()).args(options));
+        assert!(!output.status.success());
+        assert!(!dir.path().join("ready").exists(), "{options:?}");
+        stderr(&output)
+    };
+    let unknown = complaint(&["--vendor", "fast,hal"]);
+    assert!(unknown.contains("\"hal\" is none of them: securosys, fast, luna, ciphertrust"), "{unknown}");
+    assert!(complaint(&["--vendor", "fast,fast"]).contains("fast is there twice"));
+    let whose = complaint(&["--vendor", "fast,ciphertrust", "--set", "edition=vi"]);
+    assert!(whose.contains("setting edition: write VENDOR.edition"), "{whose}");
+    let none = complaint(&["--vendor", "fast,ciphertrust", "--set", "luna.edition=vi"]);
+    assert!(none.contains("VENDOR is one of fast, ciphertrust"), "{none}");
+    let wrong = complaint(&["--vendor", "ciphertrust,fast", "--set", "fast.edition=latin"]);
+    assert!(wrong.contains("edition"), "{wrong}");
 }
