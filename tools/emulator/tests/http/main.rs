@@ -4,6 +4,7 @@ mod ciphers;
 mod client;
 mod client_certificates;
 mod credentials;
+mod fast;
 mod faults;
 mod hooks;
 mod idle;
