@@ -1,6 +1,7 @@
 //! The emulator driven by plain HTTP: what the reference says, and OpenSSL as the judge of it.
 
 mod ciphers;
+mod ciphertrust;
 mod client;
 mod client_certificates;
 mod credentials;
