@@ -5,6 +5,7 @@ mod client;
 mod client_certificates;
 mod credentials;
 mod faults;
+mod gateway;
 mod hooks;
 mod idle;
 mod lifecycle;
