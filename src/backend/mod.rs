@@ -5,11 +5,12 @@
 
 use std::sync::Arc;
 
+use cryptoki_sys::{CKR_FUNCTION_NOT_SUPPORTED, CKR_USER_TYPE_INVALID};
 use secrecy::SecretString;
 use zeroize::Zeroizing;
 
 use crate::config;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::observe::log::Log;
 use crate::transport::Deadline;
 
@@ -22,7 +23,8 @@ pub mod types;
 
 pub use types::{
     DecryptRequest, DecryptScheme, EncryptRequest, EncryptScheme, Encrypted, Firmware, KeyInfo, KeyKind,
-    KeyName, Outcome, Protection, SignInput, SignRequest, SignScheme, TaskId, Usage,
+    KeyName, Listed, Memory, Outcome, PinState, Protection, SignInput, SignRequest, SignScheme, TaskId,
+    TokenState, Usage, User,
 };
 
 /// One HSM service with one set of credentials: what stands behind a token.
@@ -42,6 +44,17 @@ pub trait Backend: Send + Sync {
     /// The version that the service named, if it was asked before: no request is made.
     fn firmware(&self) -> Option<Firmware>;
 
+    /// What else the last answers told of the token: no request is made.
+    fn token_state(&self) -> TokenState {
+        TokenState::default()
+    }
+
+    /// Whether the service does cryptography at all. Where it does none, the token has no mechanism, not even those that
+    /// need no HSM.
+    fn has_cryptography(&self) -> bool {
+        true
+    }
+
     /// Whether the licence of the service lets it use keys and draw random bytes; `true` until it said otherwise. No
     /// request is made. Cheap: it is asked at the beginning of each operation.
     fn is_licensed(&self) -> bool;
@@ -60,7 +73,43 @@ pub trait Backend: Send + Sync {
     /// `CKR_DEVICE_ERROR` when the service does not answer.
     fn login(&self, pin: &[u8], deadline: Deadline) -> Result<()>;
 
-    /// Forgets and zeroises what `login` brought. Cannot fail and makes no request that is waited for.
+    /// `login` of the security officer.
+    ///
+    /// # Errors
+    /// `CKR_USER_TYPE_INVALID` where there is none, else as for `login`.
+    fn login_so(&self, _pin: &[u8], _deadline: Deadline) -> Result<()> {
+        Err(Error::new(CKR_USER_TYPE_INVALID, "this HSM knows no security officer"))
+    }
+
+    /// Whether the login that `login` made still stands, as far as it is known without a request: a service may end it on
+    /// its own.
+    fn login_stands(&self) -> bool {
+        true
+    }
+
+    /// Keeps the service from ending the login for want of use, if it is time to, or notices that it has ended it.
+    ///
+    /// # Errors
+    /// `CKR_USER_NOT_LOGGED_IN` when it is gone.
+    fn keep_login(&self, _deadline: Deadline) -> Result<()> {
+        Ok(())
+    }
+
+    /// Whether a login shows keys that were not listed before it although others were.
+    fn login_shows_more(&self) -> bool {
+        false
+    }
+
+    /// Changes a PIN. `old` is brought for that; nobody need be logged in.
+    ///
+    /// # Errors
+    /// `CKR_FUNCTION_NOT_SUPPORTED` where it cannot be changed from here, else as for `login`.
+    fn set_pin(&self, _user: User, _old: &[u8], _new: &[u8], _deadline: Deadline) -> Result<()> {
+        Err(Error::new(CKR_FUNCTION_NOT_SUPPORTED, "the PIN is not changed from here"))
+    }
+
+    /// Forgets and zeroises what `login` brought. Cannot fail; where the service keeps a login it is ended there, which is
+    /// waited for no longer than 2 s.
     fn logout(&self);
 
     /// What `login` took and `logout` has not forgotten, for the child of a fork, which goes on with it; empty where no
@@ -117,7 +166,8 @@ pub trait Backend: Send + Sync {
     /// under way is waited for until `limit`.
     fn exiting(&self, limit: Deadline);
 
-    /// Closes idle connections and lets no new one be made. Calls under way end by their deadline.
+    /// Closes idle connections and lets no new one be made; what is kept open at the service is ended first, as by
+    /// `logout`. Calls under way end by their deadline.
     fn close(&self);
 }
 

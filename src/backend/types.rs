@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use cryptoki_sys::CK_KEY_TYPE;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
@@ -71,8 +72,23 @@ pub enum KeyKind {
     Aes(Option<usize>),
     /// A key whose attributes are behind its password.
     Locked,
+    /// Objects of which the HSM lists class and type and no more: they are shown, and nothing can be done with them.
+    Listed(Listed),
     /// A key of a type that this module does not serve, in the vendor's words.
     Other(String),
+}
+
+/// The objects of one name that an HSM lists without what they are made of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Listed {
+    /// Whether there is a private key.
+    pub private: bool,
+    /// Whether there is a public key.
+    pub public: bool,
+    /// Whether there is a secret key.
+    pub secret: bool,
+    /// Their `CKK_*`, where it is told.
+    pub key_type: Option<CK_KEY_TYPE>,
 }
 
 /// The uses that the HSM allows.
@@ -136,6 +152,60 @@ impl KeyInfo {
 pub struct Firmware {
     pub major: u8,
     pub minor: u8,
+}
+
+/// What `CK_TOKEN_INFO` tells of a token besides its names, as far as the last answers of the service said it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TokenState {
+    /// The PIN of the user.
+    pub user_pin: PinState,
+    /// The PIN of the security officer; `None` where nobody logs in as that.
+    pub so_pin: Option<PinState>,
+    /// Whether the PIN is entered at a device of the HSM's own, so that `C_Login` brings none.
+    pub protected_path: bool,
+    /// Whether nothing of the token can be changed from here.
+    pub write_protected: bool,
+    /// Bytes of storage, where they were told.
+    pub memory: Option<Memory>,
+}
+
+/// What is known of one PIN.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PinState {
+    /// Whether there is one.
+    pub initialized: bool,
+    /// Whether a wrong one was tried since the last right one.
+    pub count_low: bool,
+    /// Whether one more wrong one locks it.
+    pub final_try: bool,
+    /// Whether it is locked.
+    pub locked: bool,
+    /// Whether it must be changed before it is good for anything else.
+    pub to_be_changed: bool,
+}
+
+/// A PIN of which nothing is told works.
+impl Default for PinState {
+    fn default() -> Self {
+        Self { initialized: true, count_low: false, final_try: false, locked: false, to_be_changed: false }
+    }
+}
+
+/// The storage of a token, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct Memory {
+    pub total: u64,
+    pub free: u64,
+}
+
+/// Who logs in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum User {
+    /// `CKU_USER`
+    User,
+    /// `CKU_SO`
+    SecurityOfficer,
 }
 
 /// What a request that may need approval came to.

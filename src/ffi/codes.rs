@@ -42,6 +42,7 @@ pub fn settle(function: Function, rv: CK_RV) -> CK_RV {
         | CKR_USER_NOT_LOGGED_IN
         | CKR_USER_PIN_NOT_INITIALIZED
         | CKR_USER_TYPE_INVALID => &[CKR_USER_NOT_LOGGED_IN, CKR_PIN_INCORRECT],
+        CKR_TOKEN_NOT_PRESENT => &[CKR_DEVICE_REMOVED],
         _ => &[],
     };
     instead

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use cryptoki_sys::{
-    CK_C_INITIALIZE_ARGS, CK_FLAGS, CK_FUNCTION_LIST, CK_INFO, CK_INTERFACE, CK_RV, CK_ULONG, CK_UTF8CHAR,
-    CK_VERSION, CK_VOID_PTR, CKF_LIBRARY_CANT_CREATE_OS_THREADS, CKF_OS_LOCKING_OK, CKR_ARGUMENTS_BAD,
-    CKR_CANT_LOCK, CKR_CRYPTOKI_ALREADY_INITIALIZED, CKR_CRYPTOKI_NOT_INITIALIZED, CKR_GENERAL_ERROR,
-    CKR_NEED_TO_CREATE_THREADS,
+    CK_C_INITIALIZE_ARGS, CK_FLAGS, CK_FUNCTION_LIST, CK_INFO, CK_INTERFACE, CK_RV, CK_SESSION_HANDLE,
+    CK_ULONG, CK_UTF8CHAR, CK_VERSION, CK_VOID_PTR, CKF_LIBRARY_CANT_CREATE_OS_THREADS, CKF_OS_LOCKING_OK,
+    CKR_ARGUMENTS_BAD, CKR_CANT_LOCK, CKR_CRYPTOKI_ALREADY_INITIALIZED, CKR_CRYPTOKI_NOT_INITIALIZED,
+    CKR_FUNCTION_NOT_SUPPORTED, CKR_GENERAL_ERROR, CKR_MECHANISM_INVALID, CKR_NEED_TO_CREATE_THREADS,
 };
 
 use super::arg;
@@ -246,6 +246,15 @@ fn ptr_to(interface: &'static CK_INTERFACE) -> *mut CK_INTERFACE {
 /// A function that the module does not have.
 pub(super) fn refuse(rv: CK_RV) -> Result<()> {
     Err(Error::new(rv, "not in this module"))
+}
+
+/// A function that makes, wraps or derives keys. Where there is no mechanism at all, the mechanism is what is wrong.
+pub(super) fn refuse_mechanism(module: &Module, session: CK_SESSION_HANDLE) -> Result<()> {
+    let session = module.session(session)?;
+    if session.token().offers().next().is_none() {
+        return refuse(CKR_MECHANISM_INVALID);
+    }
+    refuse(CKR_FUNCTION_NOT_SUPPORTED)
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Random number generation (PKCS#11 3.2 section 5.21): from the HSM.
 
-use cryptoki_sys::{CK_BYTE, CK_SESSION_HANDLE, CK_ULONG, CKR_RANDOM_SEED_NOT_SUPPORTED};
+use cryptoki_sys::{CK_BYTE, CK_SESSION_HANDLE, CK_ULONG, CKR_RANDOM_NO_RNG, CKR_RANDOM_SEED_NOT_SUPPORTED};
 use zeroize::Zeroizing;
 
 use super::arg;
@@ -16,7 +16,10 @@ pub(super) unsafe fn seed_random(
     _seed: *mut CK_BYTE,
     _seed_len: CK_ULONG,
 ) -> Result<()> {
-    module.session(session)?;
+    let session = module.session(session)?;
+    if !session.token().offers_random() {
+        return Err(Error::new(CKR_RANDOM_NO_RNG, "the token has no random numbers"));
+    }
     Err(Error::new(CKR_RANDOM_SEED_NOT_SUPPORTED, "the HSM seeds itself"))
 }
 

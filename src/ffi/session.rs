@@ -2,13 +2,15 @@
 
 use cryptoki_sys::{
     CK_FLAGS, CK_NOTIFY, CK_SESSION_HANDLE, CK_SESSION_INFO, CK_SESSION_VALIDATION_FLAGS_TYPE, CK_SLOT_ID,
-    CK_ULONG, CK_USER_TYPE, CK_UTF8CHAR, CK_VOID_PTR, CKR_PIN_INCORRECT, CKR_USER_TYPE_INVALID,
-    CKS_LAST_VALIDATION_OK, CKU_CONTEXT_SPECIFIC,
+    CK_ULONG, CK_USER_TYPE, CK_UTF8CHAR, CK_VOID_PTR, CKR_FUNCTION_NOT_SUPPORTED, CKR_PIN_INCORRECT,
+    CKR_PIN_LEN_RANGE, CKR_USER_TYPE_INVALID, CKS_LAST_VALIDATION_OK, CKU_CONTEXT_SPECIFIC, CKU_SO, CKU_USER,
 };
 use secrecy::SecretString;
 
 use super::arg;
+use super::general;
 use super::slot::LONGEST_PIN;
+use crate::backend::User;
 use crate::error::{Error, Result};
 use crate::model::slot::Module;
 
@@ -73,12 +75,55 @@ pub(super) unsafe fn login(
     }
     // SAFETY: the caller owes a PIN of the length given, or NULL.
     let pin = unsafe { arg::bytes(pin, pin_len) }?;
-    if user != CKU_CONTEXT_SPECIFIC {
-        return session.token().login(user, pin);
+    match user {
+        CKU_CONTEXT_SPECIFIC => {}
+        CKU_USER => return session.token().login(User::User, pin),
+        CKU_SO => return session.token().login(User::SecurityOfficer, pin),
+        _ => return Err(Error::new(CKR_USER_TYPE_INVALID, "no such user is known")),
     }
     let text = std::str::from_utf8(pin)
         .map_err(|_| Error::new(CKR_PIN_INCORRECT, "the password of a key is UTF-8 text"))?;
     session.authenticate(SecretString::from(text))
+}
+
+pub(super) unsafe fn set_pin(
+    module: &Module,
+    session: CK_SESSION_HANDLE,
+    old: *mut CK_UTF8CHAR,
+    old_len: CK_ULONG,
+    new: *mut CK_UTF8CHAR,
+    new_len: CK_ULONG,
+) -> Result<()> {
+    let session = module.session(session)?;
+    if old_len > LONGEST_PIN || new_len > LONGEST_PIN {
+        return Err(Error::new(CKR_PIN_LEN_RANGE, "a PIN is longer than ulMaxPinLen"));
+    }
+    // SAFETY: the caller owes PINs of the lengths given, or NULL.
+    let (old, new) = unsafe { (arg::bytes(old, old_len)?, arg::bytes(new, new_len)?) };
+    session.set_pin(old, new)
+}
+
+/// A function that sets a token up anew: no HSM is set up from here.
+pub(super) unsafe fn init_token(
+    module: &Module,
+    slot: CK_SLOT_ID,
+    _pin: *mut CK_UTF8CHAR,
+    _pin_len: CK_ULONG,
+    _label: *mut CK_UTF8CHAR,
+) -> Result<()> {
+    module.slot(slot)?.token()?.check_writable()?;
+    general::refuse(CKR_FUNCTION_NOT_SUPPORTED)
+}
+
+/// As for `init_token`.
+pub(super) unsafe fn init_pin(
+    module: &Module,
+    session: CK_SESSION_HANDLE,
+    _pin: *mut CK_UTF8CHAR,
+    _pin_len: CK_ULONG,
+) -> Result<()> {
+    module.session(session)?.token().check_writable()?;
+    general::refuse(CKR_FUNCTION_NOT_SUPPORTED)
 }
 
 /// No vendor has users besides the one of the credentials.

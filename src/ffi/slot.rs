@@ -3,13 +3,16 @@
 use cryptoki_sys::{
     CK_BBOOL, CK_EFFECTIVELY_INFINITE, CK_FALSE, CK_FLAGS, CK_MECHANISM_INFO, CK_MECHANISM_TYPE, CK_SLOT_ID,
     CK_SLOT_INFO, CK_TOKEN_INFO, CK_ULONG, CK_UNAVAILABLE_INFORMATION, CK_VERSION, CK_VOID_PTR,
-    CKF_DONT_BLOCK, CKF_HW_SLOT, CKF_LOGIN_REQUIRED, CKF_RNG, CKF_TOKEN_INITIALIZED, CKF_TOKEN_PRESENT,
-    CKF_USER_PIN_INITIALIZED, CKR_FUNCTION_NOT_SUPPORTED, CKR_NO_EVENT,
+    CKF_DONT_BLOCK, CKF_HW_SLOT, CKF_LOGIN_REQUIRED, CKF_PROTECTED_AUTHENTICATION_PATH, CKF_RNG,
+    CKF_SO_PIN_COUNT_LOW, CKF_SO_PIN_FINAL_TRY, CKF_SO_PIN_LOCKED, CKF_SO_PIN_TO_BE_CHANGED,
+    CKF_TOKEN_INITIALIZED, CKF_TOKEN_PRESENT, CKF_USER_PIN_COUNT_LOW, CKF_USER_PIN_FINAL_TRY,
+    CKF_USER_PIN_INITIALIZED, CKF_USER_PIN_LOCKED, CKF_USER_PIN_TO_BE_CHANGED, CKF_WRITE_PROTECTED,
+    CKR_FUNCTION_NOT_SUPPORTED, CKR_NO_EVENT,
 };
 
 use super::arg;
 use super::general::{MANUFACTURER, padded};
-use crate::backend::Firmware;
+use crate::backend::{Firmware, Memory, TokenState};
 use crate::error::{Error, Result};
 use crate::model::slot::Module;
 use crate::model::token::Token;
@@ -61,20 +64,23 @@ pub(super) unsafe fn get_token_info(
     let (sessions, read_write_sessions) = token.session_counts();
     let login = if token.backend().login_required() { CKF_LOGIN_REQUIRED } else { 0 };
     let random = if token.offers_random() { CKF_RNG } else { 0 };
+    let state = token.backend().token_state();
+    let bytes = |of: fn(Memory) -> u64| state.memory.map_or(CK_UNAVAILABLE_INFORMATION, of);
+    let (total, free) = (bytes(|memory| memory.total), bytes(|memory| memory.free));
     let value = CK_TOKEN_INFO {
         label: padded(token.label()),
         manufacturerID: padded(token.backend().manufacturer()),
         model: padded(token.backend().model()),
         serialNumber: token.serial(),
-        flags: CKF_TOKEN_INITIALIZED | CKF_USER_PIN_INITIALIZED | login | random,
+        flags: CKF_TOKEN_INITIALIZED | login | random | state_flags(&state),
         ulMaxSessionCount: CK_EFFECTIVELY_INFINITE,
         ulSessionCount: sessions,
         ulMaxRwSessionCount: CK_EFFECTIVELY_INFINITE,
         ulRwSessionCount: read_write_sessions,
         ulMaxPinLen: LONGEST_PIN,
         ulMinPinLen: 0,
-        ulTotalPublicMemory: CK_UNAVAILABLE_INFORMATION,
-        ulFreePublicMemory: CK_UNAVAILABLE_INFORMATION,
+        ulTotalPublicMemory: total,
+        ulFreePublicMemory: free,
         ulTotalPrivateMemory: CK_UNAVAILABLE_INFORMATION,
         ulFreePrivateMemory: CK_UNAVAILABLE_INFORMATION,
         hardwareVersion: CK_VERSION { major: 0, minor: 0 },
@@ -83,6 +89,28 @@ pub(super) unsafe fn get_token_info(
     };
     // SAFETY: the caller owes a CK_TOKEN_INFO or NULL.
     unsafe { arg::write(info, value) }
+}
+
+/// The flags that follow from what the HSM told last.
+fn state_flags(state: &TokenState) -> CK_FLAGS {
+    let TokenState { user_pin, so_pin, protected_path, write_protected, memory: _ } = *state;
+    let so_pin = so_pin.unwrap_or_default();
+    [
+        (user_pin.initialized, CKF_USER_PIN_INITIALIZED),
+        (user_pin.count_low, CKF_USER_PIN_COUNT_LOW),
+        (user_pin.final_try, CKF_USER_PIN_FINAL_TRY),
+        (user_pin.locked, CKF_USER_PIN_LOCKED),
+        (user_pin.to_be_changed, CKF_USER_PIN_TO_BE_CHANGED),
+        (so_pin.count_low, CKF_SO_PIN_COUNT_LOW),
+        (so_pin.final_try, CKF_SO_PIN_FINAL_TRY),
+        (so_pin.locked, CKF_SO_PIN_LOCKED),
+        (so_pin.to_be_changed, CKF_SO_PIN_TO_BE_CHANGED),
+        (protected_path, CKF_PROTECTED_AUTHENTICATION_PATH),
+        (write_protected, CKF_WRITE_PROTECTED),
+    ]
+    .into_iter()
+    .filter(|(holds, _)| *holds)
+    .fold(0, |flags, (_, flag)| flags | flag)
 }
 
 pub(super) unsafe fn get_mechanism_list(

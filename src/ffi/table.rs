@@ -30,6 +30,14 @@ macro_rules! exported {
             entry(Function::$name, |_| general::refuse($rv))
         }
     };
+    (keyless $name:ident ($session:ident: $handle:ty $(, $arg:ident: $type:ty)*) $body:path) => {
+        #[unsafe(no_mangle)]
+        #[allow(non_snake_case, clippy::missing_safety_doc, missing_docs)]
+        pub unsafe extern "C" fn $name($session: $handle $(, $arg: $type)*) -> CK_RV {
+            let _ = ($($arg,)*);
+            entry(Function::$name, |module| $body(module, $session))
+        }
+    };
     ($shape:ident $name:ident ($($arg:ident: $type:ty),*) $body:path) => {
         #[unsafe(no_mangle)]
         #[allow(non_snake_case, clippy::missing_safety_doc, missing_docs)]
@@ -91,8 +99,8 @@ macro_rules! functions {
 }
 
 // The first word of a row says how the body is called: `pure` needs no initialised module, `call` gets the module and the
-// arguments as they are, `refuse` answers with the code that the standard has for a function that is not there, and the
-// others are the shapes of `step`, whose bodies are the session's own.
+// arguments as they are, `refuse` answers with the code that the standard has for a function that is not there, `keyless`
+// refuses a mechanism where the token has none, and the others are the shapes of `step`, whose bodies are the session's own.
 functions! {
     v2_40 {
         pure C_Initialize(init_args: CK_VOID_PTR) => general::initialize;
@@ -104,9 +112,9 @@ functions! {
         call C_GetTokenInfo(slot: CK_SLOT_ID, info: *mut CK_TOKEN_INFO) => slot::get_token_info;
         call C_GetMechanismList(slot: CK_SLOT_ID, list: *mut CK_MECHANISM_TYPE, count: *mut CK_ULONG) => slot::get_mechanism_list;
         call C_GetMechanismInfo(slot: CK_SLOT_ID, kind: CK_MECHANISM_TYPE, info: *mut CK_MECHANISM_INFO) => slot::get_mechanism_info;
-        refuse C_InitToken(slot: CK_SLOT_ID, pin: *mut CK_UTF8CHAR, pin_len: CK_ULONG, label: *mut CK_UTF8CHAR) => CKR_FUNCTION_NOT_SUPPORTED;
-        refuse C_InitPIN(session: CK_SESSION_HANDLE, pin: *mut CK_UTF8CHAR, pin_len: CK_ULONG) => CKR_FUNCTION_NOT_SUPPORTED;
-        refuse C_SetPIN(session: CK_SESSION_HANDLE, old: *mut CK_UTF8CHAR, old_len: CK_ULONG, new: *mut CK_UTF8CHAR, new_len: CK_ULONG) => CKR_FUNCTION_NOT_SUPPORTED;
+        call C_InitToken(slot: CK_SLOT_ID, pin: *mut CK_UTF8CHAR, pin_len: CK_ULONG, label: *mut CK_UTF8CHAR) => session::init_token;
+        call C_InitPIN(session: CK_SESSION_HANDLE, pin: *mut CK_UTF8CHAR, pin_len: CK_ULONG) => session::init_pin;
+        call C_SetPIN(session: CK_SESSION_HANDLE, old: *mut CK_UTF8CHAR, old_len: CK_ULONG, new: *mut CK_UTF8CHAR, new_len: CK_ULONG) => session::set_pin;
         call C_OpenSession(slot: CK_SLOT_ID, flags: CK_FLAGS, application: CK_VOID_PTR, notify: CK_NOTIFY, session: *mut CK_SESSION_HANDLE) => session::open_session;
         call C_CloseSession(session: CK_SESSION_HANDLE) => session::close_session;
         call C_CloseAllSessions(slot: CK_SLOT_ID) => session::close_all_sessions;
@@ -153,11 +161,11 @@ functions! {
         refuse C_DecryptDigestUpdate(session: CK_SESSION_HANDLE, part: *mut CK_BYTE, part_len: CK_ULONG, out: *mut CK_BYTE, out_len: *mut CK_ULONG) => CKR_FUNCTION_NOT_SUPPORTED;
         refuse C_SignEncryptUpdate(session: CK_SESSION_HANDLE, part: *mut CK_BYTE, part_len: CK_ULONG, out: *mut CK_BYTE, out_len: *mut CK_ULONG) => CKR_FUNCTION_NOT_SUPPORTED;
         refuse C_DecryptVerifyUpdate(session: CK_SESSION_HANDLE, part: *mut CK_BYTE, part_len: CK_ULONG, out: *mut CK_BYTE, out_len: *mut CK_ULONG) => CKR_FUNCTION_NOT_SUPPORTED;
-        refuse C_GenerateKey(session: CK_SESSION_HANDLE, mechanism: *mut CK_MECHANISM, template: *mut CK_ATTRIBUTE, count: CK_ULONG, key: *mut CK_OBJECT_HANDLE) => CKR_FUNCTION_NOT_SUPPORTED;
-        refuse C_GenerateKeyPair(session: CK_SESSION_HANDLE, mechanism: *mut CK_MECHANISM, public_template: *mut CK_ATTRIBUTE, public_count: CK_ULONG, private_template: *mut CK_ATTRIBUTE, private_count: CK_ULONG, public_key: *mut CK_OBJECT_HANDLE, private_key: *mut CK_OBJECT_HANDLE) => CKR_FUNCTION_NOT_SUPPORTED;
-        refuse C_WrapKey(session: CK_SESSION_HANDLE, mechanism: *mut CK_MECHANISM, wrapping_key: CK_OBJECT_HANDLE, key: CK_OBJECT_HANDLE, out: *mut CK_BYTE, out_len: *mut CK_ULONG) => CKR_FUNCTION_NOT_SUPPORTED;
-        refuse C_UnwrapKey(session: CK_SESSION_HANDLE, mechanism: *mut CK_MECHANISM, unwrapping_key: CK_OBJECT_HANDLE, wrapped: *mut CK_BYTE, wrapped_len: CK_ULONG, template: *mut CK_ATTRIBUTE, count: CK_ULONG, key: *mut CK_OBJECT_HANDLE) => CKR_FUNCTION_NOT_SUPPORTED;
-        refuse C_DeriveKey(session: CK_SESSION_HANDLE, mechanism: *mut CK_MECHANISM, base_key: CK_OBJECT_HANDLE, template: *mut CK_ATTRIBUTE, count: CK_ULONG, key: *mut CK_OBJECT_HANDLE) => CKR_FUNCTION_NOT_SUPPORTED;
+        keyless C_GenerateKey(session: CK_SESSION_HANDLE, mechanism: *mut CK_MECHANISM, template: *mut CK_ATTRIBUTE, count: CK_ULONG, key: *mut CK_OBJECT_HANDLE) => general::refuse_mechanism;
+        keyless C_GenerateKeyPair(session: CK_SESSION_HANDLE, mechanism: *mut CK_MECHANISM, public_template: *mut CK_ATTRIBUTE, public_count: CK_ULONG, private_template: *mut CK_ATTRIBUTE, private_count: CK_ULONG, public_key: *mut CK_OBJECT_HANDLE, private_key: *mut CK_OBJECT_HANDLE) => general::refuse_mechanism;
+        keyless C_WrapKey(session: CK_SESSION_HANDLE, mechanism: *mut CK_MECHANISM, wrapping_key: CK_OBJECT_HANDLE, key: CK_OBJECT_HANDLE, out: *mut CK_BYTE, out_len: *mut CK_ULONG) => general::refuse_mechanism;
+        keyless C_UnwrapKey(session: CK_SESSION_HANDLE, mechanism: *mut CK_MECHANISM, unwrapping_key: CK_OBJECT_HANDLE, wrapped: *mut CK_BYTE, wrapped_len: CK_ULONG, template: *mut CK_ATTRIBUTE, count: CK_ULONG, key: *mut CK_OBJECT_HANDLE) => general::refuse_mechanism;
+        keyless C_DeriveKey(session: CK_SESSION_HANDLE, mechanism: *mut CK_MECHANISM, base_key: CK_OBJECT_HANDLE, template: *mut CK_ATTRIBUTE, count: CK_ULONG, key: *mut CK_OBJECT_HANDLE) => general::refuse_mechanism;
         call C_SeedRandom(session: CK_SESSION_HANDLE, seed: *mut CK_BYTE, seed_len: CK_ULONG) => random::seed_random;
         call C_GenerateRandom(session: CK_SESSION_HANDLE, out: *mut CK_BYTE, out_len: CK_ULONG) => random::generate_random;
         refuse C_GetFunctionStatus(session: CK_SESSION_HANDLE) => CKR_FUNCTION_NOT_PARALLEL;

@@ -15,6 +15,7 @@ use secrecy::SecretString;
 use super::catalog;
 use super::handle::Counter;
 use super::session_object::SessionObject;
+use crate::backend::User;
 use crate::config::Config;
 use crate::observe::log::Log;
 
@@ -43,8 +44,9 @@ pub(super) struct TokenHeritage {
     pub(super) session_objects: Vec<(u64, Arc<SessionObject>)>,
 }
 
-/// That the user is logged in.
+/// That somebody is logged in.
 pub(super) struct Login {
+    pub(super) user: User,
     /// What `C_Login` brought: as much as was asked for.
     pub(super) secrets: Vec<SecretString>,
 }

@@ -179,6 +179,28 @@ impl Maker<'_> {
         self.finish(builder, known, None)
     }
 
+    /// A key of which only class and type are told.
+    pub fn listed_key(
+        &self,
+        known: &Known<'_>,
+        class: CK_OBJECT_CLASS,
+        key_type: Option<CK_KEY_TYPE>,
+    ) -> Object {
+        let private = class != CKO_PUBLIC_KEY;
+        let mut builder = self.key(known, class, private);
+        builder.ulong(CKA_KEY_TYPE, key_type.unwrap_or(CK_UNAVAILABLE_INFORMATION));
+        match class {
+            CKO_PRIVATE_KEY => private_uses(&mut builder, known.info.usage, known.password),
+            CKO_PUBLIC_KEY => public_uses(&mut builder, known.info.usage),
+            _ => held_uses(&mut builder, known.info.usage),
+        }
+        if private {
+            protection(&mut builder, known.info.protection);
+            return self.finish(builder, known, None);
+        }
+        Object { attributes: builder.build(), material: Material::Passive }
+    }
+
     /// A certificate object. `name` is the key's, or for a certificate of no key what the file gave.
     pub fn certificate(&self, name: &str, id: &[u8], certificate: &Certificate) -> Object {
         let digest = Hash::Sha1.digest(certificate.der());

@@ -9,7 +9,7 @@ use cryptoki_sys::{
     CKF_SERIAL_SESSION, CKF_SIGN, CKF_VERIFY, CKR_KEY_FUNCTION_NOT_PERMITTED, CKR_KEY_HANDLE_INVALID,
     CKR_KEY_SIZE_RANGE, CKR_KEY_TYPE_INCONSISTENT, CKR_OPERATION_ACTIVE, CKR_RANDOM_NO_RNG,
     CKR_SESSION_READ_ONLY, CKS_RO_PUBLIC_SESSION, CKS_RO_USER_FUNCTIONS, CKS_RW_PUBLIC_SESSION,
-    CKS_RW_USER_FUNCTIONS,
+    CKS_RW_SO_FUNCTIONS, CKS_RW_USER_FUNCTIONS,
 };
 use parking_lot::Mutex;
 use secrecy::SecretString;
@@ -22,6 +22,7 @@ use super::operation::{Input, Output, Room, begin, continuing, ending, not_initi
 use super::sign::{KeyInUse, Signing, Verifying};
 use super::template::Template;
 use super::token::Token;
+use crate::backend::User;
 use crate::error::{Error, Result};
 
 /// One session. Its lock is held during its own operation, requests included, and covers nothing else.
@@ -77,11 +78,13 @@ impl Session {
 
     /// `CK_SESSION_INFO.state`
     pub fn state(&self) -> CK_STATE {
-        match (self.read_write, self.token.is_logged_in()) {
-            (false, false) => CKS_RO_PUBLIC_SESSION,
-            (false, true) => CKS_RO_USER_FUNCTIONS,
-            (true, false) => CKS_RW_PUBLIC_SESSION,
-            (true, true) => CKS_RW_USER_FUNCTIONS,
+        match (self.read_write, self.token.logged_in()) {
+            // The security officer has no read-only sessions.
+            (_, Some(User::SecurityOfficer)) => CKS_RW_SO_FUNCTIONS,
+            (false, None) => CKS_RO_PUBLIC_SESSION,
+            (false, Some(User::User)) => CKS_RO_USER_FUNCTIONS,
+            (true, None) => CKS_RW_PUBLIC_SESSION,
+            (true, Some(User::User)) => CKS_RW_USER_FUNCTIONS,
         }
     }
 
@@ -96,9 +99,20 @@ impl Session {
             return Ok(());
         }
         if !self.token.offers_random() {
-            return Err(Error::new(CKR_RANDOM_NO_RNG, "the HSM's licence has no random numbers"));
+            return Err(Error::new(CKR_RANDOM_NO_RNG, "the token has no random numbers"));
         }
         self.token.backend().random(buffer, self.token.deadline())
+    }
+
+    /// `C_SetPIN`
+    ///
+    /// # Errors
+    /// `CKR_SESSION_READ_ONLY`, and what the back end says.
+    pub fn set_pin(&self, old: &[u8], new: &[u8]) -> Result<()> {
+        if !self.read_write {
+            return Err(Error::new(CKR_SESSION_READ_ONLY, "a PIN is changed in a read/write session"));
+        }
+        self.token.set_pin(old, new)
     }
 
     /// `C_SessionCancel`: ends the operations that `flags` name (section 5.6.10).

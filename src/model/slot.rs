@@ -5,13 +5,14 @@ use std::sync::Arc;
 use cryptoki_sys::{
     CK_FLAGS, CK_SESSION_HANDLE, CK_SLOT_ID, CKF_ASYNC_SESSION, CKF_RW_SESSION, CKF_SERIAL_SESSION,
     CKR_SESSION_ASYNC_NOT_SUPPORTED, CKR_SESSION_HANDLE_INVALID, CKR_SESSION_PARALLEL_NOT_SUPPORTED,
-    CKR_SLOT_ID_INVALID, CKR_TOKEN_NOT_PRESENT,
+    CKR_SESSION_READ_WRITE_SO_EXISTS, CKR_SLOT_ID_INVALID, CKR_TOKEN_NOT_PRESENT,
 };
 
 use super::handle::{Counter, Registry};
 use super::heritage::{Changes, Heritage, OpenSession, Told};
 use super::session::Session;
 use super::token::Token;
+use crate::backend::User;
 use crate::config::{Config, Fork};
 use crate::error::{Error, Result};
 use crate::observe::log::Log;
@@ -167,9 +168,13 @@ impl Module {
             return Err(Error::new(CKR_SESSION_ASYNC_NOT_SUPPORTED, "sessions are synchronous"));
         }
         let token = slot.token()?;
+        let read_only = flags & CKF_RW_SESSION == 0;
+        if read_only && token.logged_in() == Some(User::SecurityOfficer) {
+            let text = "the security officer is logged in, who takes no read-only sessions";
+            return Err(Error::new(CKR_SESSION_READ_WRITE_SO_EXISTS, text));
+        }
         let handle = self.session_counter.next();
-        let read_write = flags & CKF_RW_SESSION != 0;
-        self.begin_session(handle, slot.id, token, read_write);
+        self.begin_session(handle, slot.id, token, !read_only);
         Ok(handle)
     }
 

@@ -1,13 +1,14 @@
 //! A token: one HSM service with its login, its objects and its mechanisms, shared by all its sessions.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 use cryptoki_sys::{
-    CK_FLAGS, CK_MECHANISM_TYPE, CK_OBJECT_HANDLE, CK_SESSION_HANDLE, CK_USER_TYPE, CKA_COPYABLE,
-    CKA_DESTROYABLE, CKA_MODIFIABLE, CKA_PRIVATE, CKA_TOKEN, CKR_ACTION_PROHIBITED, CKR_KEY_HANDLE_INVALID,
-    CKR_MECHANISM_INVALID, CKR_OBJECT_HANDLE_INVALID, CKR_TOKEN_WRITE_PROTECTED, CKR_USER_ALREADY_LOGGED_IN,
-    CKR_USER_NOT_LOGGED_IN, CKR_USER_TYPE_INVALID, CKU_USER,
+    CK_FLAGS, CK_MECHANISM_TYPE, CK_OBJECT_HANDLE, CK_SESSION_HANDLE, CKA_COPYABLE, CKA_DESTROYABLE,
+    CKA_MODIFIABLE, CKA_PRIVATE, CKA_TOKEN, CKR_ACTION_PROHIBITED, CKR_KEY_HANDLE_INVALID,
+    CKR_MECHANISM_INVALID, CKR_OBJECT_HANDLE_INVALID, CKR_SESSION_READ_ONLY_EXISTS,
+    CKR_TOKEN_WRITE_PROTECTED, CKR_USER_ALREADY_LOGGED_IN, CKR_USER_ANOTHER_ALREADY_LOGGED_IN,
+    CKR_USER_NOT_LOGGED_IN, CKR_USER_TYPE_INVALID,
 };
 use parking_lot::Mutex;
 
@@ -18,11 +19,23 @@ use super::mechanism::{self, Chosen, Mechanism, Offer};
 use super::object::Object;
 use super::session_object::{self, SessionObject};
 use super::template::Template;
-use crate::backend::{Backend, KeyName};
+use crate::backend::{Backend, KeyName, User};
 use crate::config;
 use crate::error::{Error, Result};
 use crate::observe::log::Log;
 use crate::transport::Deadline;
+
+/// The values of [`Token::user`].
+const NOBODY: u8 = 0;
+const USER: u8 = 1;
+const SECURITY_OFFICER: u8 = 2;
+
+fn number(user: User) -> u8 {
+    match user {
+        User::User => USER,
+        User::SecurityOfficer => SECURITY_OFFICER,
+    }
+}
 
 /// One token. Login, objects and catalog are the token's, never a session's.
 pub struct Token {
@@ -34,7 +47,8 @@ pub struct Token {
     offers: Arc<[(&'static Mechanism, Offer)]>,
     edwards_point: config::EdwardsPoint,
     timeouts: config::Timeouts,
-    user: AtomicBool,
+    /// [`NOBODY`], [`USER`] or [`SECURITY_OFFICER`].
+    user: AtomicU8,
     login_gate: Mutex<()>,
     session_objects: Registry<SessionObject>,
     counter: Arc<Counter>,
@@ -83,7 +97,7 @@ impl Token {
             offers,
             edwards_point: settings.edwards_point,
             timeouts: settings.timeouts,
-            user: AtomicBool::new(false),
+            user: AtomicU8::new(NOBODY),
             login_gate: Mutex::new(()),
             session_objects: Registry::default(),
             counter,
@@ -97,7 +111,7 @@ impl Token {
     /// What the child of a fork needs of it.
     pub(super) fn heritage(&self) -> TokenHeritage {
         TokenHeritage {
-            login: self.is_logged_in().then(|| Login { secrets: self.backend.login_secrets() }),
+            login: self.logged_in().map(|user| Login { user, secrets: self.backend.login_secrets() }),
             catalog: self.catalog.heritage(),
             session_objects: self.session_objects.select(|_| true),
         }
@@ -111,7 +125,7 @@ impl Token {
         }
         if let Some(login) = &heritage.login {
             self.backend.inherit_login(&login.secrets);
-            self.user.store(true, Ordering::Release);
+            self.user.store(number(login.user), Ordering::Release);
         }
     }
 
@@ -173,42 +187,91 @@ impl Token {
 
     /// Whether the token has a random number generator.
     pub fn offers_random(&self) -> bool {
-        self.backend.is_licensed()
+        self.backend.has_cryptography() && self.backend.is_licensed()
+    }
+
+    /// What is refused on a token that nothing here can change.
+    ///
+    /// # Errors
+    /// `CKR_TOKEN_WRITE_PROTECTED`
+    pub fn check_writable(&self) -> Result<()> {
+        if self.backend.token_state().write_protected {
+            return Err(Error::new(CKR_TOKEN_WRITE_PROTECTED, "nothing of this token is changed from here"));
+        }
+        Ok(())
     }
 
     // Login.
 
     /// Whether the user is logged in, or need not be.
     pub fn sees_private(&self) -> bool {
-        self.is_logged_in() || !self.backend.login_required()
+        self.logged_in() == Some(User::User) || !self.backend.login_required()
     }
 
-    /// Whether `C_Login` was called.
-    pub fn is_logged_in(&self) -> bool {
-        self.user.load(Ordering::Acquire)
+    /// Who is logged in. A login that the HSM has ended is none.
+    pub fn logged_in(&self) -> Option<User> {
+        let user = self.user.load(Ordering::Acquire);
+        let user = match user {
+            USER => User::User,
+            SECURITY_OFFICER => User::SecurityOfficer,
+            _ => return None,
+        };
+        self.backend.login_stands().then_some(user)
     }
 
-    /// `C_Login` of the user. The session's own checks are done.
+    /// `C_Login`. The session's own checks are done.
     ///
     /// # Errors
-    /// `CKR_USER_TYPE_INVALID`, `CKR_USER_ALREADY_LOGGED_IN`, and what the back end says of the PIN.
-    pub fn login(&self, user: CK_USER_TYPE, pin: &[u8]) -> Result<()> {
-        if user != CKU_USER {
+    /// `CKR_USER_TYPE_INVALID`, `CKR_USER_ALREADY_LOGGED_IN`, `CKR_USER_ANOTHER_ALREADY_LOGGED_IN`,
+    /// `CKR_SESSION_READ_ONLY_EXISTS` for the security officer, and what the back end says of the PIN.
+    pub fn login(&self, user: User, pin: &[u8]) -> Result<()> {
+        if user == User::SecurityOfficer && self.backend.token_state().so_pin.is_none() {
             return Err(Error::new(CKR_USER_TYPE_INVALID, "this HSM knows no such user"));
         }
         let deadline = self.deadline();
         let _gate = lock_until(&self.login_gate, deadline)?;
-        if self.is_logged_in() {
-            return Err(Error::new(CKR_USER_ALREADY_LOGGED_IN, "the user is logged in"));
+        match self.logged_in() {
+            Some(other) if other == user => {
+                return Err(Error::new(CKR_USER_ALREADY_LOGGED_IN, "that user is logged in"));
+            }
+            Some(_) => {
+                return Err(Error::new(CKR_USER_ANOTHER_ALREADY_LOGGED_IN, "the other user is logged in"));
+            }
+            // One that the HSM has ended: nobody is logged in, which is no failure here.
+            None => drop(self.forget_login()),
         }
-        let could_list = self.backend.may_list();
-        self.backend.login(pin, deadline)?;
+        let could_list = self.backend.may_list() && !self.backend.login_shows_more();
+        match user {
+            User::User => self.backend.login(pin, deadline)?,
+            User::SecurityOfficer => {
+                let (all, read_write) = self.session_counts();
+                if all != read_write {
+                    let text = "the security officer takes no read-only sessions";
+                    return Err(Error::new(CKR_SESSION_READ_ONLY_EXISTS, text));
+                }
+                self.backend.login_so(pin, deadline)?;
+            }
+        }
         if self.backend.login_required() {
             self.catalog.begin_login(could_list);
         }
-        self.user.store(true, Ordering::Release);
+        self.user.store(number(user), Ordering::Release);
         self.changes.note();
         self.log.info(format_args!("slot {:?}: logged in", self.label));
+        Ok(())
+    }
+
+    /// `C_SetPIN`: the PIN of who is logged in, or of the user.
+    ///
+    /// # Errors
+    /// What the back end says.
+    pub fn set_pin(&self, old: &[u8], new: &[u8]) -> Result<()> {
+        let deadline = self.deadline();
+        let _gate = lock_until(&self.login_gate, deadline)?;
+        let user = self.logged_in().unwrap_or(User::User);
+        self.backend.set_pin(user, old, new, deadline)?;
+        self.changes.note();
+        self.log.info(format_args!("slot {:?}: the PIN was changed", self.label));
         Ok(())
     }
 
@@ -223,7 +286,7 @@ impl Token {
 
     /// The gate of logins is held: none is under way.
     fn forget_login(&self) -> Result<()> {
-        if !self.user.swap(false, Ordering::AcqRel) {
+        if self.user.swap(NOBODY, Ordering::AcqRel) == NOBODY {
             return Err(Error::new(CKR_USER_NOT_LOGGED_IN, "nobody is logged in"));
         }
         self.backend.logout();
@@ -248,7 +311,7 @@ impl Token {
     pub fn session_closed(&self, session: CK_SESSION_HANDLE, read_write: bool) {
         self.session_objects.remove_where(|held| held.owner == session);
         self.read_write_sessions.fetch_sub(u64::from(read_write), Ordering::Relaxed);
-        if self.sessions.fetch_sub(1, Ordering::AcqRel) != 1 || !self.is_logged_in() {
+        if self.sessions.fetch_sub(1, Ordering::AcqRel) != 1 || self.user.load(Ordering::Acquire) == NOBODY {
             return;
         }
         let gate = lock_until(&self.login_gate, self.deadline());
@@ -266,7 +329,7 @@ impl Token {
 
     /// The module goes: what the HSM gave is forgotten.
     pub fn close(&self) {
-        if self.user.swap(false, Ordering::AcqRel) {
+        if self.user.swap(NOBODY, Ordering::AcqRel) != NOBODY {
             self.backend.logout();
         }
         self.backend.close();
@@ -385,6 +448,7 @@ impl Token {
             self.changes.note();
             return Ok(());
         }
+        self.check_writable()?;
         Err(Error::new(CKR_ACTION_PROHIBITED, "objects of the HSM are not destroyed from here"))
     }
 
@@ -410,6 +474,9 @@ impl Token {
 
 /// What the back end can do of what the configuration lets the token offer.
 fn offers(settings: &config::Token, backend: &dyn Backend) -> Vec<(&'static Mechanism, Offer)> {
+    if !backend.has_cryptography() {
+        return Vec::new();
+    }
     let wanted = |row: &Mechanism| match &settings.mechanisms {
         Some(names) => names.iter().any(|name| name == row.name),
         None => true,

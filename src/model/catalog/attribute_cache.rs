@@ -153,7 +153,7 @@ impl Stored {
             KeyKind::Pair(public) => (Some(public), true, None),
             KeyKind::Public(public) => (Some(public), false, None),
             KeyKind::Aes(bytes) => (None, false, *bytes),
-            KeyKind::Locked | KeyKind::Other(_) => return None,
+            KeyKind::Listed(_) | KeyKind::Locked | KeyKind::Other(_) => return None,
         };
         Some(Self {
             at: now(),

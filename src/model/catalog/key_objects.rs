@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use cryptoki_sys::{CKO_PRIVATE_KEY, CKO_PUBLIC_KEY, CKO_SECRET_KEY};
+
 use crate::backend::{KeyInfo, KeyKind, KeyName};
 use crate::config;
 use crate::crypto::digest::Hash;
@@ -59,6 +61,13 @@ pub fn build(
             (Some(maker.aes_key(&known, *bytes)), None, None)
         }
         KeyKind::Locked => (Some(maker.locked_key(&known)), None, None),
+        KeyKind::Listed(listed) => {
+            let class = if listed.private { CKO_PRIVATE_KEY } else { CKO_SECRET_KEY };
+            let held =
+                (listed.private || listed.secret).then(|| maker.listed_key(&known, class, listed.key_type));
+            let public = listed.public.then(|| maker.listed_key(&known, CKO_PUBLIC_KEY, listed.key_type));
+            (held, public, None)
+        }
         KeyKind::Pair(public) | KeyKind::Public(public) => {
             remark = Some(format!("not shown, algorithm {} is not served", public.algorithm_oid()));
             (None, None, None)
@@ -88,22 +97,25 @@ fn completed(info: &KeyInfo, configured: Option<&config::Key>, remark: &mut Opti
     let mut info = info.clone();
     let Some(configured) = configured else { return info };
     let told = matches!(info.kind, KeyKind::Aes(None));
-    if !told && !matches!(info.kind, KeyKind::Locked | KeyKind::Other(_)) {
+    if !told && !matches!(info.kind, KeyKind::Listed(_) | KeyKind::Locked | KeyKind::Other(_)) {
         return info;
     }
+    // Of a listed public key there may be no private one.
+    let alone = matches!(info.kind, KeyKind::Listed(listed) if !listed.private);
+    let pair = |public| if alone { KeyKind::Public(public) } else { KeyKind::Pair(public) };
     let certified = configured.certificate.as_deref().and_then(|der| {
         let certificate = crate::crypto::certificate::Certificate::from_der(der).ok()?;
         certificate.public_key().ok()
     });
     match (&configured.public_key, configured.key_type) {
         (Some(der), _) => match PublicKey::from_spki(der) {
-            Ok(public) => info.kind = KeyKind::Pair(public),
+            Ok(public) => info.kind = pair(public),
             Err(error) => *remark = Some(format!("the configured public key is unusable: {error}")),
         },
         (None, Some(config::KeyType::Aes { bytes })) => info.kind = KeyKind::Aes(Some(bytes)),
         (None, None) => {
             if let Some(public) = certified {
-                info.kind = KeyKind::Pair(public);
+                info.kind = pair(public);
             }
         }
     }
