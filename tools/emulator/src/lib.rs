@@ -14,12 +14,14 @@
 //! vendor    what a vendor's API is to the server
 //! securosys the REST API of the Securosys Transaction Security Broker
 //! fast, luna, ciphertrust, gateway, vault: those of others, one folder each
+//! algorithms signatures and decryption by name, for those who hash by themselves
 //! keys      the keys and their files;  material, rsa_key, certificate: what they are made of
 //! ```
 //!
 //! It protects nothing: its secrets lie in files, it serves whoever can reach the loopback
 //! interface, and it must not be used for keys of any worth.
 
+mod algorithms;
 mod canned;
 mod certificate;
 mod ciphertrust;

@@ -7,6 +7,7 @@ mod client_certificates;
 mod credentials;
 mod fast;
 mod faults;
+mod gateway;
 mod hooks;
 mod idle;
 mod lifecycle;
