@@ -5,9 +5,8 @@
 //! the emulator, over TLS; the others have a slot at an address where nobody listens.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use support::c::{Program, compile, library, report, scratch, slot_at};
 use support::emulator::Emulator;
@@ -54,33 +53,17 @@ fn live() {
     let relayed = slot
         .replace("label = \"securosys\"", "label = \"relayed\"")
         .replace(emulator.url(), &format!("https://127.0.0.1:{}", relay.port()));
-    let mut child = program
-        .command(&format!("{direct}\n[[slot]]{relayed}"))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("the program starts");
-    let mut answers = child.stdin.take().expect("it is a pipe");
-    let mut said = Vec::new();
-    for line in BufReader::new(child.stdout.take().expect("it is a pipe")).lines() {
-        let line = line.expect("the program writes text");
-        match line.as_str() {
-            "kill" => {
-                // Connections of their own: the parent's, its ten children's, and that of the statistics.
-                assert!(emulator.stats().handshakes > 10 + 1);
-                emulator.kill();
-            }
-            "restart" => emulator.restart(),
-            "break off" => relay.break_off(),
-            "mend" => relay.mend(),
-            _ => {}
+    let said = program.converse(&format!("{direct}\n[[slot]]{relayed}"), &[], |word| match word {
+        "kill" => {
+            // Connections of their own: the parent's, its ten children's, and that of the statistics.
+            assert!(emulator.stats().handshakes > 10 + 1);
+            emulator.kill();
         }
-        said.push(line);
-        // One that has ended says why by its status.
-        let _ = answers.write_all(b"done\n");
-    }
-    let status = child.wait().expect("the program ends");
-    assert!(status.success(), "live: {status}: {said:?}");
+        "restart" => emulator.restart(),
+        "break off" => relay.break_off(),
+        "mend" => relay.mend(),
+        _ => {}
+    });
     assert_eq!(said[..5], ["kill", "restart", "restart", "break off", "mend"]);
 }
 

@@ -1,8 +1,6 @@
 //! The module behind proxies: the same programs and promises as without.
 
 use std::ffi::OsStr;
-use std::io::{BufRead, BufReader, Write};
-use std::process::Stdio;
 
 use cryptoki_sys::*;
 use support::c::{EMULATOR, Program, library};
@@ -73,27 +71,12 @@ fn broken_connections() {
     let proxy = Proxy::http(Some(BASIC));
     let relay = Relay::to(proxy.port());
     let program = Program::of("proxied", "proxied_broken");
-    let mut child = program
-        .command(&through(&proxy.url_through(relay.port()), ""))
-        .env("P11REST_TEST_PROXY", LOGIN.1)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("the program starts");
-    let mut answers = child.stdin.take().expect("it is a pipe");
-    let mut said = Vec::new();
-    for line in BufReader::new(child.stdout.take().expect("it is a pipe")).lines() {
-        let line = line.expect("the program writes text");
-        match line.as_str() {
-            "break off" => relay.break_off(),
-            "mend" => relay.mend(),
-            _ => {}
-        }
-        said.push(line);
-        let _ = answers.write_all(b"done\n");
-    }
-    let status = child.wait().expect("the program ends");
-    assert!(status.success(), "proxied: {status}: {said:?}");
+    let config = through(&proxy.url_through(relay.port()), "");
+    let said = program.converse(&config, &[("P11REST_TEST_PROXY", OsStr::new(LOGIN.1))], |word| match word {
+        "break off" => relay.break_off(),
+        "mend" => relay.mend(),
+        _ => {}
+    });
     assert_eq!(said[..2], ["break off", "mend"]);
 }
 

@@ -10,6 +10,7 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 use super::chunked::Chunk;
+use super::fields::{Fields, Framing};
 use super::{Error, ErrorKind, Kept, Request, Response};
 use crate::discreet;
 
@@ -334,80 +335,6 @@ fn end_of_head(data: &[u8], scanned: usize) -> Option<usize> {
         }
     }
     None
-}
-
-/// The header lines that matter here.
-#[derive(Default)]
-struct Fields {
-    length: Option<usize>,
-    chunked: bool,
-    close: bool,
-    encoded: bool,
-    retry_after: Option<Duration>,
-}
-
-enum Framing {
-    Length(usize),
-    Chunked,
-    UntilEnd,
-}
-
-impl Fields {
-    fn read(lines: &[httparse::Header<'_>]) -> Result<Self, Fault> {
-        let mut fields = Self::default();
-        for line in lines {
-            if line.name.eq_ignore_ascii_case("content-length") {
-                fields.read_length(line.value)?;
-            } else if line.name.eq_ignore_ascii_case("transfer-encoding") {
-                let known = line.value.trim_ascii().eq_ignore_ascii_case(b"chunked");
-                if fields.chunked || !known {
-                    return Err(malformed("the answer has a transfer encoding other than chunked"));
-                }
-                fields.chunked = true;
-            } else if line.name.eq_ignore_ascii_case("connection") {
-                let mut options = line.value.split(|byte| *byte == b',');
-                fields.close |= options.any(|option| option.trim_ascii().eq_ignore_ascii_case(b"close"));
-            } else if line.name.eq_ignore_ascii_case("content-encoding") {
-                fields.encoded |= is_compression(line.value);
-            } else if line.name.eq_ignore_ascii_case("retry-after") {
-                fields.retry_after = decimal(line.value.trim_ascii()).map(|s| Duration::from_secs(s as u64));
-            }
-        }
-        Ok(fields)
-    }
-
-    /// A list of equal values is one value (RFC 9110 8.6).
-    fn read_length(&mut self, value: &[u8]) -> Result<(), Fault> {
-        for item in value.split(|byte| *byte == b',') {
-            let length = decimal(item.trim_ascii()).ok_or(malformed("the content length is not a number"))?;
-            if self.length.is_some_and(|known| known != length) {
-                return Err(malformed("the answer has two content lengths"));
-            }
-            self.length = Some(length);
-        }
-        Ok(())
-    }
-
-    fn framing(&self) -> Result<Framing, Fault> {
-        match self.length {
-            Some(_) if self.chunked => Err(malformed("the answer is chunked and has a content length")),
-            Some(length) if length > BODY_LIMIT => Err(body_too_large()),
-            Some(length) => Ok(Framing::Length(length)),
-            None if self.chunked => Ok(Framing::Chunked),
-            None => Ok(Framing::UntilEnd),
-        }
-    }
-}
-
-/// A number of digits alone; what is larger than fits is the largest.
-pub(super) fn decimal(digits: &[u8]) -> Option<usize> {
-    if digits.is_empty() {
-        return None;
-    }
-    digits.iter().try_fold(0_usize, |value, digit| match digit {
-        b'0'..=b'9' => Some(value.saturating_mul(10).saturating_add(usize::from(digit - b'0'))),
-        _ => None,
-    })
 }
 
 #[cfg(test)]

@@ -24,6 +24,7 @@ use crate::discreet;
 pub mod auth;
 mod chunked;
 mod cluster;
+mod fields;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
 mod health;
@@ -68,7 +69,7 @@ pub trait Transport: Send + Sync {
 
     /// The process ends, and the calling thread ends it: other threads begin nothing that its end would break. What is
     /// under way is waited for until `limit`.
-    fn exiting(&self, _limit: Deadline) {}
+    fn exiting(&self, limit: Deadline);
 
     /// Closes all idle connections and refuses new calls with [`ErrorKind::Closed`]. Calls in flight finish.
     fn close(&self);

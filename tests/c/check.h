@@ -134,4 +134,18 @@ static inline void check_child(const char *file, int line, const char *what, pid
 
 #define CHECK_CHILD(what, child) check_child(__FILE__, __LINE__, what, child)
 
+/* Runs a scenario in a process of its own, which must end without a failed check. */
+static inline void run(const char *name, void (*scenario)(void)) {
+    fflush(NULL);
+    pid_t child = fork();
+    if (child == 0) {
+        failures = 0;
+        alarm(60);
+        scenario();
+        exit(status());
+    }
+    CHECK(child > 0);
+    CHECK_CHILD(name, child);
+}
+
 #endif

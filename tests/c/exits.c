@@ -177,19 +177,6 @@ static void unload_while_signing(void) {
     CHECK_RV(p11->C_Finalize(NULL), CKR_OK);
 }
 
-static void run(const char *name, void (*scenario)(void)) {
-    fflush(NULL);
-    pid_t child = fork();
-    if (child == 0) {
-        failures = 0;
-        alarm(60);
-        scenario();
-        exit(status());
-    }
-    CHECK(child > 0);
-    CHECK_CHILD(name, child);
-}
-
 int main(int argc, char **argv) {
     /* Not loaded here: each scenario decides when. */
     if (argc != 2) {

@@ -96,19 +96,6 @@ static void finalize_at_exit_after_unload(void) {
     CHECK(dlclose(module) == 0);
 }
 
-static void run(const char *name, void (*scenario)(void)) {
-    fflush(NULL);
-    pid_t child = fork();
-    if (child == 0) {
-        failures = 0;
-        alarm(60);
-        scenario();
-        exit(status());
-    }
-    CHECK(child > 0);
-    CHECK_CHILD(name, child);
-}
-
 int main(int argc, char **argv) {
     /* Not loaded here: each scenario decides when. */
     if (argc != 2) {

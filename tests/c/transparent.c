@@ -9,18 +9,9 @@ static CK_OBJECT_HANDLE data;
 
 static int children;
 
-/* Runs `body` in a child, and checks that the parent is none the worse for it. */
+/* Runs `body` in a child. */
 static void in_child(const char *name, void (*body)(void)) {
-    fflush(NULL);
-    pid_t child = fork();
-    if (child == 0) {
-        failures = 0;
-        alarm(60);
-        body();
-        exit(status());
-    }
-    CHECK(child > 0);
-    CHECK_CHILD(name, child);
+    run(name, body);
     children++;
 }
 

@@ -3,8 +3,9 @@
 use std::env;
 use std::ffi::OsStr;
 use std::fs;
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::sync::LazyLock;
 
 use super::emulator::{Emulator, PIN};
@@ -63,6 +64,31 @@ impl Program {
             self.command(configuration).envs(variables.iter().copied()).output().expect("the program starts");
         assert!(output.status.success(), "{}: {}", self.name, report(&output));
         String::from_utf8(output.stdout).expect("the program prints text")
+    }
+
+    /// Runs it with a configuration and more variables while it says on standard output what it needs from outside, a
+    /// word a line: each is given to `act`, and then answered by a line. What it said.
+    pub fn converse(
+        &self,
+        configuration: &str,
+        variables: &[(&str, &OsStr)],
+        mut act: impl FnMut(&str),
+    ) -> Vec<String> {
+        let mut command = self.command(configuration);
+        command.envs(variables.iter().copied()).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().expect("the program starts");
+        let mut answers = child.stdin.take().expect("it is a pipe");
+        let mut said = Vec::new();
+        for line in BufReader::new(child.stdout.take().expect("it is a pipe")).lines() {
+            let line = line.expect("the program writes text");
+            act(&line);
+            said.push(line);
+            // One that has ended says why by its status.
+            let _ = answers.write_all(b"done\n");
+        }
+        let status = child.wait().expect("the program ends");
+        assert!(status.success(), "{}: {status}: {said:?}", self.name);
+        said
     }
 
     /// Runs it on the emulator; `top` comes before the emulator's own configuration.

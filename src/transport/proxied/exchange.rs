@@ -15,6 +15,7 @@ use zeroize::Zeroizing;
 
 use super::client::{Client, Route};
 use crate::config;
+use crate::transport::fields;
 use crate::transport::http1::{self, BODY_LIMIT};
 use crate::transport::member::authority;
 use crate::transport::{
@@ -104,7 +105,7 @@ impl Target {
             );
         }
         let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| {
-            http1::decimal(value.as_bytes().trim_ascii()).map(|seconds| Duration::from_secs(seconds as u64))
+            fields::decimal(value.as_bytes().trim_ascii()).map(|seconds| Duration::from_secs(seconds as u64))
         });
         let mut kept = Kept::default();
         for name in &self.keep {

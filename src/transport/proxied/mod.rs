@@ -28,6 +28,7 @@ use super::cluster::{is_final, rotated};
 use super::health::{Advice, Health};
 use super::pool::PROVEN;
 use super::retry::{Attempts, Cause, Jitter, Lost, Verdict};
+use super::tls::{Gate, Pass};
 use super::{Class, Conventions, Deadline, Error, ErrorKind, Request, Response, Transport, http1};
 use crate::config;
 
@@ -43,6 +44,8 @@ pub(super) struct Proxied {
     kept: Cell,
     proven: Cell,
     closed: AtomicBool,
+    /// Any request may need a handshake, which a thread of a client's makes.
+    gate: Gate,
 }
 
 /// One member.
@@ -83,6 +86,26 @@ impl Proxied {
             kept: Cell::default(),
             proven: Cell::default(),
             closed: AtomicBool::new(false),
+            gate: Gate::default(),
+        })
+    }
+
+    /// To be held by the thread that was called during whatever it has others do.
+    fn pass(&self) -> Result<Pass<'_>, Error> {
+        self.gate.enter().ok_or_else(ended)
+    }
+
+    /// On this thread, or where it can wait no more on another one.
+    fn call_anywhere(&self, request: &Request<'_>, deadline: Deadline) -> Result<Response, Error> {
+        if has_variables() {
+            return self.call_here(request, deadline);
+        }
+        thread::scope(|scope| {
+            let call = || self.call_here(request, deadline);
+            match with_signals_blocked(|| thread::Builder::new().spawn_scoped(scope, call)) {
+                Ok(Ok(helper)) => helper.join().unwrap_or_else(|panic| resume_unwind(panic)),
+                _ => Err(Error::unsent(ErrorKind::Connect, "there is no thread for a call of one that ends")),
+            }
         })
     }
 
@@ -162,16 +185,8 @@ impl Proxied {
 
 impl Transport for Proxied {
     fn call(&self, request: &Request<'_>, deadline: Deadline) -> Result<Response, Error> {
-        if has_variables() {
-            return self.call_here(request, deadline);
-        }
-        thread::scope(|scope| {
-            let call = || self.call_here(request, deadline);
-            match with_signals_blocked(|| thread::Builder::new().spawn_scoped(scope, call)) {
-                Ok(Ok(helper)) => helper.join().unwrap_or_else(|panic| resume_unwind(panic)),
-                _ => Err(Error::unsent(ErrorKind::Connect, "there is no thread for a call of one that ends")),
-            }
-        })
+        let _pass = self.pass()?;
+        self.call_anywhere(request, deadline)
     }
 
     /// With a thread for each request in flight, the caller's own among them.
@@ -181,6 +196,9 @@ impl Transport for Proxied {
         width: usize,
         deadline: Deadline,
     ) -> Vec<Result<Response, Error>> {
+        let Ok(_pass) = self.pass() else {
+            return requests.iter().map(|_| Err(ended())).collect();
+        };
         let width = if has_variables() { width } else { 1 };
         let next = AtomicUsize::new(0);
         let results = Mutex::new(Vec::with_capacity(requests.len()));
@@ -188,7 +206,7 @@ impl Transport for Proxied {
             loop {
                 let at = next.fetch_add(1, Ordering::Relaxed);
                 let Some(request) = requests.get(at) else { return };
-                let result = self.call(request, deadline);
+                let result = self.call_anywhere(request, deadline);
                 results.lock().push((at, result));
             }
         };
@@ -211,12 +229,20 @@ impl Transport for Proxied {
         self.recipe.warning()
     }
 
+    fn exiting(&self, limit: Deadline) {
+        self.gate.close_to_others(limit);
+    }
+
     fn close(&self) {
         self.closed.store(true, Ordering::SeqCst);
         for cell in [&self.kept, &self.proven] {
             cell.empty();
         }
     }
+}
+
+fn ended() -> Error {
+    Error::unsent(ErrorKind::Closed, "the process ends: no request is begun any more")
 }
 
 impl Cell {

@@ -479,3 +479,26 @@ fn a_silent_member_is_left_for_one_that_is_well_if_the_class_allows() {
     assert_eq!((error.kind, error.sent), (ErrorKind::Timeout, true), "{error}");
     assert_eq!((silent.requests().len(), well.requests().len()), (2, 1));
 }
+
+/// As the lanes do with handshakes: any request may need one here.
+#[test]
+fn only_the_thread_that_ends_the_process_begins_a_request() {
+    let (proxy, server) = (Proxy::http(Some(BASIC)), Server::saying(OK));
+    let transport = &*through(&proxy, LOGIN, &[server.url()]);
+    let again = || post(transport, Class::Repeatable, soon());
+    assert_eq!(body(again()), "ok");
+    std::thread::scope(|scope| {
+        let ending = || {
+            transport.exiting(soon());
+            again()
+        };
+        assert_eq!(body(scope.spawn(ending).join().unwrap()), "ok");
+    });
+    assert_eq!(again().unwrap_err().kind, ErrorKind::Closed);
+    let headers = Headers::default();
+    let request =
+        Request { method: Method::Get, path: "/do", headers: &headers, body: None, class: Class::Repeatable };
+    let many = transport.call_many(&[request, request], 2, soon());
+    assert!(many.iter().all(|result| result.as_ref().is_err_and(|error| error.kind == ErrorKind::Closed)));
+    assert_eq!(server.requests().len(), 2);
+}

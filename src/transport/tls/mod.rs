@@ -12,7 +12,7 @@ use rustls::{
     AlertDescription, CertificateError, ClientConfig, RootCertStore, SupportedProtocolVersion, version,
 };
 
-use self::gate::{Gate, Pass};
+pub(super) use self::gate::{Gate, Pass};
 use self::identity::{Identity, Presenter, Stamp};
 use self::pins::PinnedVerifier;
 pub(super) use self::refusal::Introduction;
