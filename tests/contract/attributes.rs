@@ -4,7 +4,7 @@ use cryptoki_sys::*;
 use der::{Decode, Encode};
 use x509_cert::Certificate;
 
-use super::{AES, Case, EC, EC_CERT, ED, PAIRS, RSA, RSA_CERT, certificate, private, public, secret};
+use super::{AES, Case, ED, RSA, certificate, private, public, secret};
 use crate::support::openssl::{self, describe, from_hex, hex_below, object_identifier};
 use crate::support::p11::{Code, refused};
 use crate::support::session::{Room, Session, bytes, number};
@@ -19,7 +19,7 @@ fn halves(case: &Case, session: &Session, label: &str, key_type: CK_KEY_TYPE) ->
         assert_eq!(session.flag(object, CKA_TOKEN), Ok(true));
         assert_eq!(session.flag(object, CKA_PRIVATE), Ok(class == CKO_PRIVATE_KEY));
         assert_eq!(session.attribute(object, CKA_PUBLIC_KEY_INFO).unwrap(), case.spki(label), "{label}");
-        assert_eq!(session.flag(object, CKA_LOCAL), Ok(true));
+        assert_eq!(session.flag(object, CKA_LOCAL), Ok(case.able("protection")));
         assert_eq!(session.flag(object, CKA_DERIVE), Ok(false));
         assert_eq!(session.attribute(object, CKA_START_DATE).unwrap(), b"");
         assert_eq!(session.attribute(object, CKA_SUBJECT).unwrap(), b"");
@@ -28,25 +28,35 @@ fn halves(case: &Case, session: &Session, label: &str, key_type: CK_KEY_TYPE) ->
     halves
 }
 
+/// How a key was made is known of those that the HSM says it made.
+fn maker(case: &Case, mechanism: CK_MECHANISM_TYPE) -> CK_MECHANISM_TYPE {
+    if case.able("protection") { mechanism } else { CK_UNAVAILABLE_INFORMATION }
+}
+
 pub fn rsa_keys(case: &Case) {
     let session = case.user();
-    for (label, bits) in [(RSA, 2048), (RSA_CERT, 3072)] {
+    for label in case.seed().rsa {
         let text = describe(&case.spki(label));
         assert!(text.contains("Exponent: 65537 (0x10001)"), "{text}");
         // OpenSSL prints a zero byte before a number whose first bit is set; a big integer of PKCS#11 has none.
         let modulus = &hex_below(&text, "Modulus:")[1..];
-        assert_eq!(modulus.len(), bits / 8);
+        assert!(text.contains(&format!("({} bit)", 8 * modulus.len())), "{text}");
         let [key, public_key] = halves(case, &session, label, CKK_RSA);
         for object in [key, public_key] {
             assert_eq!(session.attribute(object, CKA_MODULUS).unwrap(), modulus);
             assert_eq!(session.attribute(object, CKA_PUBLIC_EXPONENT).unwrap(), [1, 0, 1]);
-            assert_eq!(session.ulong(object, CKA_KEY_GEN_MECHANISM), Ok(CKM_RSA_PKCS_KEY_PAIR_GEN));
+            let made = maker(case, CKM_RSA_PKCS_KEY_PAIR_GEN);
+            assert_eq!(session.ulong(object, CKA_KEY_GEN_MECHANISM), Ok(made));
         }
-        assert_eq!(session.ulong(public_key, CKA_MODULUS_BITS), Ok(bits as CK_ULONG));
-        for (object, kinds) in [(key, [CKA_SIGN, CKA_DECRYPT]), (public_key, [CKA_VERIFY, CKA_ENCRYPT])] {
-            for kind in kinds {
-                assert_eq!(session.flag(object, kind), Ok(true), "{label} {kind:#x}");
-            }
+        assert_eq!(session.ulong(public_key, CKA_MODULUS_BITS), Ok(8 * modulus.len() as CK_ULONG));
+        let deciphers = case.able("decrypt") || case.able("oaep");
+        for (object, kind, expected) in [
+            (key, CKA_SIGN, true),
+            (public_key, CKA_VERIFY, true),
+            (key, CKA_DECRYPT, deciphers),
+            (public_key, CKA_ENCRYPT, deciphers),
+        ] {
+            assert_eq!(session.flag(object, kind), Ok(expected), "{label} {kind:#x}");
         }
         assert_eq!(session.flag(key, CKA_UNWRAP), Ok(false));
         assert_eq!(session.flag(public_key, CKA_WRAP), Ok(false));
@@ -55,15 +65,20 @@ pub fn rsa_keys(case: &Case) {
 
 pub fn ec_keys(case: &Case) {
     let session = case.user();
-    // prime256v1 and secp384r1 of SEC 2.
-    for (label, curve, width) in [(EC, "1.2.840.10045.3.1.7", 32), (EC_CERT, "1.3.132.0.34", 48)] {
-        let point = hex_below(&describe(&case.spki(label)), "pub:");
+    for label in case.seed().ec {
+        let text = describe(&case.spki(label));
+        // prime256v1 and secp384r1 of SEC 2.
+        let (curve, width) = match text.contains("prime256v1") {
+            true => ("1.2.840.10045.3.1.7", 32),
+            false => ("1.3.132.0.34", 48),
+        };
+        let point = hex_below(&text, "pub:");
         assert_eq!((point.len(), point[0]), (1 + 2 * width, 4), "uncompressed");
         let octet_string = [openssl::der_head(0x04, point.len()), point].concat();
         let [key, public_key] = halves(case, &session, label, CKK_EC);
         for object in [key, public_key] {
             assert_eq!(session.attribute(object, CKA_EC_PARAMS).unwrap(), object_identifier(curve));
-            assert_eq!(session.ulong(object, CKA_KEY_GEN_MECHANISM), Ok(CKM_EC_KEY_PAIR_GEN));
+            assert_eq!(session.ulong(object, CKA_KEY_GEN_MECHANISM), Ok(maker(case, CKM_EC_KEY_PAIR_GEN)));
         }
         assert_eq!(session.attribute(public_key, CKA_EC_POINT).unwrap(), octet_string);
         assert_eq!(session.flag(key, CKA_SIGN), Ok(true));
@@ -86,7 +101,10 @@ pub fn edwards_keys(case: &Case) {
     let [key, public_key] = halves(case, &session, ED, CKK_EC_EDWARDS);
     for object in [key, public_key] {
         assert_eq!(session.attribute(object, CKA_EC_PARAMS).unwrap(), params);
-        assert_eq!(session.ulong(object, CKA_KEY_GEN_MECHANISM), Ok(CKM_EC_EDWARDS_KEY_PAIR_GEN));
+        assert_eq!(
+            session.ulong(object, CKA_KEY_GEN_MECHANISM),
+            Ok(maker(case, CKM_EC_EDWARDS_KEY_PAIR_GEN))
+        );
     }
     assert_eq!(session.attribute(public_key, CKA_EC_POINT).unwrap(), point);
 }
@@ -125,8 +143,8 @@ pub fn aes_keys(case: &Case) {
 }
 
 pub fn certificates(case: &Case) {
-    let session = case.session();
-    for label in [RSA_CERT, EC_CERT] {
+    let session = case.user();
+    for label in case.seed().certified {
         let der = case.certificate(label);
         let expected = Certificate::from_der(&der).unwrap().tbs_certificate;
         let object = certificate(&session, label);
@@ -155,7 +173,7 @@ pub fn certificates(case: &Case) {
 
 pub fn certificates_belong_to_their_keys(case: &Case) {
     let session = case.user();
-    for label in [RSA_CERT, EC_CERT] {
+    for label in case.seed().certified {
         let id = session.attribute(certificate(&session, label), CKA_ID).unwrap();
         assert!(!id.is_empty());
         let key = session.find(&[number(CKA_CLASS, CKO_PRIVATE_KEY), bytes(CKA_ID, &id)]).unwrap();
@@ -166,7 +184,7 @@ pub fn certificates_belong_to_their_keys(case: &Case) {
 /// The HSM keeps no id for these keys, so that it is a hash of the public key: in every process the same.
 pub fn ids_are_those_of_the_key(case: &Case) {
     let session = case.user();
-    for label in PAIRS {
+    for label in case.seed().pairs() {
         // The key identifier that OpenSSL gives to a certificate of this key: RFC 5280 section 4.2.1.2, method 1.
         let key = case.dialect.private_pem(case.emulator, label);
         let key = key.to_str().unwrap();
@@ -180,7 +198,9 @@ pub fn ids_are_those_of_the_key(case: &Case) {
             assert_eq!(session.attribute(object, CKA_ID).unwrap(), id, "{label}");
         }
     }
-    assert!(!session.attribute(secret(&session, AES), CKA_ID).unwrap().is_empty());
+    for label in case.seed().aes {
+        assert!(!session.attribute(secret(&session, label), CKA_ID).unwrap().is_empty());
+    }
 }
 
 pub fn unique_ids_are_unique(case: &Case) {
@@ -199,7 +219,7 @@ pub fn unique_ids_are_unique(case: &Case) {
 
 pub fn private_keys_are_kept(case: &Case) {
     let session = case.user();
-    for label in PAIRS {
+    for label in case.seed().pairs() {
         let key = private(&session, label);
         for (kind, expected) in [
             (CKA_SENSITIVE, true),
@@ -224,74 +244,84 @@ pub fn secrets_are_not_told(case: &Case) {
     for kind in rsa {
         refused(session.attribute(private(&session, RSA), kind), CKR_ATTRIBUTE_SENSITIVE);
     }
-    for object in [private(&session, EC), private(&session, ED), secret(&session, AES)] {
+    let seed = case.seed();
+    let with_value = [seed.ec, seed.edwards].concat().into_iter().map(|label| private(&session, label));
+    for object in with_value.chain(seed.aes.iter().map(|label| secret(&session, label))) {
         refused(session.attribute(object, CKA_VALUE), CKR_ATTRIBUTE_SENSITIVE);
+        refused(session.attribute(object, CKA_MODULUS), CKR_ATTRIBUTE_TYPE_INVALID);
     }
-    refused(session.attribute(private(&session, EC), CKA_MODULUS), CKR_ATTRIBUTE_TYPE_INVALID);
-    refused(session.attribute(private(&session, EC), CKA_VENDOR_DEFINED | 1), CKR_ATTRIBUTE_TYPE_INVALID);
+    let key = private(&session, RSA);
+    refused(session.attribute(key, CKA_VALUE), CKR_ATTRIBUTE_TYPE_INVALID);
+    refused(session.attribute(key, CKA_VENDOR_DEFINED | 1), CKR_ATTRIBUTE_TYPE_INVALID);
 
     // Section 5.7.5: those that can be told are told all the same.
     let room = Room::Bytes(64);
     let wanted = [
         (CKA_CLASS, room),
-        (CKA_VALUE, room),
+        (CKA_PRIVATE_EXPONENT, room),
         (CKA_LABEL, room),
         (CKA_CERTIFICATE_TYPE, room),
         (CKA_KEY_TYPE, Room::Query),
     ];
-    let (rv, told) = session.attributes(private(&session, EC), &wanted);
+    let (rv, told) = session.attributes(key, &wanted);
     assert!([CKR_ATTRIBUTE_SENSITIVE, CKR_ATTRIBUTE_TYPE_INVALID].contains(&rv), "{:?}", Code(rv));
     assert_eq!(told[0], (Some(8), CKO_PRIVATE_KEY.to_ne_bytes().to_vec()));
     assert_eq!(told[1], (None, vec![]));
-    assert_eq!(told[2], (Some(EC.len()), EC.into()));
+    assert_eq!(told[2], (Some(RSA.len()), RSA.into()));
     assert_eq!(told[3], (None, vec![]));
     assert_eq!(told[4], (Some(8), vec![]));
 }
 
 pub fn a_short_buffer_spoils_one_attribute_only(case: &Case) {
-    let session = case.session();
+    let session = case.user();
     let wanted = [
-        (CKA_LABEL, Room::Bytes(EC.len())),
-        (CKA_EC_POINT, Room::Bytes(66)),
+        (CKA_LABEL, Room::Bytes(RSA.len())),
+        (CKA_MODULUS, Room::Bytes(255)),
         (CKA_KEY_TYPE, Room::Bytes(9)),
-        (CKA_LABEL, Room::Bytes(EC.len() - 1)),
+        (CKA_LABEL, Room::Bytes(RSA.len() - 1)),
     ];
-    let (rv, told) = session.attributes(public(&session, EC), &wanted);
+    let (rv, told) = session.attributes(public(&session, RSA), &wanted);
     assert_eq!(Code(rv), Code(CKR_BUFFER_TOO_SMALL));
-    let key_type = CKK_EC.to_ne_bytes().to_vec();
-    assert_eq!(told, [(Some(EC.len()), EC.into()), (None, vec![]), (Some(8), key_type), (None, vec![])]);
+    let key_type = CKK_RSA.to_ne_bytes().to_vec();
+    assert_eq!(told, [(Some(RSA.len()), RSA.into()), (None, vec![]), (Some(8), key_type), (None, vec![])]);
 }
 
 pub fn allowed_mechanisms_are_those_that_work(case: &Case) {
     let session = case.user();
     let offered = case.p11.mechanisms(case.slot).unwrap();
-    for label in PAIRS {
+    let seed = case.seed();
+    for label in seed.pairs() {
         let key = private(&session, label);
         let allowed = session.attribute(key, CKA_ALLOWED_MECHANISMS).unwrap();
         let (allowed, rest) = allowed.as_chunks::<8>();
         assert!(rest.is_empty());
         let allowed: Vec<_> = allowed.iter().map(|kind| CK_MECHANISM_TYPE::from_ne_bytes(*kind)).collect();
         assert!(allowed.iter().all(|kind| offered.contains(kind)), "{label}: {allowed:x?}");
-        let expected: &[_] = match label {
-            EC | EC_CERT => &[CKM_ECDSA, CKM_ECDSA_SHA256, CKM_ECDSA_SHA512],
-            ED => &[CKM_EDDSA],
-            _ => &[CKM_RSA_PKCS, CKM_SHA256_RSA_PKCS, CKM_RSA_PKCS_PSS, CKM_RSA_PKCS_OAEP],
-        };
-        assert!(expected.iter().all(|kind| allowed.contains(kind)), "{label}: {allowed:x?}");
-        assert_eq!(allowed.contains(&CKM_EDDSA), label == ED, "{label}: {allowed:x?}");
+        for (kind, keys, able) in [
+            (CKM_EDDSA, seed.edwards, true),
+            (CKM_ECDSA_SHA256, seed.ec, true),
+            (CKM_ECDSA, seed.ec, case.able("digests")),
+            (CKM_ECDSA_SHA512, seed.ec, case.able("all_hashes")),
+            (CKM_SHA256_RSA_PKCS, seed.rsa, true),
+            (CKM_RSA_PKCS, seed.rsa, case.able("digest_infos") || case.able("decrypt")),
+            (CKM_RSA_PKCS_PSS, seed.rsa, case.able("pss") && case.able("digests")),
+            (CKM_RSA_PKCS_OAEP, seed.rsa, case.able("oaep")),
+        ] {
+            assert_eq!(allowed.contains(&kind), able && keys.contains(&label), "{label} {kind:#x}");
+        }
     }
 }
 
 pub fn token_objects_do_not_change(case: &Case) {
     let session = case.user();
-    let key = private(&session, EC);
-    refused(session.set(key, &[bytes(CKA_LABEL, "other")]), CKR_ACTION_PROHIBITED);
-    refused(session.destroy(key), CKR_ACTION_PROHIBITED);
-    refused(session.copy(key, &[]), CKR_ACTION_PROHIBITED);
+    let (key, fixed) = (private(&session, RSA), case.dialect.token_objects_are_fixed());
+    refused(session.set(key, &[bytes(CKA_LABEL, "other")]), fixed);
+    refused(session.destroy(key), fixed);
+    refused(session.copy(key, &[]), fixed);
     let reader = case.session();
     refused(reader.set(key, &[bytes(CKA_LABEL, "other")]), CKR_SESSION_READ_ONLY);
     refused(reader.destroy(key), CKR_SESSION_READ_ONLY);
     refused(session.destroy(CK_OBJECT_HANDLE::MAX), CKR_OBJECT_HANDLE_INVALID);
     refused(session.object_size(CK_OBJECT_HANDLE::MAX), CKR_OBJECT_HANDLE_INVALID);
-    assert_eq!(private(&session, EC), key);
+    assert_eq!(private(&session, RSA), key);
 }

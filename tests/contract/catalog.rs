@@ -6,20 +6,14 @@ use std::time::{Duration, Instant};
 use cryptoki_sys::*;
 use serde_json::json;
 
-use super::{
-    AES, Case, EC, EC_CERT, ED, LOCKED, PAIRS, Purpose, RSA, RSA_CERT, certificate, private, public,
-};
+use super::{Case, EC, EC_CERT, Purpose, RSA, certificate, private, public, seed};
 use crate::support::p11::Code;
 use crate::support::session::{Session, bytes, number};
 
-const PRIVATE: [&str; 6] = [EC_CERT, EC, ED, LOCKED, RSA, RSA_CERT];
-const CERTIFICATES: [&str; 2] = [EC_CERT, RSA_CERT];
-
 /// The labels of all objects that the HSM has, but those of some keys.
-fn all_but(missing: &[&str]) -> Vec<&'static str> {
-    let mut all = [&PRIVATE[..], &PAIRS, &[AES], &CERTIFICATES].concat();
+fn all_but(case: &Case, missing: &[&str]) -> Vec<&'static str> {
+    let mut all = case.seed().objects();
     all.retain(|label| !missing.contains(label));
-    all.sort_unstable();
     all
 }
 
@@ -30,7 +24,7 @@ pub fn a_key_that_cannot_be_read_spoils_no_search(case: &Case) {
     case.emulator.fault(&case.dialect.unreadable(EC));
     let before = session.find(&[]).unwrap();
     for search in ["first", "at once", "after a new listing", "after another"] {
-        assert_eq!(session.labels(&[]), all_but(&[EC]), "{search}");
+        assert_eq!(session.labels(&[]), all_but(case, &[EC]), "{search}");
         assert_eq!(session.find(&[]), Ok(before.clone()), "{search}: the same handles");
         assert_eq!(
             session.labels(&[number(CKA_CLASS, CKO_PRIVATE_KEY), number(CKA_KEY_TYPE, CKK_EC)]),
@@ -43,7 +37,7 @@ pub fn a_key_that_cannot_be_read_spoils_no_search(case: &Case) {
     }
     case.emulator.heal();
     thread::sleep(Duration::from_millis(250));
-    assert_eq!(session.labels(&[]), all_but(&[]), "healed");
+    assert_eq!(session.labels(&[]), all_but(case, &[]), "healed");
 }
 
 /// A listing that is cut short would tell an application that its keys are gone: the call fails, and the next one goes
@@ -62,7 +56,7 @@ pub fn a_listing_that_takes_too_long_goes_on_with_the_next_call(case: &Case) {
         }
         assert!(attempt < 10, "it gets nowhere");
     }
-    assert_eq!(session.labels(&[]), all_but(&[]));
+    assert_eq!(session.labels(&[]), all_but(case, &[]));
 }
 
 /// One key for which the HSM never answers costs a call or two, and then the others are there.
@@ -75,7 +69,7 @@ pub fn a_key_that_stalls_holds_up_no_other(case: &Case) {
     case.emulator.fault(&stall);
     let calls = (1..10).find(|_| session.find(&[]).is_ok());
     assert!(calls.is_some_and(|calls| calls <= 3), "{calls:?}");
-    assert_eq!(session.labels(&[]), all_but(&[EC]));
+    assert_eq!(session.labels(&[]), all_but(case, &[EC]));
     case.emulator.heal();
 }
 
@@ -93,7 +87,7 @@ pub fn more_keys_than_are_kept(case: &Case) {
                 mine.rotate_left(3 * turn);
                 for _ in 0..3 {
                     assert_eq!(session.find(&[]).as_ref(), Ok(objects));
-                    everything_is_found(&session);
+                    everything_is_found(case, &session);
                     for object in &mine {
                         session.attribute(*object, CKA_LABEL).unwrap();
                     }
@@ -102,19 +96,17 @@ pub fn more_keys_than_are_kept(case: &Case) {
         }
     });
     // Whether a certificate from a file belongs to a key does not depend on it either.
-    let mut expected = all_but(&[]);
-    expected.extend([EC, "authority"]);
-    expected.sort_unstable();
-    assert_eq!(session.labels(&[]), expected);
+    let files = [case.signer().label, "authority"];
+    assert_eq!(session.labels(&[]), seed::sorted(&[&case.seed().objects(), &files]));
 }
 
-fn everything_is_found(session: &Session) {
-    for label in PAIRS {
+fn everything_is_found(case: &Case, session: &Session) {
+    for label in case.seed().pairs() {
         let id = session.attribute(private(session, label), CKA_ID).unwrap();
         assert_eq!(session.attribute(public(session, label), CKA_ID).unwrap(), id);
     }
-    for label in CERTIFICATES {
+    for label in case.seed().certified {
         session.attribute(certificate(session, label), CKA_VALUE).unwrap();
     }
-    assert_eq!(session.labels(&[number(CKA_CLASS, CKO_SECRET_KEY)]), [AES]);
+    assert_eq!(session.labels(&[number(CKA_CLASS, CKO_SECRET_KEY)]), case.seed().aes);
 }

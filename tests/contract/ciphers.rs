@@ -65,7 +65,7 @@ pub fn rsa_pkcs1(case: &Case) {
 }
 
 pub fn rsa_oaep(case: &Case) {
-    for hash in HASHES {
+    for hash in case.dialect.oaep_hashes() {
         let options = [
             "rsa_padding_mode:oaep".to_owned(),
             format!("rsa_oaep_md:{}", hash.name),

@@ -4,13 +4,11 @@ use std::thread;
 
 use cryptoki_sys::*;
 
-use super::{Case, EC, private, public};
+use super::{Case, Purpose, private, public};
 use crate::support::session::Session;
 
-const SIGN: CK_MECHANISM_TYPE = CKM_ECDSA_SHA256;
-
-fn signed(session: &Session, key: CK_OBJECT_HANDLE, data: &[u8]) -> Vec<u8> {
-    session.sign_init(&SIGN.into(), key).unwrap();
+fn signed(case: &Case, session: &Session, key: CK_OBJECT_HANDLE, data: &[u8]) -> Vec<u8> {
+    session.sign_init(&case.signer().kind.into(), key).unwrap();
     session.sign(data).unwrap()
 }
 
@@ -20,9 +18,9 @@ pub fn a_thousand_signatures_take_one(case: &Case) {
     session.login(case.dialect.pin()).unwrap();
     let after_login = case.emulator.stats();
     assert_eq!(after_login.connections - before.connections, 1);
-    let key = private(&session, EC);
+    let key = private(&session, case.signer().label);
     for number in 0..1000_u32 {
-        signed(&session, key, &number.to_be_bytes());
+        signed(case, &session, key, &number.to_be_bytes());
     }
     let after = case.emulator.stats();
     assert_eq!(after.connections, after_login.connections);
@@ -33,17 +31,17 @@ pub fn a_thousand_signatures_take_one(case: &Case) {
 
 pub fn threads_share_them(case: &Case) {
     const THREADS: u64 = 32;
-    let owner = case.user();
-    let (key, public_key) = (private(&owner, EC), public(&owner, EC));
-    let before = case.emulator.stats();
+    let (owner, signer) = (case.user(), case.signer());
+    let (key, public_key) = (private(&owner, signer.label), public(&owner, signer.label));
+    let (before, asked) = (case.emulator.stats(), case.asked(Purpose::Sign));
     thread::scope(|scope| {
         for thread in 0..THREADS {
             scope.spawn(move || {
                 let session = case.session();
                 for number in 0..50 {
                     let data = format!("{thread}/{number}");
-                    let signature = signed(&session, key, data.as_bytes());
-                    session.verify_init(&SIGN.into(), public_key).unwrap();
+                    let signature = signed(case, &session, key, data.as_bytes());
+                    session.verify_init(&signer.kind.into(), public_key).unwrap();
                     session.verify(data.as_bytes(), &signature).unwrap();
                 }
             });
@@ -51,6 +49,7 @@ pub fn threads_share_them(case: &Case) {
     });
     let after = case.emulator.stats();
     assert!(after.connections - before.connections <= THREADS);
-    assert_eq!(after.total - before.total, THREADS * 50);
+    assert_eq!(case.asked(Purpose::Sign) - asked, THREADS * 50);
+    assert_eq!(after.total - before.total, THREADS * 50, "and nothing else");
     assert_eq!(case.p11.token_info(case.slot).unwrap().ulSessionCount, 1);
 }

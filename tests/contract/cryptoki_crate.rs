@@ -36,17 +36,19 @@ fn find(session: &Session, class: ObjectClass, label: &str) -> ObjectHandle {
 
 pub fn finds_and_reads_objects(case: &Case) {
     let session = user(case);
-    let template = [Attribute::Class(ObjectClass::PRIVATE_KEY), Attribute::KeyType(KeyType::EC)];
-    assert_eq!(session.find_objects(&template).unwrap().len(), 2);
+    let template = [Attribute::Class(ObjectClass::PRIVATE_KEY), Attribute::KeyType(KeyType::RSA)];
+    assert_eq!(session.find_objects(&template).unwrap().len(), case.seed().rsa.len());
     let key = find(&session, ObjectClass::PUBLIC_KEY, RSA);
     let wanted = [AttributeType::Modulus, AttributeType::PublicExponent, AttributeType::PrivateExponent];
     // What the object does not have is left out.
     let read = session.get_attributes(key, &wanted).unwrap();
     let modulus = hex_below(&describe(&case.spki(RSA)), "Modulus:")[1..].to_vec();
     assert_eq!(read, [Attribute::Modulus(modulus), Attribute::PublicExponent(vec![1, 0, 1])]);
-    let certificate = find(&session, ObjectClass::CERTIFICATE, EC_CERT);
-    let read = session.get_attributes(certificate, &[AttributeType::Value]).unwrap();
-    assert_eq!(read, [Attribute::Value(case.certificate(EC_CERT))]);
+    for label in case.seed().certified {
+        let certificate = find(&session, ObjectClass::CERTIFICATE, label);
+        let read = session.get_attributes(certificate, &[AttributeType::Value]).unwrap();
+        assert_eq!(read, [Attribute::Value(case.certificate(label))]);
+    }
 }
 
 fn pss() -> PkcsPssParams {
@@ -56,13 +58,16 @@ fn pss() -> PkcsPssParams {
 pub fn signs_and_verifies(case: &Case) {
     let session = user(case);
     let pss_options = ["rsa_padding_mode:pss", "rsa_pss_saltlen:32", "rsa_mgf1_md:sha256"];
-    for (mechanism, label) in [
-        (Mechanism::Sha256RsaPkcs, RSA),
-        (Mechanism::Sha256RsaPkcsPss(pss()), RSA_CERT),
-        (Mechanism::EcdsaSha256, EC),
-        (Mechanism::EcdsaSha256, EC_CERT),
-        (Mechanism::Eddsa(EddsaParams::new(EddsaSignatureScheme::Ed25519)), ED),
+    for (mechanism, label, able) in [
+        (Mechanism::Sha256RsaPkcs, RSA, true),
+        (Mechanism::Sha256RsaPkcsPss(pss()), RSA_CERT, case.able("pss")),
+        (Mechanism::EcdsaSha256, EC, case.able("ec")),
+        (Mechanism::EcdsaSha256, EC_CERT, case.able("ec")),
+        (Mechanism::Eddsa(EddsaParams::new(EddsaSignatureScheme::Ed25519)), ED, case.able("edwards")),
     ] {
+        if !able {
+            continue;
+        }
         let key = find(&session, ObjectClass::PRIVATE_KEY, label);
         let public = find(&session, ObjectClass::PUBLIC_KEY, label);
         let whole = session.sign(&mechanism, key, DATA).unwrap();
@@ -96,11 +101,20 @@ pub fn encrypts_and_decrypts(case: &Case) {
         let sealed = session.encrypt(&mechanism, public, DATA).unwrap();
         assert_eq!(session.decrypt(&mechanism, key, &sealed).unwrap(), DATA);
     }
-    let aes = find(&session, ObjectClass::SECRET_KEY, AES);
-    let sealed = session.encrypt(&Mechanism::AesEcb, aes, &[7; 64]).unwrap();
-    assert_eq!(session.decrypt(&Mechanism::AesEcb, aes, &sealed).unwrap(), [7; 64]);
+    if case.able("aes_blocks") {
+        let aes = find(&session, ObjectClass::SECRET_KEY, AES);
+        let sealed = session.encrypt(&Mechanism::AesEcb, aes, &[7; 64]).unwrap();
+        assert_eq!(session.decrypt(&Mechanism::AesEcb, aes, &sealed).unwrap(), [7; 64]);
+    }
+}
+
+pub fn digests_and_draws_random_bytes(case: &Case) {
+    let session = user(case);
     assert_eq!(session.digest(&Mechanism::Sha256, b"abc").unwrap()[..4], [0xba, 0x78, 0x16, 0xbf]);
-    assert_eq!(session.generate_random_vec(48).unwrap().len(), 48);
+    match session.generate_random_vec(48) {
+        Ok(random) => assert!(case.able("random") && random.len() == 48),
+        Err(error) => assert!(!case.able("random"), "{error}"),
+    }
 }
 
 pub fn encrypts_messages(case: &Case) {
@@ -131,8 +145,8 @@ pub fn makes_session_objects(case: &Case) {
         ])
         .unwrap();
     let private = find(&session, ObjectClass::PRIVATE_KEY, RSA);
-    let signature = session.sign(&Mechanism::Sha512RsaPkcs, private, DATA).unwrap();
-    session.verify(&Mechanism::Sha512RsaPkcs, key, DATA, &signature).unwrap();
+    let signature = session.sign(&Mechanism::Sha256RsaPkcs, private, DATA).unwrap();
+    session.verify(&Mechanism::Sha256RsaPkcs, key, DATA, &signature).unwrap();
     session.destroy_object(key).unwrap();
-    assert!(session.verify(&Mechanism::Sha512RsaPkcs, key, DATA, &signature).is_err());
+    assert!(session.verify(&Mechanism::Sha256RsaPkcs, key, DATA, &signature).is_err());
 }

@@ -122,9 +122,10 @@ pub fn certificates_come_from_files(case: &Case) {
         openssl(&["x509", "-in", path.to_str().unwrap(), "-outform", "DER"], b"")
     };
     // Matched by public key, it is shown with the label and id of its key.
-    let leaf = certificate(&session, EC);
+    let label = case.signer().label;
+    let leaf = certificate(&session, label);
     assert_eq!(session.attribute(leaf, CKA_VALUE).unwrap(), der(FILE_CERTIFICATE));
-    assert_eq!(session.attribute(leaf, CKA_ID), session.attribute(private(&session, EC), CKA_ID));
+    assert_eq!(session.attribute(leaf, CKA_ID), session.attribute(private(&session, label), CKA_ID));
     // Without a key it goes by the name of its file.
     let loose = certificate(&session, LOOSE_CERTIFICATE.strip_suffix(".pem").unwrap());
     let expected = der(LOOSE_CERTIFICATE);
@@ -139,7 +140,7 @@ pub fn certificates_come_from_files(case: &Case) {
     }
     assert_eq!(
         session.find(&[number(CKA_CLASS, CKO_CERTIFICATE)]).unwrap().len(),
-        4,
+        2 + case.seed().certified.len(),
         "with those of the HSM"
     );
 }

@@ -6,20 +6,18 @@ use cryptoki_sys::{
     CKR_OBJECT_HANDLE_INVALID, CKR_OPERATION_ACTIVE, CKR_OPERATION_NOT_INITIALIZED,
 };
 
-use super::{AES, Case, EC, EC_CERT, ED, LOCKED, PAIRS, RSA, RSA_CERT, private};
+use super::{Case, ED, RSA, RSA_CERT, private, public};
 use crate::support::p11::refused;
 use crate::support::session::{bytes, flag, number};
 
-const PRIVATE: [&str; 6] = [EC_CERT, EC, ED, LOCKED, RSA, RSA_CERT];
-
 pub fn a_class(case: &Case) {
-    let session = case.user();
+    let (session, seed) = (case.user(), case.seed());
     for (class, expected) in [
-        (CKO_PRIVATE_KEY, &PRIVATE[..]),
-        (CKO_PUBLIC_KEY, &PAIRS),
-        (CKO_SECRET_KEY, &[AES]),
-        (CKO_CERTIFICATE, &[EC_CERT, RSA_CERT]),
-        (CKO_DATA, &[]),
+        (CKO_PRIVATE_KEY, seed.private()),
+        (CKO_PUBLIC_KEY, seed.pairs()),
+        (CKO_SECRET_KEY, seed.aes.to_vec()),
+        (CKO_CERTIFICATE, seed.certified.to_vec()),
+        (CKO_DATA, vec![]),
     ] {
         assert_eq!(session.labels(&[number(CKA_CLASS, class)]), expected, "class {class}");
     }
@@ -27,9 +25,10 @@ pub fn a_class(case: &Case) {
 
 pub fn a_label(case: &Case) {
     let session = case.user();
-    assert_eq!(session.find(&[bytes(CKA_LABEL, RSA)]).unwrap().len(), 2, "private and public key");
-    assert_eq!(session.find(&[bytes(CKA_LABEL, EC_CERT)]).unwrap().len(), 3, "with the certificate");
-    assert_eq!(session.find(&[bytes(CKA_LABEL, AES)]).unwrap().len(), 1);
+    for label in case.seed().objects() {
+        let found = session.find(&[bytes(CKA_LABEL, label)]).unwrap();
+        assert_eq!(found.len(), case.seed().objects_of(label), "{label}");
+    }
     for other in ["rsa-204", "rsa-20488", "RSA-2048", "", "rsa-2048\0", "no/such key?"] {
         assert_eq!(session.find(&[bytes(CKA_LABEL, other)]), Ok(vec![]), "{other:?}");
     }
@@ -37,8 +36,8 @@ pub fn a_label(case: &Case) {
 }
 
 pub fn an_id(case: &Case) {
-    let session = case.user();
-    for label in [RSA_CERT, EC, ED, AES] {
+    let (session, seed) = (case.user(), case.seed());
+    for label in seed.pairs().iter().chain(seed.aes) {
         let all = session.find(&[bytes(CKA_LABEL, label)]).unwrap();
         let id = session.attribute(all[0], CKA_ID).unwrap();
         assert_eq!(session.find(&[bytes(CKA_ID, &id)]), Ok(all), "{label}");
@@ -47,39 +46,35 @@ pub fn an_id(case: &Case) {
 }
 
 pub fn a_key_type(case: &Case) {
-    let session = case.user();
-    for (key_type, expected) in
-        [(CKK_RSA, &[RSA, RSA_CERT][..]), (CKK_EC, &[EC_CERT, EC]), (CKK_EC_EDWARDS, &[ED])]
-    {
+    let (session, seed) = (case.user(), case.seed());
+    for (key_type, expected) in [(CKK_RSA, seed.rsa), (CKK_EC, seed.ec), (CKK_EC_EDWARDS, seed.edwards)] {
         for class in [CKO_PRIVATE_KEY, CKO_PUBLIC_KEY] {
             let template = [number(CKA_CLASS, class), number(CKA_KEY_TYPE, key_type)];
             assert_eq!(session.labels(&template), expected, "class {class} type {key_type}");
         }
         assert_eq!(session.find(&[number(CKA_KEY_TYPE, key_type)]).unwrap().len(), 2 * expected.len());
     }
-    assert_eq!(session.labels(&[number(CKA_KEY_TYPE, CKK_AES)]), [AES]);
+    assert_eq!(session.labels(&[number(CKA_KEY_TYPE, CKK_AES)]), seed.aes);
 }
 
 pub fn several_attributes(case: &Case) {
-    let session = case.user();
+    let (session, signer) = (case.user(), case.signer());
     let template = [
         number(CKA_CLASS, CKO_PRIVATE_KEY),
         flag(CKA_TOKEN, true),
         flag(CKA_SIGN, true),
-        number(CKA_KEY_TYPE, CKK_EC),
-        bytes(CKA_LABEL, EC),
+        number(CKA_KEY_TYPE, signer.key_type),
+        bytes(CKA_LABEL, signer.label),
     ];
-    assert_eq!(session.find(&template), Ok(vec![private(&session, EC)]));
+    assert_eq!(session.find(&template), Ok(vec![private(&session, signer.label)]));
     let mut impossible = template.to_vec();
-    impossible[3] = number(CKA_KEY_TYPE, CKK_RSA);
+    impossible[3] = number(CKA_KEY_TYPE, CKK_AES);
     assert_eq!(session.find(&impossible), Ok(vec![]));
 }
 
 pub fn no_attributes(case: &Case) {
     let session = case.user();
-    let mut expected: Vec<&str> = [&PRIVATE[..], &PAIRS, &[AES, EC_CERT, RSA_CERT]].concat();
-    expected.sort_unstable();
-    assert_eq!(session.labels(&[]), expected);
+    assert_eq!(session.labels(&[]), case.seed().objects());
     let found = session.find(&[]).unwrap();
     assert_eq!(
         session.find(&[flag(CKA_TOKEN, true)]),
@@ -126,10 +121,15 @@ pub fn what_the_hsm_keeps_for_itself_is_hidden(case: &Case) {
 
 pub fn the_configuration_hides_keys(case: &Case) {
     let session = case.user();
-    let template = [number(CKA_CLASS, CKO_PRIVATE_KEY)];
-    assert_eq!(session.labels(&template), [EC, LOCKED, RSA, RSA_CERT]);
-    assert_eq!(session.find(&[bytes(CKA_LABEL, ED)]), Ok(vec![]));
-    assert_eq!(session.labels(&[number(CKA_CLASS, CKO_CERTIFICATE)]), [RSA_CERT]);
+    let shown = |mut labels: Vec<&'static str>| {
+        labels.retain(|label| ![RSA_CERT, ED].contains(label));
+        labels
+    };
+    let (private, certified) = (case.seed().private(), case.seed().certified.to_vec());
+    assert!(private.contains(&RSA_CERT), "there is one to hide");
+    assert_eq!(session.labels(&[number(CKA_CLASS, CKO_PRIVATE_KEY)]), shown(private));
+    assert_eq!(session.find(&[bytes(CKA_LABEL, RSA_CERT)]), Ok(vec![]));
+    assert_eq!(session.labels(&[number(CKA_CLASS, CKO_CERTIFICATE)]), shown(certified));
 }
 
 pub fn the_configuration_shows_what_the_hsm_keeps(case: &Case) {
@@ -141,26 +141,37 @@ pub fn the_configuration_shows_what_the_hsm_keeps(case: &Case) {
 }
 
 pub fn private_objects_come_and_go_with_the_login(case: &Case) {
-    let mut public: Vec<&str> = [&PAIRS[..], &[EC_CERT, RSA_CERT]].concat();
-    public.sort_unstable();
-    let session = case.session();
+    let (session, public) = (case.session(), case.seed().public_objects());
     assert_eq!(session.labels(&[]), public, "before the login");
     assert_eq!(session.find(&[flag(CKA_PRIVATE, true)]), Ok(vec![]));
 
     session.login(case.dialect.pin()).unwrap();
-    let key = private(&session, EC);
+    let key = private(&session, case.signer().label);
     assert_eq!(session.labels(&[flag(CKA_PRIVATE, false)]), public);
-    let mut mine = [&PRIVATE[..], &[AES]].concat();
-    mine.sort_unstable();
-    assert_eq!(session.labels(&[flag(CKA_PRIVATE, true)]), mine);
+    assert_eq!(session.labels(&[flag(CKA_PRIVATE, true)]), case.seed().private_objects());
 
     session.logout().unwrap();
     assert_eq!(session.labels(&[]), public, "after the logout");
     refused(session.attribute(key, CKA_LABEL), CKR_OBJECT_HANDLE_INVALID);
 }
 
-pub fn a_search_has_its_states(case: &Case) {
+/// The credential that the login brings is the one that lists.
+pub fn nothing_is_shown_before_the_login(case: &Case) {
     let session = case.session();
+    let label = case.signer().label;
+    for _ in 0..2 {
+        assert_eq!(session.find(&[]), Ok(vec![]));
+        assert_eq!(session.find(&[bytes(CKA_LABEL, label)]), Ok(vec![]));
+        session.login(case.dialect.pin()).unwrap();
+        let keys = [private(&session, label), public(&session, label)];
+        assert_eq!(session.labels(&[]), case.seed().objects());
+        session.logout().unwrap();
+        refused(session.attribute(keys[0], CKA_LABEL), CKR_OBJECT_HANDLE_INVALID);
+    }
+}
+
+pub fn a_search_has_its_states(case: &Case) {
+    let session = case.user();
     refused(session.find_next(1), CKR_OPERATION_NOT_INITIALIZED);
     refused(session.find_final(), CKR_OPERATION_NOT_INITIALIZED);
     session.find_init(&[]).unwrap();
@@ -175,7 +186,7 @@ pub fn a_search_has_its_states(case: &Case) {
 pub fn a_template_that_contradicts_itself_finds_nothing(case: &Case) {
     let session = case.user();
     for template in [
-        [bytes(CKA_LABEL, RSA), bytes(CKA_LABEL, EC)],
+        [bytes(CKA_LABEL, RSA), bytes(CKA_LABEL, RSA_CERT)],
         [number(CKA_CLASS, CKO_PRIVATE_KEY), number(CKA_CLASS, CKO_PUBLIC_KEY)],
         [number(CKA_KEY_TYPE, CKK_RSA), number(CKA_KEY_TYPE, CKK_EC)],
         [flag(CKA_TOKEN, true), flag(CKA_TOKEN, false)],

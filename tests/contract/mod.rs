@@ -1,28 +1,34 @@
 //! What every dialect owes: functions that take a slot of an emulator and know nothing of its vendor.
 //!
-//! A test program names a [`Dialect`], makes a [`World`] of it and expands [`contract_cases!`] to its tests. There is
-//! one `C_Initialize` in a process, so one configuration serves all tests: each has a slot, and with it login, catalog
-//! and connections, of its own. Tests that count requests, break the HSM or change its keys take turns on emulators
-//! that the others do not touch.
+//! A test program names a [`Dialect`] and what it is able to do ([`suite`]). There is one `C_Initialize` in a process, so
+//! one configuration serves all tests: each has a slot, and with it login, catalog and connections, of its own. Tests
+//! that count requests, break the HSM or change its keys take turns on emulators that the others do not touch.
 #![allow(dead_code)]
 
 use std::collections::HashMap;
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use cryptoki_sys::{
-    CK_OBJECT_HANDLE, CK_SLOT_ID, CKO_CERTIFICATE, CKO_PRIVATE_KEY, CKO_PUBLIC_KEY, CKO_SECRET_KEY,
+    CK_OBJECT_HANDLE, CK_RV, CK_SLOT_ID, CKK_EC, CKO_CERTIFICATE, CKO_PRIVATE_KEY, CKO_PUBLIC_KEY,
+    CKO_SECRET_KEY, CKR_ACTION_PROHIBITED,
 };
+use serde_json::json;
 
-use crate::support::emulator::Emulator;
+use crate::support::emulator::{Emulator, PIN};
+use crate::support::mechanism::{HASHES, Hash};
 use crate::support::openssl;
 use crate::support::p11::P11;
 use crate::support::session::Session;
 
 pub mod attributes;
+pub mod cases;
 pub mod catalog;
 pub mod ciphers;
 pub mod connections;
@@ -33,233 +39,107 @@ pub mod keys;
 pub mod listing;
 pub mod login;
 pub mod operations;
+pub mod refusals;
+pub mod seed;
 pub mod session_objects;
 pub mod sessions;
+pub mod settings;
 pub mod signatures;
 pub mod slots;
+pub mod suite;
 pub mod tls;
 
-/// The tests: area, then who else may use the emulator meanwhile (`shared` or `own`), how the slot is configured, and
-/// the name of the function. `both` runs without and with TLS.
-macro_rules! contract_cases {
-    ($expand:ident) => {
-        $expand! {
-            both {
-                listing {
-                    shared Plain a_class;
-                    shared Plain a_label;
-                    shared Plain an_id;
-                    shared Plain a_key_type;
-                    shared Plain several_attributes;
-                    shared Plain no_attributes;
-                    shared Plain nothing_matches;
-                    shared Plain attributes_are_read_between_two_steps;
-                    shared Plain what_the_hsm_keeps_for_itself_is_hidden;
-                    shared Narrow the_configuration_hides_keys;
-                    shared ShowInternal the_configuration_shows_what_the_hsm_keeps;
-                    shared Plain private_objects_come_and_go_with_the_login;
-                    shared Plain a_search_has_its_states;
-                    shared Plain a_template_that_contradicts_itself_finds_nothing;
-                }
-                catalog {
-                    own Hasty a_key_that_cannot_be_read_spoils_no_search;
-                    own OneByOne a_listing_that_takes_too_long_goes_on_with_the_next_call;
-                    own OneByOne a_key_that_stalls_holds_up_no_other;
-                    shared Small more_keys_than_are_kept;
-                }
-                attributes {
-                    shared Plain rsa_keys;
-                    shared Plain ec_keys;
-                    shared Plain edwards_keys;
-                    shared OctetStringPoint edwards_points_in_an_octet_string;
-                    shared Plain aes_keys;
-                    shared Plain certificates;
-                    shared Plain certificates_belong_to_their_keys;
-                    shared Plain ids_are_those_of_the_key;
-                    shared Plain unique_ids_are_unique;
-                    shared Plain private_keys_are_kept;
-                    shared Plain secrets_are_not_told;
-                    shared Plain a_short_buffer_spoils_one_attribute_only;
-                    shared Plain allowed_mechanisms_are_those_that_work;
-                    shared Plain token_objects_do_not_change;
-                }
-                signatures {
-                    shared Plain rsa_pkcs1_with_a_hash;
-                    shared Plain rsa_pkcs1_of_a_digest_info;
-                    shared Plain rsa_pkcs1_of_any_bytes;
-                    shared Plain rsa_pss_with_a_hash;
-                    shared Plain rsa_pss_of_a_digest;
-                    shared Plain ecdsa_with_a_hash;
-                    shared Plain ecdsa_of_a_digest;
-                    shared Plain eddsa;
-                    shared Plain an_eddsa_signature_is_told_whole_and_made_once;
-                    shared Plain a_signature_in_parts_is_the_signature;
-                    shared Plain false_signatures_are_refused;
-                    shared Plain parameters_that_are_not_served_are_refused;
-                    shared Plain keys_of_other_types_are_refused;
-                    shared Plain too_much_data_is_refused;
-                }
-                ciphers {
-                    shared Plain rsa_pkcs1;
-                    shared Plain rsa_oaep;
-                    shared Plain rsa_oaep_with_a_label_is_refused;
-                    shared Plain rsa_limits;
-                    shared Plain aes_ecb;
-                    shared Plain aes_cbc;
-                    shared Plain aes_cbc_pad;
-                    shared Plain aes_ctr;
-                    shared Plain aes_gcm;
-                    shared Plain aes_gcm_false_tag;
-                    shared Plain an_iv_of_the_caller_is_refused;
-                    own LockedSecret a_key_with_a_password_encrypts;
-                    shared Plain ciphertext_in_parts;
-                }
-                digests {
-                    shared Plain agree_with_openssl;
-                    own Plain need_no_login_and_no_request;
-                }
-                operations {
-                    shared Plain one_of_a_kind_at_a_time;
-                    shared Plain asking_for_the_length_keeps_it;
-                    shared Plain a_short_buffer_keeps_it;
-                    shared Plain any_other_error_ends_it;
-                    shared Plain single_part_after_parts_is_refused;
-                    shared Plain cancelling;
-                    shared Plain a_null_mechanism_cancels;
-                    shared Plain logging_out_in_the_middle;
-                    shared Plain nothing_goes_on_without_a_beginning;
-                    shared Plain random_bytes;
-                    own Plain a_decryption_into_a_short_buffer_asks_the_hsm_once;
-                }
-                sessions {
-                    own Plain ten_thousand_cost_nothing;
-                    shared Plain are_counted;
-                    shared Plain handles_are_never_given_twice;
-                    shared Plain states;
-                    shared Plain closing_all_of_one_slot;
-                    shared Plain the_last_one_takes_the_login_with_it;
-                    shared Plain are_synchronous;
-                    shared Plain tell_of_the_last_validation_only;
-                }
-                login {
-                    shared Plain a_wrong_pin;
-                    own Plain a_pin_that_no_header_takes_is_not_sent;
-                    shared Plain twice;
-                    shared Plain there_is_no_security_officer;
-                    shared Plain is_shared_by_the_sessions_of_a_token;
-                    shared Plain of_one_token_says_nothing_of_another;
-                    shared Plain ends;
-                    shared Plain ends_the_handles_of_private_objects_only;
-                    shared ListingLogin brings_the_right_to_list;
-                    shared NoLogin is_not_needed_without_a_pin;
-                    own Plain a_pin_goes_out_once;
-                }
-                session_objects {
-                    shared Plain rsa_public_keys_verify;
-                    shared Plain ec_public_keys_verify;
-                    shared Plain edwards_public_keys_verify;
-                    shared Plain certificates;
-                    shared Plain data;
-                    shared Plain go_with_their_session;
-                    shared Plain private_ones_go_with_the_login;
-                    shared Plain are_copied_and_changed;
-                    shared Plain incomplete_templates_are_refused;
-                    shared Plain token_objects_are_refused;
-                }
-                keys {
-                    own Plain a_key_that_vanishes_is_gone;
-                    own Plain a_new_key_is_found_by_its_label;
-                    own Plain an_id_that_the_hsm_keeps_is_the_id;
-                    shared Plain a_key_with_a_password_is_listed;
-                    shared Described a_key_with_a_password_signs;
-                    shared Described the_configuration_describes_keys;
-                    shared Certificates certificates_come_from_files;
-                }
-                slots {
-                    shared Plain have_a_token;
-                    shared Plain a_bad_slot_harms_no_other;
-                    shared Plain labels_and_serial_numbers_are_their_own;
-                    shared Plain mechanisms_are_told_truly;
-                    own Plain asking_about_them_makes_no_request;
-                    shared Narrow the_configuration_narrows_what_is_offered;
-                    shared Unreachable one_that_cannot_be_reached_fails_when_it_is_used;
-                }
-                faults {
-                    own Plain unavailable_once;
-                    own Plain unavailable_for_good;
-                    own Plain a_truncated_answer;
-                    own Plain an_answer_that_is_no_json;
-                    own Plain an_answer_without_a_signature;
-                    own Plain a_connection_closed_while_idle;
-                    own Plain a_connection_closed_instead_of_an_answer;
-                    own Plain a_reset_once;
-                    own Impatient an_hsm_that_says_nothing;
-                    own Plain a_refused_credential;
-                    own Plain one_unreadable_key_spoils_no_listing;
-                }
-                connections {
-                    own Plain a_thousand_signatures_take_one;
-                    own Plain threads_share_them;
-                }
-                cryptoki_crate {
-                    shared Plain finds_and_reads_objects;
-                    shared Plain signs_and_verifies;
-                    shared Plain encrypts_and_decrypts;
-                    shared Plain encrypts_messages;
-                    shared Plain makes_session_objects;
-                }
-            }
-            tls {
-                tls {
-                    shared Plain names_the_authority;
-                    shared WrongAuthority another_authority_is_not_believed;
-                }
-            }
-        }
-    };
-}
-pub(crate) use contract_cases;
+pub use seed::{Seed, Signer};
+use suite::Plan;
+pub(crate) use suite::suite;
 
-/// What the tests need to know of a vendor.
+/// What the tests need to know of a vendor. What is said here of abilities that a dialect does not have, nobody asks.
 pub trait Dialect: Sync {
     /// `--vendor` of the emulator.
     fn vendor(&self) -> &'static str;
 
+    /// More options of `p11rest emulate`.
+    fn options(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    /// `backend` of the configuration.
+    fn backend(&self) -> &'static str {
+        self.vendor()
+    }
+
+    /// The keys of a new emulator, once it is prepared.
+    fn seed(&self) -> Seed {
+        Seed::ALL
+    }
+
+    /// The hashes that the HSM signs with.
+    fn hashes(&self) -> &'static [Hash] {
+        &HASHES
+    }
+
+    /// Those that it opens RSAES-OAEP with.
+    fn oaep_hashes(&self) -> &'static [Hash] {
+        &HASHES
+    }
+
     /// What `C_Login` takes.
-    fn pin(&self) -> &'static str;
+    fn pin(&self) -> &'static str {
+        PIN
+    }
 
     /// What it takes with [`Setting::ListingLogin`].
-    fn listing_pin(&self, emulator: &Emulator) -> String;
+    fn listing_pin(&self, _emulator: &Emulator) -> String {
+        unable("pin_that_lists")
+    }
 
-    /// A `[[slot]]` of the configuration.
+    /// A `[[slot]]` of the configuration; [`settings`] has what all vendors have alike.
     fn slot(&self, label: &str, emulator: &Emulator, setting: Setting) -> String;
 
-    /// Gives a new emulator the key [`LOCKED`] with the password [`PASSWORD`].
-    fn prepare(&self, emulator: &Emulator);
+    /// Gives a new emulator what it needs: keys with the password [`PASSWORD`], for instance.
+    fn prepare(&self, _emulator: &Emulator) {}
 
     /// Labels that the HSM lists and the module hides.
-    fn hidden(&self) -> &'static [&'static str];
+    fn hidden(&self) -> &'static [&'static str] {
+        unable("internal")
+    }
 
     /// The PEM file of a private key of the emulator.
-    fn private_pem(&self, emulator: &Emulator, label: &str) -> std::path::PathBuf;
+    fn private_pem(&self, emulator: &Emulator, label: &str) -> PathBuf {
+        emulator.path("keys").join(label).with_extension("pem")
+    }
 
     /// The PEM file of a certificate that the emulator keeps beside a key.
-    fn certificate_pem(&self, emulator: &Emulator, label: &str) -> std::path::PathBuf;
+    fn certificate_pem(&self, emulator: &Emulator, label: &str) -> PathBuf {
+        emulator.path("keys").join(label).with_extension("crt")
+    }
 
     /// The bytes of an AES key of the emulator.
-    fn secret(&self, emulator: &Emulator, label: &str) -> Vec<u8>;
+    fn secret(&self, emulator: &Emulator, label: &str) -> Vec<u8> {
+        let pem = emulator.text(&format!("keys/{label}.pem"));
+        let lines: String = pem.lines().filter(|line| !line.starts_with("-----")).collect();
+        STANDARD.decode(lines).expect("PEM is Base64")
+    }
 
     /// Makes a P-256 key for signing, past the module.
-    fn create_key(&self, emulator: &Emulator, label: &str, id: Option<&[u8]>);
+    fn create_key(&self, _emulator: &Emulator, _label: &str, _id: Option<&[u8]>) {
+        unable("new_keys")
+    }
 
     /// Makes an AES key of 256 bits with the password [`PASSWORD`], past the module.
-    fn create_locked_secret(&self, emulator: &Emulator, label: &str);
+    fn create_locked_secret(&self, _emulator: &Emulator, _label: &str) {
+        unable("passwords")
+    }
 
     /// Deletes a key, past the module.
-    fn delete_key(&self, emulator: &Emulator, label: &str, password: Option<&str>);
+    fn delete_key(&self, _emulator: &Emulator, _label: &str, _password: Option<&str>) {
+        unable("new_keys")
+    }
 
     /// Opens a GCM ciphertext, past the module.
-    fn open_gcm(&self, emulator: &Emulator, sealed: &Sealed<'_>) -> Vec<u8>;
+    fn open_gcm(&self, _emulator: &Emulator, _sealed: &Sealed<'_>) -> Vec<u8> {
+        unable("gcm")
+    }
 
     /// The request of the vendor's API that a C function makes, as the emulator's statistics and faults name it: method
     /// and path.
@@ -267,7 +147,24 @@ pub trait Dialect: Sync {
 
     /// A fault, in the words of the emulator: the HSM does not tell the attributes of this one key, and says that the
     /// failure is its own.
-    fn unreadable(&self, label: &str) -> serde_json::Value;
+    fn unreadable(&self, _label: &str) -> serde_json::Value {
+        unable("describe")
+    }
+
+    /// Answers that say nothing of a signature, though they say that all is well.
+    fn empty_signatures(&self) -> Vec<serde_json::Value> {
+        vec![json!({ "signature": "" }), json!({ "signature": "AAAA" }), json!({ "signature": 7 })]
+    }
+
+    /// What becomes of an attempt to change, copy or delete an object of the HSM in a read/write session.
+    fn token_objects_are_fixed(&self) -> CK_RV {
+        CKR_ACTION_PROHIBITED
+    }
+}
+
+/// For what a dialect has said that it is unable to do.
+fn unable<T>(what: &str) -> T {
+    panic!("the dialect is said to be able to do {what:?}, and does not say how")
 }
 
 /// A GCM ciphertext in its parts.
@@ -282,6 +179,8 @@ pub struct Sealed<'a> {
 /// What a request is for.
 #[derive(Clone, Copy, Debug)]
 pub enum Purpose {
+    /// The one that proves the PIN.
+    Login,
     Sign,
     Decrypt,
     List,
@@ -299,10 +198,10 @@ pub enum Setting {
     OctetStringPoint,
     /// `[[slot.key]]` gives the public key of [`LOCKED`], [`DESCRIBED_ID`] to [`EC`] and its type to [`AES`].
     Described,
-    /// A folder with the certificates [`FILE_CERTIFICATE`] of [`EC`] and [`LOOSE_CERTIFICATE`] of no key.
+    /// A folder with the certificates [`FILE_CERTIFICATE`] of the signer and [`LOOSE_CERTIFICATE`] of no key.
     Certificates,
-    /// `mechanisms = ["CKM_RSA_PKCS", "CKM_SHA256"]`, and [`EC_CERT`] and [`ED`] are hidden by the patterns
-    /// `ec-c*` and `ed25519`.
+    /// `mechanisms = ["CKM_SHA256_RSA_PKCS", "CKM_SHA256"]`, and [`RSA_CERT`] and [`ED`] are hidden by the patterns
+    /// `rsa-c*` and `ed25519`.
     Narrow,
     /// `show_internal = true`
     ShowInternal,
@@ -325,7 +224,7 @@ pub enum Setting {
     WrongAuthority,
 }
 
-// The keys of every emulator.
+// The keys of the emulators.
 pub const RSA: &str = "rsa-2048";
 pub const RSA_CERT: &str = "rsa-cert";
 pub const EC: &str = "ec-p256";
@@ -338,9 +237,6 @@ pub const LOCKED: &str = "locked";
 pub const LOCKED_SECRET: &str = "locked-aes";
 pub const PASSWORD: &str = "correct horse \"battery\" \\ stäple";
 
-/// The keys whose public half is known.
-pub const PAIRS: [&str; 5] = [EC_CERT, EC, ED, RSA, RSA_CERT];
-
 pub const DESCRIBED_ID: [u8; 3] = [0x00, 0xd1, 0xd2];
 pub const FILE_CERTIFICATE: &str = "leaf.pem";
 pub const LOOSE_CERTIFICATE: &str = "authority.pem";
@@ -352,6 +248,7 @@ pub struct Case {
     pub label: String,
     pub dialect: &'static dyn Dialect,
     pub emulator: &'static Emulator,
+    able: &'static [&'static str],
     /// A slot whose configuration is wrong.
     pub bad_slot: CK_SLOT_ID,
     /// A slot on a good HSM where nobody ever logs in.
@@ -360,6 +257,35 @@ pub struct Case {
 }
 
 impl Case {
+    /// Whether the dialect is able to do this: a word of [`suite::ABLE`] or [`suite::MANNERS`].
+    pub fn able(&self, what: &str) -> bool {
+        self.able.contains(&suite::known(what))
+    }
+
+    /// The keys.
+    pub fn seed(&self) -> Seed {
+        self.dialect.seed()
+    }
+
+    /// A key to sign with, and how.
+    pub fn signer(&self) -> Signer {
+        self.seed().signer()
+    }
+
+    /// How often a request has been made so far.
+    pub fn asked(&self, purpose: Purpose) -> u64 {
+        let (method, path) = self.dialect.request(purpose);
+        self.emulator.stats().requests.get(&format!("{method} {path}")).copied().unwrap_or(0)
+    }
+
+    /// Has OpenSSL verify what [`Case::signer`] signed.
+    #[track_caller]
+    pub fn openssl_verifies(&self, data: &[u8], signature: &[u8]) {
+        let signer = self.signer();
+        let der = if signer.key_type == CKK_EC { openssl::ecdsa_der(signature) } else { signature.to_vec() };
+        openssl::verifies_digest("sha256", &[], &self.spki(signer.label), data, &der).unwrap();
+    }
+
     /// A session of nobody's.
     pub fn session(&self) -> Session {
         self.p11.open(self.slot).expect("a session opens")
@@ -398,23 +324,6 @@ pub fn certificate(session: &Session, label: &str) -> CK_OBJECT_HANDLE {
     session.the(CKO_CERTIFICATE, label)
 }
 
-/// A test before it has a slot.
-pub struct Plan {
-    /// `http` or `https`
-    pub scheme: &'static str,
-    /// Area and name.
-    pub name: &'static str,
-    /// Whether it has the emulator to itself.
-    pub own: bool,
-    pub setting: Setting,
-}
-
-impl Plan {
-    fn key(&self) -> String {
-        format!("{} {}", self.scheme, self.name)
-    }
-}
-
 /// The emulators, the configuration and the module of one test program.
 pub struct World {
     dialect: &'static dyn Dialect,
@@ -423,17 +332,32 @@ pub struct World {
     /// By scheme and name of the test: its slot, and which emulator it is on.
     slots: HashMap<String, (CK_SLOT_ID, (bool, bool))>,
     bad_slot: CK_SLOT_ID,
+    able: &'static [&'static str],
 }
 
 impl World {
     /// Starts what the tests need.
-    pub fn new(dialect: &'static dyn Dialect, plans: &[Plan]) -> Self {
+    pub fn new(
+        dialect: &'static dyn Dialect,
+        plans: &[Plan],
+        able: &'static [&'static str],
+        unable: &[&str],
+    ) -> Self {
+        for word in suite::ABLE.iter().chain(&suite::MANNERS) {
+            assert!(able.contains(word) != unable.contains(word), "{word} is in one of the two lists");
+        }
+        assert_eq!(
+            able.len() + unable.len(),
+            suite::ABLE.len() + suite::MANNERS.len(),
+            "and nothing else is"
+        );
+        let plans: Vec<_> = plans.iter().filter(|plan| plan.is_for(able)).collect();
         // By TLS and by whether tests take turns.
         let kinds = [(false, false), (false, true), (true, false), (true, true)];
         let emulators: HashMap<_, _> = thread::scope(|scope| {
             let starting = kinds.map(|kind| {
                 scope.spawn(move || {
-                    let emulator = Emulator::start(dialect.vendor(), kind.0);
+                    let emulator = Emulator::start_with(dialect.vendor(), kind.0, dialect.options());
                     dialect.prepare(&emulator);
                     write_certificates(dialect, &emulator);
                     (kind, emulator)
@@ -450,7 +374,7 @@ impl World {
             let slot = CK_SLOT_ID::try_from(id).expect("a slot id");
             assert!(slots.insert(plan.key(), (slot, kind)).is_none(), "{} twice", plan.key());
         }
-        config.push_str(&format!("[[slot]]\nlabel = \"bad\"\nbackend = \"{}\"\n", dialect.vendor()));
+        config.push_str(&format!("[[slot]]\nlabel = \"bad\"\nbackend = \"{}\"\n", dialect.backend()));
         config.push_str("urls = [\"ftp://127.0.0.1\"]\n");
         config.push_str(&dialect.slot("neighbour", &emulators[&kinds[0]], Setting::Plain));
         let path = emulators[&kinds[0]].path("world.toml");
@@ -463,7 +387,7 @@ impl World {
         assert_eq!(stats(), before, "C_Initialize makes no request");
         let turns = kinds.into_iter().map(|kind| (kind, Mutex::default())).collect();
         let bad_slot = CK_SLOT_ID::try_from(plans.len()).expect("a slot id");
-        Self { dialect, emulators, turns, slots, bad_slot }
+        Self { dialect, emulators, turns, slots, bad_slot, able }
     }
 
     /// Runs one test.
@@ -477,9 +401,19 @@ impl World {
             turn
         });
         let label = label(usize::try_from(slot).expect("a slot id"));
-        let (dialect, bad_slot) = (self.dialect, self.bad_slot);
+        let (dialect, able, bad_slot) = (self.dialect, self.able, self.bad_slot);
         let neighbour = bad_slot + 1;
-        test(&Case { p11: P11::load(), slot, label, dialect, emulator, bad_slot, neighbour, _turn: turn });
+        test(&Case {
+            p11: P11::load(),
+            slot,
+            label,
+            dialect,
+            emulator,
+            able,
+            bad_slot,
+            neighbour,
+            _turn: turn,
+        });
     }
 }
 
@@ -497,7 +431,7 @@ fn write_certificates(dialect: &dyn Dialect, emulator: &Emulator) {
         let arguments = ["req", "-x509", "-key", key, "-subj", &subject, "-days", "9", "-out", out];
         openssl::openssl(&arguments, b"");
     };
-    let key = dialect.private_pem(emulator, EC);
+    let key = dialect.private_pem(emulator, dialect.seed().signer().label);
     certify(key.to_str().expect("text"), "from a file", FILE_CERTIFICATE);
     let other = emulator.path("other.key");
     let other = other.to_str().expect("text");

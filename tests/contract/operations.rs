@@ -2,90 +2,119 @@
 
 use cryptoki_sys::*;
 
-use super::{AES, Case, EC, Purpose, RSA, private, public, secret};
+use super::{AES, Case, Purpose, RSA, private, public, secret};
 use crate::support::mechanism::{HASHES, Mechanism};
-use crate::support::openssl::{ecdsa_der, verifies_digest};
 use crate::support::p11::{Code, refused};
 use crate::support::session::{Room, Session};
 
-const SHA256_ECDSA: Mechanism = Mechanism::Plain(CKM_ECDSA_SHA256);
 const SHA256: Mechanism = Mechanism::Plain(CKM_SHA256);
 const PKCS1: Mechanism = Mechanism::Plain(CKM_RSA_PKCS);
+const SHA256_RSA: Mechanism = Mechanism::Plain(CKM_SHA256_RSA_PKCS);
+
+/// Begins a signature with the key that the dialect signs with.
+fn begin(case: &Case, session: &Session) {
+    let signer = case.signer();
+    session.sign_init(&signer.kind.into(), private(session, signer.label)).unwrap();
+}
 
 fn signs(case: &Case, session: &Session, data: &[u8], signature: &[u8]) {
-    verifies_digest("sha256", &[], &case.spki(EC), data, &ecdsa_der(signature)).unwrap();
-    session.verify_init(&SHA256_ECDSA, public(session, EC)).unwrap();
+    let signer = case.signer();
+    case.openssl_verifies(data, signature);
+    session.verify_init(&signer.kind.into(), public(session, signer.label)).unwrap();
     session.verify(data, signature).unwrap();
 }
 
 pub fn one_of_a_kind_at_a_time(case: &Case) {
     let session = case.user();
-    let (ec, rsa, rsa_public) = (private(&session, EC), private(&session, RSA), public(&session, RSA));
-    session.sign_init(&SHA256_ECDSA, ec).unwrap();
-    session.verify_init(&PKCS1, rsa_public).unwrap();
+    let (rsa, rsa_public) = (private(&session, RSA), public(&session, RSA));
+    begin(case, &session);
+    session.verify_init(&SHA256_RSA, rsa_public).unwrap();
     session.digest_init(&SHA256).unwrap();
-    session.encrypt_init(&PKCS1, rsa_public).unwrap();
-    session.decrypt_init(&PKCS1, rsa).unwrap();
-    session.message_encrypt_init(&CKM_AES_GCM.into(), secret(&session, AES)).unwrap();
 
-    refused(session.sign_init(&PKCS1, rsa), CKR_OPERATION_ACTIVE);
-    refused(session.verify_init(&PKCS1, rsa_public), CKR_OPERATION_ACTIVE);
-    refused(session.verify_signature_init(&PKCS1, rsa_public, &[0; 256]), CKR_OPERATION_ACTIVE);
+    refused(session.sign_init(&SHA256_RSA, rsa), CKR_OPERATION_ACTIVE);
+    refused(session.verify_init(&SHA256_RSA, rsa_public), CKR_OPERATION_ACTIVE);
+    refused(session.verify_signature_init(&SHA256_RSA, rsa_public, &[0; 256]), CKR_OPERATION_ACTIVE);
     refused(session.digest_init(&SHA256), CKR_OPERATION_ACTIVE);
-    refused(session.encrypt_init(&PKCS1, rsa_public), CKR_OPERATION_ACTIVE);
-    refused(session.decrypt_init(&PKCS1, rsa), CKR_OPERATION_ACTIVE);
-    let gcm = CKM_AES_GCM.into();
-    refused(session.message_encrypt_init(&gcm, secret(&session, AES)), CKR_OPERATION_ACTIVE);
 
     // Each goes on as it began, and another session has its own.
     let other = case.session();
-    other.sign_init(&PKCS1, rsa).unwrap();
+    other.sign_init(&SHA256_RSA, rsa).unwrap();
     let signature = session.sign(b"data").unwrap();
     signs(case, &other, b"data", &signature);
     assert_eq!(session.digest(b"abc").unwrap().len(), 32);
-    let sealed = session.encrypt(b"data").unwrap();
-    assert_eq!(session.decrypt(&sealed).unwrap(), b"data");
     refused(session.verify(b"data", &[0; 256]), CKR_SIGNATURE_INVALID);
 }
 
-pub fn asking_for_the_length_keeps_it(case: &Case) {
+/// What the above says of signatures and digests.
+pub fn ciphers_are_operations_too(case: &Case) {
     let session = case.user();
-    session.sign_init(&SHA256_ECDSA, private(&session, EC)).unwrap();
-    for _ in 0..3 {
-        let asked = session.sign_into(b"data", Room::Query);
-        assert_eq!((asked.code, asked.length), (Code(CKR_OK), 64));
-    }
-    let signature = session.sign(b"data").unwrap();
-    signs(case, &session, b"data", &signature);
-
-    session.sign_init(&SHA256_ECDSA, private(&session, EC)).unwrap();
-    session.sign_update(b"da").unwrap();
-    assert_eq!(session.sign_final_into(Room::Query).length, 64);
-    // Only the length was asked for: the data may go on.
-    session.sign_update(b"ta").unwrap();
-    assert_eq!(session.sign_final_into(Room::Query).length, 64);
-    let signature = session.sign_final().unwrap();
-    signs(case, &session, b"data", &signature);
-
-    session.encrypt_init(&PKCS1, public(&session, RSA)).unwrap();
+    let (rsa, rsa_public) = (private(&session, RSA), public(&session, RSA));
+    let gcm = CKM_AES_GCM.into();
+    session.encrypt_init(&PKCS1, rsa_public).unwrap();
+    session.decrypt_init(&PKCS1, rsa).unwrap();
+    session.message_encrypt_init(&gcm, secret(&session, AES)).unwrap();
+    begin(case, &session);
+    refused(session.encrypt_init(&PKCS1, rsa_public), CKR_OPERATION_ACTIVE);
+    refused(session.decrypt_init(&PKCS1, rsa), CKR_OPERATION_ACTIVE);
+    refused(session.message_encrypt_init(&gcm, secret(&session, AES)), CKR_OPERATION_ACTIVE);
+    session.sign(b"data").unwrap();
     assert_eq!(session.encrypt_into(b"data", Room::Query).length, 256);
     let sealed = session.encrypt(b"data").unwrap();
-    session.decrypt_init(&PKCS1, private(&session, RSA)).unwrap();
     let asked = session.decrypt_into(&sealed, Room::Query);
     assert_eq!(asked.code, Code(CKR_OK));
     assert!(asked.length >= 4, "an upper bound");
     assert_eq!(session.decrypt(&sealed).unwrap(), b"data");
+
+    let (mut iv, mut tag) = ([0; 12], [0; 16]);
+    let short = session.encrypt_message(CKG_GENERATE, &mut iv, &mut tag, b"", b"data", Room::Bytes(3));
+    assert_eq!((short.code, short.length), (Code(CKR_BUFFER_TOO_SMALL), 4));
+    assert_eq!((iv, tag), ([0; 12], [0; 16]));
+
+    session.encrypt_init(&PKCS1, rsa_public).unwrap();
+    refused(session.encrypt(&[0; 246]), CKR_DATA_LEN_RANGE);
+    refused(session.encrypt(b"data"), CKR_OPERATION_NOT_INITIALIZED);
+    session.decrypt_init(&PKCS1, rsa).unwrap();
+    refused(session.decrypt(&[0; 255]), CKR_ENCRYPTED_DATA_LEN_RANGE);
+    refused(session.decrypt(&[0; 256]), CKR_OPERATION_NOT_INITIALIZED);
+
+    session.decrypt_init(&PKCS1, rsa).unwrap();
+    session.cancel(CKF_DECRYPT | CKF_VERIFY).unwrap();
+    refused(session.decrypt(&sealed), CKR_OPERATION_NOT_INITIALIZED);
+
+    session.decrypt_init(&PKCS1, rsa).unwrap();
+    session.logout().unwrap();
+    refused(session.decrypt(&sealed), CKR_USER_NOT_LOGGED_IN);
+}
+
+pub fn asking_for_the_length_keeps_it(case: &Case) {
+    let (session, length) = (case.user(), case.signer().length);
+    begin(case, &session);
+    for _ in 0..3 {
+        let asked = session.sign_into(b"data", Room::Query);
+        assert_eq!((asked.code, asked.length), (Code(CKR_OK), length));
+    }
+    let signature = session.sign(b"data").unwrap();
+    signs(case, &session, b"data", &signature);
+
+    begin(case, &session);
+    session.sign_update(b"da").unwrap();
+    assert_eq!(session.sign_final_into(Room::Query).length, length);
+    // Only the length was asked for: the data may go on.
+    session.sign_update(b"ta").unwrap();
+    assert_eq!(session.sign_final_into(Room::Query).length, length);
+    let signature = session.sign_final().unwrap();
+    signs(case, &session, b"data", &signature);
 }
 
 pub fn a_short_buffer_keeps_it(case: &Case) {
-    let session = case.user();
-    session.sign_init(&SHA256_ECDSA, private(&session, EC)).unwrap();
-    for have in [0, 63] {
+    let (session, length) = (case.user(), case.signer().length);
+    begin(case, &session);
+    for have in [0, length - 1] {
         let short = session.sign_into(b"data", Room::Bytes(have));
-        assert_eq!((short.code, short.length), (Code(CKR_BUFFER_TOO_SMALL), 64));
+        assert_eq!((short.code, short.length), (Code(CKR_BUFFER_TOO_SMALL), length));
     }
-    let exact = session.sign_into(b"data", Room::Bytes(64));
-    assert_eq!((exact.code, exact.length), (Code(CKR_OK), 64));
+    let exact = session.sign_into(b"data", Room::Bytes(length));
+    assert_eq!((exact.code, exact.length), (Code(CKR_OK), length));
     signs(case, &session, b"data", &exact.bytes);
 
     session.digest_init(&SHA256).unwrap();
@@ -93,44 +122,34 @@ pub fn a_short_buffer_keeps_it(case: &Case) {
     let short = session.digest_final_into(Room::Bytes(31));
     assert_eq!((short.code, short.length), (Code(CKR_BUFFER_TOO_SMALL), 32));
     assert_eq!(session.digest_final().unwrap().len(), 32);
-
-    session.message_encrypt_init(&CKM_AES_GCM.into(), secret(&session, AES)).unwrap();
-    let (mut iv, mut tag) = ([0; 12], [0; 16]);
-    let short = session.encrypt_message(CKG_GENERATE, &mut iv, &mut tag, b"", b"data", Room::Bytes(3));
-    assert_eq!((short.code, short.length), (Code(CKR_BUFFER_TOO_SMALL), 4));
-    assert_eq!((iv, tag), ([0; 12], [0; 16]));
 }
 
 pub fn any_other_error_ends_it(case: &Case) {
     let session = case.user();
-    session.sign_init(&HASHES[2].pss(CKM_RSA_PKCS_PSS), private(&session, RSA)).unwrap();
-    refused(session.sign(b"no digest"), CKR_DATA_LEN_RANGE);
-    refused(session.sign(&[0; 32]), CKR_OPERATION_NOT_INITIALIZED);
-
-    session.verify_init(&PKCS1, public(&session, RSA)).unwrap();
+    let key = public(&session, RSA);
+    session.verify_init(&SHA256_RSA, key).unwrap();
     refused(session.verify(b"data", &[0; 255]), CKR_SIGNATURE_LEN_RANGE);
     refused(session.verify(b"data", &[0; 256]), CKR_OPERATION_NOT_INITIALIZED);
 
-    session.verify_signature_init(&PKCS1, public(&session, RSA), &[0; 256]).unwrap();
+    session.verify_signature_init(&SHA256_RSA, key, &[0; 256]).unwrap();
     refused(session.verify_signature(b"data"), CKR_SIGNATURE_INVALID);
     refused(session.verify_signature(b"data"), CKR_OPERATION_NOT_INITIALIZED);
 
-    session.encrypt_init(&PKCS1, public(&session, RSA)).unwrap();
-    refused(session.encrypt(&[0; 246]), CKR_DATA_LEN_RANGE);
-    refused(session.encrypt(b"data"), CKR_OPERATION_NOT_INITIALIZED);
-
-    session.decrypt_init(&PKCS1, private(&session, RSA)).unwrap();
-    refused(session.decrypt(&[0; 255]), CKR_ENCRYPTED_DATA_LEN_RANGE);
-    refused(session.decrypt(&[0; 256]), CKR_OPERATION_NOT_INITIALIZED);
-
     // A failed beginning begins nothing, and harms nothing that goes on.
-    refused(session.sign_init(&PKCS1, 0), CKR_KEY_HANDLE_INVALID);
+    refused(session.sign_init(&SHA256_RSA, 0), CKR_KEY_HANDLE_INVALID);
     refused(session.sign(b"data"), CKR_OPERATION_NOT_INITIALIZED);
+}
+
+pub fn data_of_the_wrong_length_end_it(case: &Case) {
+    let session = case.user();
+    session.sign_init(&HASHES[2].pss(CKM_RSA_PKCS_PSS), private(&session, RSA)).unwrap();
+    refused(session.sign(b"no digest"), CKR_DATA_LEN_RANGE);
+    refused(session.sign(&[0; 32]), CKR_OPERATION_NOT_INITIALIZED);
 }
 
 pub fn single_part_after_parts_is_refused(case: &Case) {
     let session = case.user();
-    session.sign_init(&SHA256_ECDSA, private(&session, EC)).unwrap();
+    begin(case, &session);
     session.sign_update(b"data").unwrap();
     refused(session.sign(b"data"), CKR_OPERATION_NOT_INITIALIZED);
 
@@ -138,12 +157,13 @@ pub fn single_part_after_parts_is_refused(case: &Case) {
     session.digest_update(b"data").unwrap();
     refused(session.digest(b"data"), CKR_OPERATION_NOT_INITIALIZED);
 
-    session.verify_init(&PKCS1, public(&session, RSA)).unwrap();
+    let key = public(&session, RSA);
+    session.verify_init(&SHA256_RSA, key).unwrap();
     session.verify_update(b"data").unwrap();
     refused(session.verify(b"data", &[0; 256]), CKR_OPERATION_NOT_INITIALIZED);
 
     // The two ways to verify do not mix.
-    session.verify_signature_init(&PKCS1, public(&session, RSA), &[0; 256]).unwrap();
+    session.verify_signature_init(&SHA256_RSA, key, &[0; 256]).unwrap();
     refused(session.verify(b"data", &[0; 256]), CKR_OPERATION_NOT_INITIALIZED);
     refused(session.verify_update(b"data"), CKR_OPERATION_NOT_INITIALIZED);
     refused(session.verify_final(&[0; 256]), CKR_OPERATION_NOT_INITIALIZED);
@@ -151,28 +171,25 @@ pub fn single_part_after_parts_is_refused(case: &Case) {
 
 pub fn cancelling(case: &Case) {
     let session = case.user();
-    let (ec, rsa) = (private(&session, EC), private(&session, RSA));
-    let begin = || {
+    let all = || {
         session.find_init(&[]).unwrap();
         session.digest_init(&SHA256).unwrap();
-        session.sign_init(&SHA256_ECDSA, ec).unwrap();
-        session.decrypt_init(&PKCS1, rsa).unwrap();
     };
-    begin();
+    begin(case, &session);
+    all();
     session.cancel(CKF_SIGN | CKF_FIND_OBJECTS).unwrap();
     refused(session.sign(b"data"), CKR_OPERATION_NOT_INITIALIZED);
     refused(session.find_next(1), CKR_OPERATION_NOT_INITIALIZED);
     session.digest(b"abc").unwrap();
-    session.cancel(CKF_DECRYPT | CKF_VERIFY).unwrap();
-    refused(session.decrypt(&[0; 256]), CKR_OPERATION_NOT_INITIALIZED);
     // All of it can begin again.
-    begin();
+    begin(case, &session);
+    all();
 }
 
 /// Section 5.8.1 and its like: a NULL mechanism ends what is active.
 pub fn a_null_mechanism_cancels(case: &Case) {
     let session = case.user();
-    session.sign_init(&SHA256_ECDSA, private(&session, EC)).unwrap();
+    begin(case, &session);
     session.digest_init(&SHA256).unwrap();
     session.sign_init_null().unwrap();
     session.digest_init_null().unwrap();
@@ -181,22 +198,16 @@ pub fn a_null_mechanism_cancels(case: &Case) {
 }
 
 pub fn logging_out_in_the_middle(case: &Case) {
-    let session = case.user();
-    let key = private(&session, EC);
-    let sealed = {
-        session.encrypt_init(&PKCS1, public(&session, RSA)).unwrap();
-        session.encrypt(b"data").unwrap()
-    };
-    session.sign_init(&SHA256_ECDSA, key).unwrap();
+    let (session, signer) = (case.user(), case.signer());
+    let key = private(&session, signer.label);
+    begin(case, &session);
     session.sign_update(b"data").unwrap();
-    session.decrypt_init(&PKCS1, private(&session, RSA)).unwrap();
     session.logout().unwrap();
     refused(session.sign_final(), CKR_USER_NOT_LOGGED_IN);
-    refused(session.decrypt(&sealed), CKR_USER_NOT_LOGGED_IN);
-    refused(session.sign_init(&SHA256_ECDSA, key), CKR_USER_NOT_LOGGED_IN);
+    refused(session.sign_init(&signer.kind.into(), key), CKR_USER_NOT_LOGGED_IN);
 
     session.login(case.dialect.pin()).unwrap();
-    session.sign_init(&SHA256_ECDSA, private(&session, EC)).unwrap();
+    begin(case, &session);
     session.sign(b"data").unwrap();
 }
 
@@ -253,12 +264,10 @@ pub fn a_decryption_into_a_short_buffer_asks_the_hsm_once(case: &Case) {
     session.encrypt_init(&PKCS1, public(&session, RSA)).unwrap();
     let sealed = session.encrypt(b"data").unwrap();
     session.decrypt_init(&PKCS1, private(&session, RSA)).unwrap();
-    let (method, path) = case.dialect.request(Purpose::Decrypt);
-    let asked = || case.emulator.stats().requests.get(&format!("{method} {path}")).copied().unwrap_or(0);
-    let before = asked();
+    let before = case.asked(Purpose::Decrypt);
     let short = session.decrypt_into(&sealed, Room::Bytes(3));
     assert_eq!((short.code, short.length), (Code(CKR_BUFFER_TOO_SMALL), 4));
     let exact = session.decrypt_into(&sealed, Room::Bytes(4));
     assert_eq!((exact.code, &exact.bytes[..]), (Code(CKR_OK), &b"data"[..]));
-    assert_eq!(asked() - before, 1);
+    assert_eq!(case.asked(Purpose::Decrypt) - before, 1);
 }

@@ -73,7 +73,7 @@ pub fn edwards_public_keys_verify(case: &Case) {
 }
 
 pub fn certificates(case: &Case) {
-    let session = case.session();
+    let session = case.user();
     let der = case.certificate(RSA_CERT);
     let template = [
         number(CKA_CLASS, CKO_CERTIFICATE),
@@ -174,7 +174,7 @@ pub fn incomplete_templates_are_refused(case: &Case) {
         (without(CKA_KEY_TYPE), CKR_TEMPLATE_INCOMPLETE),
         (without(CKA_MODULUS), CKR_TEMPLATE_INCOMPLETE),
         (with(bytes(CKA_LABEL, "another")), CKR_TEMPLATE_INCONSISTENT),
-        (with(bytes(CKA_PUBLIC_KEY_INFO, case.spki(EC))), CKR_TEMPLATE_INCONSISTENT),
+        (with(bytes(CKA_PUBLIC_KEY_INFO, case.spki(RSA_CERT))), CKR_TEMPLATE_INCONSISTENT),
         (with(bytes(CKA_UNIQUE_ID, "x")), CKR_ATTRIBUTE_READ_ONLY),
         (with(bytes(CKA_VALUE, "x")), CKR_ATTRIBUTE_TYPE_INVALID),
         (instead(number(CKA_KEY_TYPE, CKK_AES)), CKR_ATTRIBUTE_VALUE_INVALID),

@@ -2,7 +2,7 @@
 
 use cryptoki_sys::*;
 
-use super::{Case, EC, private};
+use super::{Case, private};
 use crate::support::p11::refused;
 
 pub fn ten_thousand_cost_nothing(case: &Case) {
@@ -73,14 +73,15 @@ pub fn closing_all_of_one_slot(case: &Case) {
 
 pub fn the_last_one_takes_the_login_with_it(case: &Case) {
     let (first, last) = (case.user(), case.session());
-    let key = private(&first, EC);
+    let signer = case.signer();
+    let key = private(&first, signer.label);
     drop(first);
-    last.sign_init(&CKM_ECDSA_SHA256.into(), key).unwrap();
+    last.sign_init(&signer.kind.into(), key).unwrap();
     last.sign(b"data").unwrap();
     drop(last);
     let next = case.session();
     assert_eq!(next.info().unwrap().state, CKS_RO_PUBLIC_SESSION);
-    refused(next.sign_init(&CKM_ECDSA_SHA256.into(), key), CKR_USER_NOT_LOGGED_IN);
+    refused(next.sign_init(&signer.kind.into(), key), CKR_USER_NOT_LOGGED_IN);
 }
 
 pub fn are_synchronous(case: &Case) {

@@ -2,7 +2,7 @@
 
 use cryptoki_sys::*;
 
-use super::{AES, Case, EC, EC_CERT, ED, RSA, RSA_CERT, private, public, secret};
+use super::{Case, EC, EC_CERT, ED, RSA, RSA_CERT, private, public, secret};
 use crate::support::mechanism::{HASHES, Hash, Mechanism};
 use crate::support::openssl::{digest, ecdsa_der, recovered, verifies_digest, verifies_eddsa};
 use crate::support::p11::{Code, refused};
@@ -21,6 +21,27 @@ const SHA_PSS: [CK_MECHANISM_TYPE; 5] = [
 ];
 const ECDSA_SHA: [CK_MECHANISM_TYPE; 5] =
     [CKM_ECDSA_SHA1, CKM_ECDSA_SHA224, CKM_ECDSA_SHA256, CKM_ECDSA_SHA384, CKM_ECDSA_SHA512];
+
+/// The mechanisms of a list of five, each with its hash, that the dialect serves.
+fn served(
+    case: &Case,
+    mechanisms: [CK_MECHANISM_TYPE; 5],
+) -> impl Iterator<Item = (CK_MECHANISM_TYPE, Hash)> {
+    let served = case.dialect.hashes();
+    assert!(served.iter().any(|hash| hash.len == 32), "every HSM has SHA-256");
+    let is_served = move |hash: Hash| served.iter().any(|served| served.kind == hash.kind);
+    mechanisms.into_iter().zip(HASHES).filter(move |(_, hash)| is_served(*hash))
+}
+
+/// The length of the signatures of an RSA key.
+fn modulus_length(session: &Session, label: &str) -> usize {
+    session.attribute(public(session, label), CKA_MODULUS).unwrap().len()
+}
+
+/// That of a curve.
+fn ecdsa_length(label: &str) -> usize {
+    if label == EC { 64 } else { 96 }
+}
 
 /// Signs in one part and in several, has the module verify in every way, and gives the signatures.
 fn signed(session: &Session, mechanism: &Mechanism, label: &str, data: &[u8], length: usize) -> [Vec<u8>; 2] {
@@ -58,8 +79,9 @@ fn signed(session: &Session, mechanism: &Mechanism, label: &str, data: &[u8], le
 
 pub fn rsa_pkcs1_with_a_hash(case: &Case) {
     let session = case.user();
-    for (kind, hash) in SHA_RSA.into_iter().zip(HASHES) {
-        for (label, length) in [(RSA, 256), (RSA_CERT, 384)] {
+    for (kind, hash) in served(case, SHA_RSA) {
+        for label in case.seed().rsa {
+            let length = modulus_length(&session, label);
             for signature in signed(&session, &kind.into(), label, MESSAGE, length) {
                 verifies_digest(hash.name, &[], &case.spki(label), MESSAGE, &signature).unwrap();
             }
@@ -81,7 +103,7 @@ fn digest_info(hash: Hash, data: &[u8]) -> Vec<u8> {
 
 pub fn rsa_pkcs1_of_a_digest_info(case: &Case) {
     let session = case.user();
-    for hash in HASHES {
+    for (_, hash) in served(case, SHA_RSA) {
         let info = digest_info(hash, MESSAGE);
         for signature in signed(&session, &CKM_RSA_PKCS.into(), RSA, &info, 256) {
             verifies_digest(hash.name, &[], &case.spki(RSA), MESSAGE, &signature).unwrap();
@@ -101,11 +123,12 @@ pub fn rsa_pkcs1_of_any_bytes(case: &Case) {
 
 pub fn rsa_pss_with_a_hash(case: &Case) {
     let session = case.user();
-    for (kind, hash) in SHA_PSS.into_iter().zip(HASHES) {
+    for (kind, hash) in served(case, SHA_PSS) {
         let salt = format!("rsa_pss_saltlen:{}", hash.len);
         let mgf = format!("rsa_mgf1_md:{}", hash.name);
         let options = ["rsa_padding_mode:pss", &salt, &mgf];
-        for (label, length) in [(RSA, 256), (RSA_CERT, 384)] {
+        for label in case.seed().rsa {
+            let length = modulus_length(&session, label);
             let [one, other] = signed(&session, &hash.pss(kind), label, MESSAGE, length);
             assert_ne!(one, other, "the salt is random");
             for signature in [one, other] {
@@ -118,7 +141,7 @@ pub fn rsa_pss_with_a_hash(case: &Case) {
 pub fn rsa_pss_of_a_digest(case: &Case) {
     let session = case.user();
     // The API signs a digest with PSS for these; SHA-1 it wants to make itself.
-    for hash in HASHES.into_iter().filter(|hash| hash.len != 20) {
+    for (_, hash) in served(case, SHA_PSS).filter(|(_, hash)| hash.len != 20) {
         let digest = digest(hash.name, MESSAGE);
         let salt = format!("rsa_pss_saltlen:{}", hash.len);
         let mgf = format!("rsa_mgf1_md:{}", hash.name);
@@ -133,8 +156,9 @@ pub fn rsa_pss_of_a_digest(case: &Case) {
 
 pub fn ecdsa_with_a_hash(case: &Case) {
     let session = case.user();
-    for (kind, hash) in ECDSA_SHA.into_iter().zip(HASHES) {
-        for (label, length) in [(EC, 64), (EC_CERT, 96)] {
+    for (kind, hash) in served(case, ECDSA_SHA) {
+        for label in case.seed().ec {
+            let length = ecdsa_length(label);
             for signature in signed(&session, &kind.into(), label, MESSAGE, length) {
                 verifies_digest(hash.name, &[], &case.spki(label), MESSAGE, &ecdsa_der(&signature)).unwrap();
             }
@@ -144,9 +168,10 @@ pub fn ecdsa_with_a_hash(case: &Case) {
 
 pub fn ecdsa_of_a_digest(case: &Case) {
     let session = case.user();
-    for hash in HASHES {
+    for (_, hash) in served(case, ECDSA_SHA) {
         let digest = digest(hash.name, MESSAGE);
-        for (label, length) in [(EC, 64), (EC_CERT, 96)] {
+        for label in case.seed().ec {
+            let length = ecdsa_length(label);
             for signature in signed(&session, &CKM_ECDSA.into(), label, &digest, length) {
                 verifies_digest(hash.name, &[], &case.spki(label), MESSAGE, &ecdsa_der(&signature)).unwrap();
             }
@@ -188,7 +213,14 @@ pub fn an_eddsa_signature_is_told_whole_and_made_once(case: &Case) {
 /// Deterministic mechanisms tell whether parts are put together as they came.
 pub fn a_signature_in_parts_is_the_signature(case: &Case) {
     let session = case.user();
-    for (kind, label) in [(CKM_SHA256_RSA_PKCS, RSA), (CKM_RSA_PKCS, RSA), (CKM_EDDSA, ED)] {
+    for (kind, label, able) in [
+        (CKM_SHA256_RSA_PKCS, RSA, true),
+        (CKM_RSA_PKCS, RSA, case.able("any_bytes")),
+        (CKM_EDDSA, ED, case.able("edwards")),
+    ] {
+        if !able {
+            continue;
+        }
         let key = private(&session, label);
         session.sign_init(&kind.into(), key).unwrap();
         let expected = session.sign(MESSAGE).unwrap();
@@ -203,15 +235,15 @@ pub fn a_signature_in_parts_is_the_signature(case: &Case) {
 pub fn false_signatures_are_refused(case: &Case) {
     let session = case.user();
     let pss = HASHES[2].pss(CKM_SHA256_RSA_PKCS_PSS);
-    let mechanisms: [(Mechanism, &str); 6] = [
-        (CKM_SHA256_RSA_PKCS.into(), RSA),
-        (CKM_RSA_PKCS.into(), RSA),
-        (pss, RSA_CERT),
-        (CKM_ECDSA_SHA256.into(), EC),
-        (CKM_ECDSA.into(), EC_CERT),
-        (CKM_EDDSA.into(), ED),
+    let mechanisms: [(Mechanism, &str, bool); 6] = [
+        (CKM_SHA256_RSA_PKCS.into(), RSA, true),
+        (CKM_RSA_PKCS.into(), RSA, case.able("any_bytes")),
+        (pss, RSA_CERT, case.able("pss")),
+        (CKM_ECDSA_SHA256.into(), EC, case.able("ec")),
+        (CKM_ECDSA.into(), EC_CERT, case.able("ec") && case.able("digests")),
+        (CKM_EDDSA.into(), ED, case.able("edwards")),
     ];
-    for (mechanism, label) in &mechanisms {
+    for (mechanism, label, _) in mechanisms.iter().filter(|(_, _, able)| *able) {
         let key = public(&session, label);
         session.sign_init(mechanism, private(&session, label)).unwrap();
         let signature = session.sign(&MESSAGE[..32]).unwrap();
@@ -262,26 +294,49 @@ pub fn parameters_that_are_not_served_are_refused(case: &Case) {
         refused(session.verify_init(&mechanism, public(&session, RSA)), CKR_MECHANISM_PARAM_INVALID);
     }
     // Ed25519ph.
-    let prehash = Mechanism::Bytes(CKM_EDDSA, [&1u64.to_ne_bytes()[..], &[0; 16]].concat());
-    refused(session.sign_init(&prehash, private(&session, ED)), CKR_MECHANISM_PARAM_INVALID);
-    refused(session.sign_init(&CKM_MD5_RSA_PKCS.into(), key), CKR_MECHANISM_INVALID);
-    refused(session.sign_init(&CKM_SHA256.into(), key), CKR_MECHANISM_INVALID);
+    if case.able("edwards") {
+        let prehash = Mechanism::Bytes(CKM_EDDSA, [&1u64.to_ne_bytes()[..], &[0; 16]].concat());
+        refused(session.sign_init(&prehash, private(&session, ED)), CKR_MECHANISM_PARAM_INVALID);
+    }
     refused(session.sign_init(&CKM_RSA_PKCS_OAEP.into(), key), CKR_MECHANISM_PARAM_INVALID);
     refused(session.sign_init(&HASHES[2].oaep(), key), CKR_MECHANISM_INVALID);
 }
 
-pub fn keys_of_other_types_are_refused(case: &Case) {
+pub fn mechanisms_of_other_purposes_are_refused(case: &Case) {
     let session = case.user();
-    for (kind, label) in [(CKM_SHA256_RSA_PKCS, EC), (CKM_ECDSA, RSA), (CKM_EDDSA, EC), (CKM_ECDSA, ED)] {
-        refused(session.sign_init(&kind.into(), private(&session, label)), CKR_KEY_TYPE_INCONSISTENT);
-        refused(session.verify_init(&kind.into(), public(&session, label)), CKR_KEY_TYPE_INCONSISTENT);
+    let key = private(&session, RSA);
+    refused(session.sign_init(&CKM_MD5_RSA_PKCS.into(), key), CKR_MECHANISM_INVALID);
+    refused(session.sign_init(&CKM_RSA_X_509.into(), key), CKR_MECHANISM_INVALID);
+    refused(session.sign_init(&CKM_SHA256.into(), key), CKR_MECHANISM_INVALID);
+    let with_parameter = Mechanism::Bytes(CKM_SHA256_RSA_PKCS, vec![1]);
+    refused(session.sign_init(&with_parameter, key), CKR_MECHANISM_PARAM_INVALID);
+    refused(session.verify_init(&with_parameter, public(&session, RSA)), CKR_MECHANISM_PARAM_INVALID);
+}
+
+pub fn keys_of_other_types_are_refused(case: &Case) {
+    let (session, seed) = (case.user(), case.seed());
+    for (kind, labels, able) in [
+        (CKM_SHA256_RSA_PKCS, seed.ec, true),
+        (CKM_ECDSA_SHA256, seed.rsa, case.able("ec")),
+        (CKM_ECDSA, seed.rsa, case.able("ec") && case.able("digests")),
+        (CKM_EDDSA, seed.ec, case.able("edwards")),
+        (CKM_ECDSA_SHA256, seed.edwards, case.able("ec")),
+    ] {
+        for label in labels.iter().filter(|_| able) {
+            refused(session.sign_init(&kind.into(), private(&session, label)), CKR_KEY_TYPE_INCONSISTENT);
+            refused(session.verify_init(&kind.into(), public(&session, label)), CKR_KEY_TYPE_INCONSISTENT);
+        }
     }
     let sha256_rsa = CKM_SHA256_RSA_PKCS.into();
-    refused(session.sign_init(&sha256_rsa, secret(&session, AES)), CKR_KEY_TYPE_INCONSISTENT);
+    for label in seed.aes {
+        refused(session.sign_init(&sha256_rsa, secret(&session, label)), CKR_KEY_TYPE_INCONSISTENT);
+    }
     refused(session.sign_init(&sha256_rsa, public(&session, RSA)), CKR_KEY_FUNCTION_NOT_PERMITTED);
     refused(session.verify_init(&sha256_rsa, private(&session, RSA)), CKR_KEY_FUNCTION_NOT_PERMITTED);
-    let certificate = super::certificate(&session, RSA_CERT);
-    refused(session.sign_init(&sha256_rsa, certificate), CKR_KEY_HANDLE_INVALID);
+    for label in seed.certified {
+        let certificate = super::certificate(&session, label);
+        refused(session.sign_init(&sha256_rsa, certificate), CKR_KEY_HANDLE_INVALID);
+    }
     refused(session.sign_init(&sha256_rsa, 0), CKR_KEY_HANDLE_INVALID);
     refused(session.sign_init(&sha256_rsa, CK_OBJECT_HANDLE::MAX), CKR_KEY_HANDLE_INVALID);
 }
@@ -295,6 +350,10 @@ pub fn too_much_data_is_refused(case: &Case) {
     session.sign_update(&[1; 245]).unwrap();
     refused(session.sign_update(&[1]), CKR_DATA_LEN_RANGE);
     refused(session.sign_final(), CKR_OPERATION_NOT_INITIALIZED);
+}
+
+pub fn a_message_may_be_longer_than_a_request(case: &Case) {
+    let session = case.user();
     // Hashed here, a message may be longer than any request.
     let long = vec![0x61; 1_000_000];
     session.sign_init(&CKM_ECDSA_SHA256.into(), private(&session, EC)).unwrap();

@@ -35,6 +35,7 @@ pub(crate) fn self_signed(common_name: &str, key: &Material) -> Result<Vec<u8>, 
         enable_key_encipherment: matches!(key, Material::Rsa(_)),
     };
     let template = Template {
+        serial: random_serial()?,
         profile,
         subject,
         spki,
@@ -48,6 +49,7 @@ pub(crate) fn self_signed(common_name: &str, key: &Material) -> Result<Vec<u8>, 
 /// The certificate of a CA for CN=`common_name`, in DER, valid for ten years.
 pub(crate) fn authority(common_name: &str, key: &Material) -> Result<Vec<u8>, Error> {
     let template = Template {
+        serial: random_serial()?,
         profile: Profile::Root,
         subject: common_name_of(common_name)?,
         spki: public_key_info(key)?,
@@ -65,6 +67,7 @@ pub(crate) fn loopback_server(
     authority_key: &Material,
 ) -> Result<Vec<u8>, Error> {
     let template = Template {
+        serial: random_serial()?,
         profile: leaf_of(authority)?,
         subject: common_name_of("localhost")?,
         spki: public_key_info(key)?,
@@ -84,6 +87,15 @@ pub(crate) enum Lifetime {
     Over,
 }
 
+impl Lifetime {
+    fn begin(self) -> SystemTime {
+        match self {
+            Lifetime::Current => SystemTime::now() - CLOCK_SKEW,
+            Lifetime::Over => SystemTime::now() - YEAR - DAY,
+        }
+    }
+}
+
 /// A client certificate from that CA, in DER.
 pub(crate) fn client(
     common_name: &str,
@@ -92,17 +104,39 @@ pub(crate) fn client(
     authority_key: &Material,
     lifetime: Lifetime,
 ) -> Result<Vec<u8>, Error> {
-    let now = SystemTime::now();
     let template = Template {
+        serial: random_serial()?,
         profile: leaf_of(authority)?,
         subject: common_name_of(common_name)?,
         spki: public_key_info(key)?,
-        begin: match lifetime {
-            Lifetime::Current => now - CLOCK_SKEW,
-            Lifetime::Over => now - YEAR - DAY,
-        },
+        begin: lifetime.begin(),
         lifetime: YEAR,
         purpose: Purpose::Client,
+    };
+    template.sign(authority_key)
+}
+
+/// An end-entity certificate with this subject (RFC 4514) and this serial number in hexadecimal, in DER.
+pub(crate) fn issued(
+    subject: &str,
+    serial: &str,
+    key: &Material,
+    authority: &[u8],
+    authority_key: &Material,
+    lifetime: Lifetime,
+) -> Result<Vec<u8>, Error> {
+    let digits = serial.as_bytes().chunks(2);
+    let serial: Result<Vec<u8>, _> = digits
+        .map(|pair| u8::from_str_radix(&String::from_utf8_lossy(pair), 16).map_err(Error::crypto))
+        .collect();
+    let template = Template {
+        serial: SerialNumber::new(&serial?).map_err(Error::crypto)?,
+        profile: leaf_of(authority)?,
+        subject: Name::from_str(subject).map_err(Error::crypto)?,
+        spki: public_key_info(key)?,
+        begin: lifetime.begin(),
+        lifetime: YEAR,
+        purpose: Purpose::Any,
     };
     template.sign(authority_key)
 }
@@ -129,6 +163,7 @@ pub(crate) fn is_current(certificate: &[u8]) -> bool {
 
 struct Template {
     profile: Profile,
+    serial: SerialNumber,
     subject: Name,
     spki: SubjectPublicKeyInfoOwned,
     begin: SystemTime,
@@ -169,15 +204,9 @@ impl Template {
     {
         let validity =
             Validity { not_before: time(self.begin)?, not_after: time(self.begin + self.lifetime)? };
-        let mut builder = CertificateBuilder::new(
-            self.profile,
-            random_serial()?,
-            validity,
-            self.subject,
-            self.spki,
-            signer,
-        )
-        .map_err(Error::crypto)?;
+        let mut builder =
+            CertificateBuilder::new(self.profile, self.serial, validity, self.subject, self.spki, signer)
+                .map_err(Error::crypto)?;
         let usage = match self.purpose {
             Purpose::Any => None,
             Purpose::Server => {

@@ -24,8 +24,28 @@ pub(crate) enum Kind {
     Ed25519,
     /// AES with a key of that many bits.
     Aes(AesSize),
+    /// A key of 20 bytes for HMAC with SHA-1.
+    HmacSha1,
     /// A key of 32 bytes for HMAC with SHA-256.
     HmacSha256,
+    /// A key of 48 bytes for HMAC with SHA-384.
+    HmacSha384,
+    /// A key of 64 bytes for HMAC with SHA-512.
+    HmacSha512,
+}
+
+impl Kind {
+    /// Bytes of a secret key; `None` for pairs.
+    pub(crate) fn secret_bytes(self) -> Option<usize> {
+        match self {
+            Kind::Aes(size) => Some(size.bytes()),
+            Kind::HmacSha1 => Some(20),
+            Kind::HmacSha256 => Some(32),
+            Kind::HmacSha384 => Some(48),
+            Kind::HmacSha512 => Some(64),
+            Kind::Rsa(_) | Kind::Ec(_) | Kind::Ed25519 => None,
+        }
+    }
 }
 
 /// Sizes of RSA moduli that a TSB server makes (Securosys TSB reference §2.3).
@@ -113,7 +133,6 @@ pub(crate) enum Material {
     Secret(Zeroizing<Vec<u8>>),
 }
 
-const HMAC_KEY_BYTES: usize = 32;
 const PKCS8_PEM: &str = "PRIVATE KEY";
 /// A secret key in PEM: there is no standard label, and these files are read by nobody else.
 const SECRET_PEM: &str = "SECRET KEY";
@@ -130,8 +149,9 @@ impl Material {
             Kind::Ec(Curve::P521) => Material::P521(Box::new(p521::SecretKey::random(&mut OsRng))),
             Kind::Ec(Curve::Secp256k1) => Material::Secp256k1(k256::ecdsa::SigningKey::random(&mut OsRng)),
             Kind::Ed25519 => Material::Ed25519(Box::new(ed25519_dalek::SigningKey::generate(&mut OsRng))),
-            Kind::Aes(size) => Material::Secret(random_secret(size.bytes())),
-            Kind::HmacSha256 => Material::Secret(random_secret(HMAC_KEY_BYTES)),
+            Kind::Aes(_) | Kind::HmacSha1 | Kind::HmacSha256 | Kind::HmacSha384 | Kind::HmacSha512 => {
+                Material::Secret(random_secret(kind.secret_bytes().unwrap_or_default()))
+            }
         })
     }
 
@@ -156,10 +176,7 @@ impl Material {
     pub(crate) fn from_pem(kind: Kind, pem: &str) -> Result<Material, String> {
         let (label, contents) = der::pem::decode_vec(pem.as_bytes()).map_err(|error| error.to_string())?;
         let contents = Zeroizing::new(contents);
-        let expected = match kind {
-            Kind::Aes(_) | Kind::HmacSha256 => SECRET_PEM,
-            _ => PKCS8_PEM,
-        };
+        let expected = if kind.secret_bytes().is_some() { SECRET_PEM } else { PKCS8_PEM };
         if label != expected {
             return Err(format!("a PEM block {label:?} where {expected:?} is expected"));
         }
@@ -200,8 +217,9 @@ fn parse_key(kind: Kind, contents: Zeroizing<Vec<u8>>) -> Result<Material, Strin
         Kind::Ed25519 => {
             Material::Ed25519(Box::new(ed25519_dalek::SigningKey::from_pkcs8_der(&contents).map_err(wrong)?))
         }
-        Kind::Aes(size) => Material::Secret(sized(contents, size.bytes())?),
-        Kind::HmacSha256 => Material::Secret(sized(contents, HMAC_KEY_BYTES)?),
+        Kind::Aes(_) | Kind::HmacSha1 | Kind::HmacSha256 | Kind::HmacSha384 | Kind::HmacSha512 => {
+            Material::Secret(sized(contents, kind.secret_bytes().unwrap_or_default())?)
+        }
     })
 }
 
@@ -237,6 +255,7 @@ mod tests {
             Kind::Ed25519,
             Kind::Aes(AesSize::Bits192),
             Kind::HmacSha256,
+            Kind::HmacSha512,
         ];
         for kind in kinds {
             let key = Material::generate(kind).unwrap();

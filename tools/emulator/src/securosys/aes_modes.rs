@@ -7,13 +7,13 @@ use ghash::GHash;
 use ghash::universal_hash::UniversalHash;
 
 /// Bytes of a block.
-pub(super) const BLOCK: usize = 16;
+pub(crate) const BLOCK: usize = 16;
 
 /// A block.
-pub(super) type Block = [u8; BLOCK];
+pub(crate) type Block = [u8; BLOCK];
 
 /// AES with a key of one of its three sizes.
-pub(super) enum Aes {
+pub(crate) enum Aes {
     Bits128(Box<Aes128>),
     Bits192(Box<Aes192>),
     Bits256(Box<Aes256>),
@@ -21,7 +21,7 @@ pub(super) enum Aes {
 
 impl Aes {
     /// `None` if the key has none of the three sizes.
-    pub(super) fn new(key: &[u8]) -> Option<Aes> {
+    pub(crate) fn new(key: &[u8]) -> Option<Aes> {
         Some(match key.len() {
             16 => Aes::Bits128(Box::new(Aes128::new_from_slice(key).ok()?)),
             24 => Aes::Bits192(Box::new(Aes192::new_from_slice(key).ok()?)),
@@ -49,17 +49,17 @@ impl Aes {
     }
 
     /// ECB; `None` unless the data are whole blocks.
-    pub(super) fn ecb_encrypt(&self, data: &[u8]) -> Option<Vec<u8>> {
+    pub(crate) fn ecb_encrypt(&self, data: &[u8]) -> Option<Vec<u8>> {
         Some(blocks(data)?.into_iter().flat_map(|block| self.encrypt_block(block)).collect())
     }
 
     /// ECB; `None` unless the data are whole blocks.
-    pub(super) fn ecb_decrypt(&self, data: &[u8]) -> Option<Vec<u8>> {
+    pub(crate) fn ecb_decrypt(&self, data: &[u8]) -> Option<Vec<u8>> {
         Some(blocks(data)?.into_iter().flat_map(|block| self.decrypt_block(block)).collect())
     }
 
     /// CBC; `None` unless the data are whole blocks.
-    pub(super) fn cbc_encrypt(&self, iv: Block, data: &[u8]) -> Option<Vec<u8>> {
+    pub(crate) fn cbc_encrypt(&self, iv: Block, data: &[u8]) -> Option<Vec<u8>> {
         let mut chain = iv;
         let mut encrypted = Vec::with_capacity(data.len());
         for block in blocks(data)? {
@@ -70,7 +70,7 @@ impl Aes {
     }
 
     /// CBC; `None` unless the data are whole blocks.
-    pub(super) fn cbc_decrypt(&self, iv: Block, data: &[u8]) -> Option<Vec<u8>> {
+    pub(crate) fn cbc_decrypt(&self, iv: Block, data: &[u8]) -> Option<Vec<u8>> {
         let mut chain = iv;
         let mut decrypted = Vec::with_capacity(data.len());
         for block in blocks(data)? {
@@ -81,12 +81,12 @@ impl Aes {
     }
 
     /// CTR with the whole block as the counter; decryption is the same.
-    pub(super) fn ctr(&self, counter: Block, data: &[u8]) -> Vec<u8> {
+    pub(crate) fn ctr(&self, counter: Block, data: &[u8]) -> Vec<u8> {
         self.keystream(data, counter, |block| u128::from_be_bytes(block).wrapping_add(1).to_be_bytes())
     }
 
     /// GCM; the ciphertext and the whole tag.
-    pub(super) fn gcm_encrypt(&self, iv: &[u8], aad: &[u8], data: &[u8]) -> (Vec<u8>, Block) {
+    pub(crate) fn gcm_encrypt(&self, iv: &[u8], aad: &[u8], data: &[u8]) -> (Vec<u8>, Block) {
         let first = self.gcm_first_block(iv);
         let encrypted = self.keystream(data, gcm_next(first), gcm_next);
         let tag = self.gcm_tag(first, aad, &encrypted);
@@ -94,7 +94,7 @@ impl Aes {
     }
 
     /// GCM; `None` if the tag, which may be short, is wrong.
-    pub(super) fn gcm_decrypt(&self, iv: &[u8], aad: &[u8], data: &[u8], tag: &[u8]) -> Option<Vec<u8>> {
+    pub(crate) fn gcm_decrypt(&self, iv: &[u8], aad: &[u8], data: &[u8], tag: &[u8]) -> Option<Vec<u8>> {
         let first = self.gcm_first_block(iv);
         if self.gcm_tag(first, aad, data).get(..tag.len()) != Some(tag) {
             return None;

@@ -5,7 +5,7 @@ use super::switches::Version;
 
 /// What a `signatureAlgorithm` means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Scheme {
+pub(crate) enum Scheme {
     /// PKCS#1 v1.5 over a message.
     RsaPkcs1(RsaHash),
     /// PKCS#1 v1.5 over a digest; the server adds the DigestInfo.
@@ -88,7 +88,7 @@ const FOREIGN_2_2: &[&str] = &["DILITHIUM", "SPHINCS_PLUS"];
 const FOREIGN_2_5: &[&str] = &["ML_DSA", "ML_DSA_M", "SLH_DSA", "XMSS-SHA256_10_256", "XMSS-SHAKE256_10_256"];
 
 /// The scheme of that name; `None` if the version has no such name.
-pub(super) fn scheme(name: &str, version: Version) -> Option<Scheme> {
+pub(crate) fn scheme(name: &str, version: Version) -> Option<Scheme> {
     if let Some((_, scheme)) = SCHEMES.iter().find(|(known, _)| *known == name) {
         return Some(*scheme);
     }
@@ -111,7 +111,7 @@ fn is_prehash_of_pqc(name: &str) -> bool {
 
 /// What a `cipherAlgorithm` means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Cipher {
+pub(crate) enum Cipher {
     /// OAEP with MGF1 over the same hash and an empty label.
     RsaOaep(RsaHash),
     /// PKCS#1 v1.5.
@@ -154,13 +154,13 @@ const CIPHERS: &[(&str, Cipher)] = &[
 ];
 
 /// The cipher of that name.
-pub(super) fn cipher(name: &str) -> Option<Cipher> {
+pub(crate) fn cipher(name: &str) -> Option<Cipher> {
     CIPHERS.iter().find(|(known, _)| *known == name).map(|(_, cipher)| *cipher)
 }
 
 /// How an ECDSA signature is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum SignatureType {
+pub(crate) enum SignatureType {
     /// ASN.1 SEQUENCE of r and s.
     Der,
     /// r‖s, each as long as the order.
@@ -170,7 +170,7 @@ pub(super) enum SignatureType {
 }
 
 /// The signature type of that name; `None` if the version has no such name.
-pub(super) fn signature_type(name: Option<&str>, version: Version) -> Option<SignatureType> {
+pub(crate) fn signature_type(name: Option<&str>, version: Version) -> Option<SignatureType> {
     match name {
         None | Some("DER") => Some(SignatureType::Der),
         Some("ETH") => Some(SignatureType::Eth),
@@ -180,7 +180,7 @@ pub(super) fn signature_type(name: Option<&str>, version: Version) -> Option<Sig
 }
 
 /// Whether a `payloadType` exists and leaves the payload alone; `None` if there is no such name.
-pub(super) fn payload_is_plain(name: Option<&str>) -> Option<bool> {
+pub(crate) fn payload_is_plain(name: Option<&str>) -> Option<bool> {
     match name {
         None | Some("UNSPECIFIED" | "ISO_20022" | "PDF" | "BTC" | "ETH") => Some(true),
         Some("HEX") => Some(false),

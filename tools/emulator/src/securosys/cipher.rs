@@ -15,40 +15,40 @@ const GCM_IV_BYTES: usize = 12;
 
 /// Parameters beside the payload.
 #[derive(Debug, Default)]
-pub(super) struct Parameters {
+pub(crate) struct Parameters {
     /// Decryption only: there is no such field for encryption.
-    pub(super) iv: Option<Vec<u8>>,
-    pub(super) aad: Option<Vec<u8>>,
+    pub(crate) iv: Option<Vec<u8>>,
+    pub(crate) aad: Option<Vec<u8>>,
     /// In bits; 0 is 128 with the tag left where it is.
-    pub(super) tag_length: i64,
+    pub(crate) tag_length: i64,
 }
 
 /// What encryption gives.
 #[derive(Debug)]
-pub(super) struct Encrypted {
+pub(crate) struct Encrypted {
     /// Ciphertext, followed by the tag if there is one.
-    pub(super) payload: Vec<u8>,
+    pub(crate) payload: Vec<u8>,
     /// How many bytes at the end are shown as the tag.
-    pub(super) tag_bytes: Option<usize>,
-    pub(super) iv: Option<Vec<u8>>,
+    pub(crate) tag_bytes: Option<usize>,
+    pub(crate) iv: Option<Vec<u8>>,
 }
 
 /// Whether a key of that kind can be used with the cipher: 613 for keys that never encrypt, 607
 /// for those that do it otherwise.
-pub(super) fn check_key(kind: Kind, cipher: Cipher) -> Answer<()> {
+pub(crate) fn check_key(kind: Kind, cipher: Cipher) -> Answer<()> {
     use Cipher::*;
     match (kind, cipher) {
-        (Kind::Ec(_) | Kind::Ed25519 | Kind::HmacSha256, _) => {
-            Err(Refusal::new(KEY_TYPE, "The key cannot be used for encryption."))
-        }
         (Kind::Rsa(_), RsaOaep(_) | RsaPkcs1 | RsaRaw)
         | (Kind::Aes(_), AesGcm | AesCtr | AesEcb | AesCbc | AesCbcPadded) => Ok(()),
-        _ => Err(Refusal::new(ALGORITHM, "The key does not support this cipher.")),
+        (Kind::Rsa(_) | Kind::Aes(_), _) => {
+            Err(Refusal::new(ALGORITHM, "The key does not support this cipher."))
+        }
+        _ => Err(Refusal::new(KEY_TYPE, "The key cannot be used for encryption.")),
     }
 }
 
 /// Encrypts with a key that [`check_key`] has let through.
-pub(super) fn encrypt(
+pub(crate) fn encrypt(
     key: &Material,
     cipher: Cipher,
     parameters: &Parameters,
@@ -68,7 +68,7 @@ pub(super) fn encrypt(
 }
 
 /// Decrypts with a key that [`check_key`] has let through.
-pub(super) fn decrypt(
+pub(crate) fn decrypt(
     key: &Material,
     cipher: Cipher,
     parameters: &Parameters,

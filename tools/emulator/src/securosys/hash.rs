@@ -4,7 +4,7 @@ use digest::Digest;
 
 /// A hash function of the API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Hash {
+pub(crate) enum Hash {
     Sha1,
     Sha224,
     Sha256,
@@ -24,7 +24,7 @@ pub(super) enum Hash {
 
 impl Hash {
     /// The digest of a message.
-    pub(super) fn digest(self, message: &[u8]) -> Vec<u8> {
+    pub(crate) fn digest(self, message: &[u8]) -> Vec<u8> {
         match self {
             Hash::Sha1 => digest::<sha1::Sha1>(message),
             Hash::Sha224 => digest::<sha2::Sha224>(message),
@@ -46,7 +46,7 @@ impl Hash {
 
 /// The hash functions that RSA padding schemes of the API use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum RsaHash {
+pub(crate) enum RsaHash {
     Sha1,
     Sha224,
     Sha256,
@@ -56,7 +56,7 @@ pub(super) enum RsaHash {
 
 impl RsaHash {
     /// The length of a digest in bytes.
-    pub(super) fn size(self) -> usize {
+    pub(crate) fn size(self) -> usize {
         match self {
             RsaHash::Sha1 => 20,
             RsaHash::Sha224 => 28,

@@ -339,7 +339,10 @@ fn names(kind: Kind) -> (&'static str, Option<&'static str>, Option<&'static str
         // The algorithm's OID carries the curve (reference §2.2).
         Kind::Ed25519 => ("ED", Some(ED25519_OID), None),
         Kind::Aes(_) => ("AES", None, None),
+        Kind::HmacSha1 => ("HMACSHA1", None, None),
         Kind::HmacSha256 => ("HMACSHA256", None, None),
+        Kind::HmacSha384 => ("HMACSHA384", None, None),
+        Kind::HmacSha512 => ("HMACSHA512", None, None),
     }
 }
 

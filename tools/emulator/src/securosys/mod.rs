@@ -3,11 +3,11 @@
 //! A request passes, in this order: JWT, API key of the path's role, path and method, content
 //! type, JSON, licence, and then what the operation checks (Securosys TSB reference §1.4, §11).
 
-mod aes_modes;
-mod algorithm;
+pub(crate) mod aes_modes;
+pub(crate) mod algorithm;
 mod certificate;
-mod cipher;
-mod hash;
+pub(crate) mod cipher;
+pub(crate) mod hash;
 mod keys;
 mod operations;
 mod refusal;
@@ -16,9 +16,9 @@ mod roles;
 mod routes;
 mod seed;
 mod service;
-mod sign;
+pub(crate) mod sign;
 mod switches;
-mod time;
+pub(crate) mod time;
 mod wire;
 
 use hyper::Method;

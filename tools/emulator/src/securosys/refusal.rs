@@ -9,8 +9,8 @@ use crate::vendor::Reply;
 
 /// An error code with its reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Code {
-    pub(super) number: u16,
+pub(crate) struct Code {
+    pub(crate) number: u16,
     reason: &'static str,
 }
 
@@ -18,38 +18,38 @@ const fn code(number: u16, reason: &'static str) -> Code {
     Code { number, reason }
 }
 
-pub(super) const NOT_IMPLEMENTED: Code = code(101, "res.error.not.implemented");
-pub(super) const INVALID_CERTIFICATE: Code = code(402, "res.error.invalid.certificate");
-pub(super) const MISSING_ACCESS_TOKEN: Code = code(406, "res.error.missing.access.token");
-pub(super) const MISSING_API_KEY: Code = code(416, "res.error.missing.api.key");
-pub(super) const NOT_LICENSED: Code = code(451, "res.error.client.endpoint.not.licensed");
-pub(super) const INVALID_ENUM: Code = code(501, "res.error.invalid.value.for.enum");
-pub(super) const VALIDATION: Code = code(600, "res.error.input.validation.failed");
-pub(super) const KEY_SIZE: Code = code(603, "res.error.input.keysize");
-pub(super) const KEY_ATTRIBUTES: Code = code(606, "res.error.key.attributes.invalid");
-pub(super) const ALGORITHM: Code = code(607, "res.error.algorithm.not.supported.by.key");
-pub(super) const KEY_EXISTS: Code = code(608, "res.error.key.already.existing");
-pub(super) const INVALID_UUID: Code = code(609, "res.error.invalid.uuid");
-pub(super) const KEY_NAME: Code = code(610, "res.error.invalid.key.name");
-pub(super) const PAYLOAD: Code = code(612, "res.error.invalid.payload");
-pub(super) const KEY_TYPE: Code = code(613, "res.error.invalid.key.type");
-pub(super) const FORBIDDEN: Code = code(614, "res.error.operation.forbidden.for.key");
-pub(super) const INVALID_ACCESS_TOKEN: Code = code(617, "res.error.invalid.access.token");
-pub(super) const NUMBER_RANGE: Code = code(619, "res.error.invalid.number.range");
-pub(super) const PASSWORD: Code = code(620, "res.error.key.password.mismatch");
-pub(super) const INVALID_JSON: Code = code(621, "res.error.invalid.json");
-pub(super) const TAG_LENGTH: Code = code(624, "res.error.key.invalid.tagLength");
-pub(super) const CERTIFICATE_ENCODING: Code = code(626, "res.error.certificate.invalid.encoding");
-pub(super) const ADDRESS: Code = code(630, "res.error.invalid.address.on.non.ska.key");
-pub(super) const INVALID_API_KEY: Code = code(631, "res.error.invalid.api.key");
-pub(super) const NO_SUCH_KEY: Code = code(650, "res.error.key.not.existent");
-pub(super) const NO_SUCH_REQUEST: Code = code(651, "res.error.request.not.existent");
-pub(super) const IN_HSM: Code = code(701, "res.error.in.hsm");
-pub(super) const IO: Code = code(703, "res.error.io");
+pub(crate) const NOT_IMPLEMENTED: Code = code(101, "res.error.not.implemented");
+pub(crate) const INVALID_CERTIFICATE: Code = code(402, "res.error.invalid.certificate");
+pub(crate) const MISSING_ACCESS_TOKEN: Code = code(406, "res.error.missing.access.token");
+pub(crate) const MISSING_API_KEY: Code = code(416, "res.error.missing.api.key");
+pub(crate) const NOT_LICENSED: Code = code(451, "res.error.client.endpoint.not.licensed");
+pub(crate) const INVALID_ENUM: Code = code(501, "res.error.invalid.value.for.enum");
+pub(crate) const VALIDATION: Code = code(600, "res.error.input.validation.failed");
+pub(crate) const KEY_SIZE: Code = code(603, "res.error.input.keysize");
+pub(crate) const KEY_ATTRIBUTES: Code = code(606, "res.error.key.attributes.invalid");
+pub(crate) const ALGORITHM: Code = code(607, "res.error.algorithm.not.supported.by.key");
+pub(crate) const KEY_EXISTS: Code = code(608, "res.error.key.already.existing");
+pub(crate) const INVALID_UUID: Code = code(609, "res.error.invalid.uuid");
+pub(crate) const KEY_NAME: Code = code(610, "res.error.invalid.key.name");
+pub(crate) const PAYLOAD: Code = code(612, "res.error.invalid.payload");
+pub(crate) const KEY_TYPE: Code = code(613, "res.error.invalid.key.type");
+pub(crate) const FORBIDDEN: Code = code(614, "res.error.operation.forbidden.for.key");
+pub(crate) const INVALID_ACCESS_TOKEN: Code = code(617, "res.error.invalid.access.token");
+pub(crate) const NUMBER_RANGE: Code = code(619, "res.error.invalid.number.range");
+pub(crate) const PASSWORD: Code = code(620, "res.error.key.password.mismatch");
+pub(crate) const INVALID_JSON: Code = code(621, "res.error.invalid.json");
+pub(crate) const TAG_LENGTH: Code = code(624, "res.error.key.invalid.tagLength");
+pub(crate) const CERTIFICATE_ENCODING: Code = code(626, "res.error.certificate.invalid.encoding");
+pub(crate) const ADDRESS: Code = code(630, "res.error.invalid.address.on.non.ska.key");
+pub(crate) const INVALID_API_KEY: Code = code(631, "res.error.invalid.api.key");
+pub(crate) const NO_SUCH_KEY: Code = code(650, "res.error.key.not.existent");
+pub(crate) const NO_SUCH_REQUEST: Code = code(651, "res.error.request.not.existent");
+pub(crate) const IN_HSM: Code = code(701, "res.error.in.hsm");
+pub(crate) const IO: Code = code(703, "res.error.io");
 
 /// A request refused.
 #[derive(Debug, Clone)]
-pub(super) enum Refusal {
+pub(crate) enum Refusal {
     /// By the application, with a code.
     Coded { status: u16, code: Code, message: String },
     /// By the web server below it, which knows no codes.
@@ -57,11 +57,11 @@ pub(super) enum Refusal {
 }
 
 /// What a handler gives.
-pub(super) type Answer<T = Reply> = Result<T, Refusal>;
+pub(crate) type Answer<T = Reply> = Result<T, Refusal>;
 
 impl Refusal {
     /// With the status that goes with the code (reference §7).
-    pub(super) fn new(code: Code, message: impl Display) -> Refusal {
+    pub(crate) fn new(code: Code, message: impl Display) -> Refusal {
         let status = match code.number {
             450..=459 => 403,
             631 => 401,
@@ -74,22 +74,22 @@ impl Refusal {
     }
 
     /// With a status of its own.
-    pub(super) fn with_status(status: u16, code: Code, message: impl Display) -> Refusal {
+    pub(crate) fn with_status(status: u16, code: Code, message: impl Display) -> Refusal {
         Refusal::Coded { status, code, message: message.to_string() }
     }
 
     /// By the web server.
-    pub(super) fn http(status: u16) -> Refusal {
+    pub(crate) fn http(status: u16) -> Refusal {
         Refusal::Http { status, allow: None }
     }
 
     /// What the emulator has not learnt.
-    pub(super) fn not_implemented(what: impl Display) -> Refusal {
+    pub(crate) fn not_implemented(what: impl Display) -> Refusal {
         Refusal::new(NOT_IMPLEMENTED, format!("{what}: not implemented by the emulator"))
     }
 
     /// The answer that carries the refusal.
-    pub(super) fn into_reply(self, path: &str) -> Reply {
+    pub(crate) fn into_reply(self, path: &str) -> Reply {
         match self {
             Refusal::Coded { status, code, message } => Reply::json(
                 status,

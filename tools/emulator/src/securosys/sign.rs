@@ -18,7 +18,7 @@ const ETH_PARITY: u8 = 27;
 
 /// Whether a key of that kind can be used with the scheme at all: 613 for keys that never sign,
 /// 607 for those that sign otherwise.
-pub(super) fn check_key(key: &Material, scheme: Scheme, form: SignatureType) -> Answer<()> {
+pub(crate) fn check_key(key: &Material, scheme: Scheme, form: SignatureType) -> Answer<()> {
     use Scheme::*;
     let fits = match (key, scheme) {
         (Material::Secret(_), _) => {
@@ -50,7 +50,7 @@ pub(super) fn check_key(key: &Material, scheme: Scheme, form: SignatureType) -> 
     clippy::disallowed_methods,
     reason = "AWS-LC lacks some of the hashes, and the keys are of no worth"
 )]
-pub(super) fn sign(key: &Material, scheme: Scheme, form: SignatureType, payload: &[u8]) -> Answer<Vec<u8>> {
+pub(crate) fn sign(key: &Material, scheme: Scheme, form: SignatureType, payload: &[u8]) -> Answer<Vec<u8>> {
     match (key, scheme) {
         (Material::Rsa(key), _) if let Some(quick) = quick_scheme(scheme) => {
             let (_, digest) = rsa_digest(scheme, payload)?;
@@ -75,7 +75,7 @@ pub(super) fn sign(key: &Material, scheme: Scheme, form: SignatureType, payload:
 }
 
 /// Whether the signature is good; an ill-formed one is not.
-pub(super) fn verify(key: &Material, scheme: Scheme, payload: &[u8], signature: &[u8]) -> Answer<bool> {
+pub(crate) fn verify(key: &Material, scheme: Scheme, payload: &[u8], signature: &[u8]) -> Answer<bool> {
     match (key, scheme) {
         (Material::Rsa(key), Scheme::RsaPss(_) | Scheme::RsaPssDigest(_)) => {
             let (hash, digest) = rsa_digest(scheme, payload)?;
@@ -95,7 +95,7 @@ pub(super) fn verify(key: &Material, scheme: Scheme, payload: &[u8], signature: 
 }
 
 /// The scheme as AWS-LC knows it: SHA-2 from 256 bits on.
-pub(super) fn quick_scheme(scheme: Scheme) -> Option<QuickScheme> {
+pub(crate) fn quick_scheme(scheme: Scheme) -> Option<QuickScheme> {
     use aws_lc_rs::digest::{SHA256, SHA384, SHA512};
     use aws_lc_rs::signature as lc;
     use {RsaHash::*, Scheme::*};

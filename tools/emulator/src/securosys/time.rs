@@ -5,7 +5,7 @@ use std::time::Duration;
 use der::DateTime;
 
 /// `2024-11-21T12:05:20Z`, from seconds since 1970-01-01 UTC.
-pub(super) fn iso(seconds: u64) -> String {
+pub(crate) fn iso(seconds: u64) -> String {
     // Beyond the year 9999 there is no such form; a clock that says so has no better answer.
     DateTime::from_unix_duration(Duration::from_secs(seconds))
         .map_or_else(|_| String::new(), |time| time.to_string())

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use p11rest_emulator::{Emulator, Options, Switches};
+use p11rest_emulator::{Api, Emulator, Options, Switches};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
@@ -47,9 +47,11 @@ impl Fixture {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let dir = scratch(&format!("emulator-{}-{number}", std::process::id()));
-        copy(&template().join("keys"), &dir.join("keys"));
         let mut options = Options { dir: dir.clone(), ..Options::default() };
         change(&mut options);
+        if let Some(template) = template(options.api) {
+            copy(&template.join("keys"), &dir.join("keys"));
+        }
         let mut fixture = Fixture { emulator: None, dir };
         fixture.start(options);
         fixture
@@ -113,16 +115,23 @@ fn scratch(name: &str) -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join(name)
 }
 
-fn template() -> &'static Path {
-    static TEMPLATE: OnceLock<PathBuf> = OnceLock::new();
-    TEMPLATE.get_or_init(|| {
-        let dir = scratch("emulator-template");
+/// A directory with the keys that an emulator of that API has from the start; `None` for those that make theirs quickly.
+fn template(api: Api) -> Option<&'static Path> {
+    static SECUROSYS: OnceLock<PathBuf> = OnceLock::new();
+    static FAST: OnceLock<PathBuf> = OnceLock::new();
+    let (cell, name) = match api {
+        Api::Securosys => (&SECUROSYS, "emulator-template"),
+        Api::Fast => (&FAST, "emulator-template-fast"),
+        _ => return None,
+    };
+    Some(cell.get_or_init(|| {
+        let dir = scratch(name);
         let _ = fs::remove_dir_all(&dir);
-        let mut options = Options { dir: dir.clone(), ..Options::default() };
+        let mut options = Options { api, dir: dir.clone(), ..Options::default() };
         options.switches.locked_key = true;
         Emulator::start(options).expect("started").stop();
         dir
-    })
+    }))
 }
 
 fn copy(from: &Path, to: &Path) {

@@ -1,0 +1,232 @@
+//! CipherTrust Manager's API: the exchanges of the Luna REST reference §11.1, with OpenSSL as the judge.
+
+use p11rest_emulator::Api;
+use serde_json::{Value, json};
+
+use crate::client::{Answer, Client, Fixture, PIN, base64, bytes, openssl};
+
+const TOKENS: &str = "/api/v1/auth/tokens";
+
+fn start(settings: &[(&str, &str)]) -> Fixture {
+    Fixture::with(|options| {
+        options.api = Api::CipherTrust;
+        options.settings =
+            settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    })
+}
+
+fn login(client: &mut Client) -> Value {
+    let body = json!({ "grant_type": "password", "username": "p11rest", "password": PIN });
+    let answer = client.post(TOKENS, &body);
+    assert_eq!(answer.status, 200, "{}", answer.json());
+    answer.json()
+}
+
+fn with_token(client: &mut Client, token: &Value) {
+    client.headers.retain(|(name, _)| *name != "Authorization");
+    client.headers.push(("Authorization", format!("Bearer {}", token["jwt"].as_str().unwrap())));
+}
+
+/// A connection that is logged in.
+fn user(fixture: &Fixture) -> Client {
+    let mut client = fixture.connect("");
+    let token = login(&mut client);
+    with_token(&mut client, &token);
+    client
+}
+
+/// Raw bytes to one of the operations that take them.
+fn raw(client: &mut Client, path: &str, data: &[u8]) -> Answer {
+    let json = std::mem::replace(&mut client.headers[0], ("Content-Type", "application/octet-stream".into()));
+    let answer = client.request("POST", path, data);
+    client.headers[0] = json;
+    answer
+}
+
+fn from_hex(text: &Value) -> Vec<u8> {
+    let text = text.as_str().expect("a string");
+    (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap()).collect()
+}
+
+#[test]
+fn tokens_in_both_forms_and_their_renewal() {
+    let fixture = start(&[]);
+    let mut client = fixture.connect("");
+    let token = login(&mut client);
+    assert_eq!(token["duration"], 300);
+    assert_eq!(token["token_type"], "Bearer");
+    assert_eq!(token["refresh_token_expires_in"], 1799);
+    let short = client.post("/api/v1/auth/tokens/", &json!({ "name": "p11rest", "password": PIN }));
+    assert_eq!(short.status, 200);
+    let renewal = json!({ "grant_type": "refresh_token", "refresh_token": token["refresh_token"] });
+    for _ in 0..2 {
+        let renewed = client.post(TOKENS, &renewal).json();
+        assert!(renewed["jwt"].is_string());
+        assert_eq!(renewed["refresh_token"], Value::Null);
+    }
+    for (body, status) in [
+        (json!({ "grant_type": "password", "username": "p11rest", "password": "wrong" }), 401),
+        (json!({ "grant_type": "password", "username": "other", "password": PIN }), 401),
+        (json!({ "grant_type": "refresh_token", "refresh_token": "wrong" }), 401),
+        (json!({ "grant_type": "password", "name": "p11rest", "password": PIN }), 400),
+        (json!({ "grantType": "password", "username": "p11rest", "password": PIN }), 400),
+    ] {
+        assert_eq!(client.post(TOKENS, &body).status, status, "{body}");
+    }
+}
+
+#[test]
+fn a_rotated_refresh_token_is_good_once() {
+    let fixture = start(&[("rotation", "yes")]);
+    let mut client = fixture.connect("");
+    let token = login(&mut client);
+    let renewal = json!({ "grant_type": "refresh_token", "refresh_token": token["refresh_token"] });
+    let renewed = client.post(TOKENS, &renewal).json();
+    assert!(renewed["refresh_token"].is_string());
+    assert_eq!(client.post(TOKENS, &renewal).status, 401);
+}
+
+#[test]
+fn expired_tokens_and_locked_accounts() {
+    let fixture = start(&[("lock_after", "2")]);
+    let mut client = user(&fixture);
+    assert_eq!(client.get("/api/v1/vault/keys2").status, 200);
+    assert_eq!(client.request("POST", "/_emulator/tokens/expire", b"").status, 204);
+    let refused = client.get("/api/v1/vault/keys2");
+    assert_eq!((refused.status, &refused.json()["message"]), (401, &json!("Token is expired")));
+    client.headers.pop();
+    assert_eq!(client.get("/api/v1/vault/keys2").status, 401);
+    for expected in
+        ["Invalid username or password", "Invalid username or password", "The user account is locked"]
+    {
+        let body = json!({ "name": "p11rest", "password": "wrong" });
+        let refused = client.post(TOKENS, &body);
+        assert_eq!((refused.status, &refused.json()["message"]), (401, &json!(expected)));
+    }
+    assert_eq!(client.request("PUT", "/_emulator/account", br#"{"locked":false}"#).status, 204);
+    login(&mut client);
+}
+
+#[test]
+fn keys_come_in_pages() {
+    let fixture = start(&[("extra_keys", "120"), ("page_limit", "50")]);
+    let mut client = user(&fixture);
+    let page = client.get("/api/v1/vault/keys2?skip=50&limit=1000").json();
+    let total = page["total"].as_u64().unwrap();
+    assert!(total > 120);
+    assert_eq!((&page["skip"], &page["limit"]), (&json!(50), &json!(50)));
+    assert_eq!(page["resources"].as_array().unwrap().len(), 50);
+    let one = client.get("/api/v1/vault/keys2?name=extra-0007&limit=1").json();
+    assert_eq!(one["resources"][0]["name"], "extra-0007");
+    assert_eq!(one["resources"].as_array().unwrap().len(), 1);
+    assert_eq!(client.get("/api/v1/vault/keys2?size=9").status, 400);
+    assert_eq!(client.get("/v1/vault/keys2").status, 404);
+}
+
+#[test]
+fn a_pair_is_two_keys() {
+    let fixture = start(&[]);
+    let mut client = user(&fixture);
+    let new = json!({ "name": "fresh", "algorithm": "ec", "curveId": "secp384r1", "usageMask": 3 });
+    let made = client.post("/api/v1/vault/keys2", &new);
+    assert_eq!((made.status, &made.json()["usageMask"]), (201, &json!(1)));
+    let again = client.post("/api/v1/vault/keys2", &new);
+    assert_eq!((again.status, &again.json()["code"]), (409, &json!(416)));
+    let public = client.get("/api/v1/vault/keys2/fresh-pub").json();
+    assert_eq!((&public["curveid"], &public["usageMask"]), (&json!("secp384r1"), &json!(2)));
+    let id = made.json()["id"].as_str().unwrap().to_owned();
+    assert_eq!(client.get(&format!("/api/v1/vault/keys2/{id}")).json()["name"], "fresh");
+    assert_eq!(client.request("DELETE", &format!("/api/v1/vault/keys2/{id}"), b"").status, 204);
+    let gone = client.get("/api/v1/vault/keys2/fresh-pub");
+    assert_eq!((gone.status, &gone.json()["message"]), (404, &json!("Resource not found")));
+}
+
+#[test]
+fn signatures_are_good() {
+    for (settings, key, query, hash) in [
+        (&[][..], "rsa-2048", "hashAlgo=SHA1", "-sha1"),
+        (&[], "rsa-2048", "hashAlgo=sha-512", "-sha512"),
+        (&[], "ec-cert", "hashAlgo=sha-384&signAlgo=ecdsa", "-sha384"),
+        (&[("public_key", "material"), ("pem", "pkcs1")], "rsa-2048", "hashAlgo=sha256", "-sha256"),
+    ] {
+        let fixture = start(settings);
+        let mut client = user(&fixture);
+        let path = format!("/api/v1/crypto/sign?keyName={key}&{query}");
+        let signature = from_hex(&raw(&mut client, &path, b"message").json()["data"]);
+        let public = client.get(&format!("/api/v1/vault/keys2/{key}-pub")).json();
+        let pem = public["publickey"].as_str().or(public["material"].as_str()).unwrap();
+        let pem = fixture.file("key.pem", pem.as_bytes());
+        let message = fixture.file("message", b"message");
+        let file = fixture.file("signature", &signature);
+        let [pem, message, file] = [pem, message, file].map(|path| path.to_str().unwrap().to_owned());
+        openssl(&["dgst", hash, "-verify", &pem, "-signature", &file, &message]).unwrap();
+        let hex: String = signature.iter().map(|byte| format!("{byte:02x}")).collect();
+        for (data, expected) in [(b"message", true), (b"massage", false)] {
+            let path = format!("/api/v1/crypto/signv?keyName={key}-pub&{query}&signature={hex}");
+            assert_eq!(raw(&mut client, &path, data).json()["verified"], expected);
+        }
+    }
+}
+
+#[test]
+fn macs_in_both_spellings() {
+    for (spelling, length) in [("base64", 44), ("hex", 64)] {
+        let fixture = start(&[("mac", spelling)]);
+        let mut client = user(&fixture);
+        let mac = raw(&mut client, "/api/v1/crypto/mac?keyName=hmac-sha256", b"message").json();
+        let text = mac["data"].as_str().unwrap();
+        assert_eq!(text.len(), length);
+        let text = text.replace('+', "%2B");
+        let path = format!("/api/v1/crypto/macv?keyName=hmac-sha256&hash={text}");
+        assert_eq!(raw(&mut client, &path, b"message").json()["verified"], true);
+        assert_eq!(raw(&mut client, &path, b"massage").json()["verified"], false);
+        assert_eq!(raw(&mut client, "/api/v1/crypto/mac?keyName=aes-256", b"message").status, 403);
+    }
+}
+
+#[test]
+fn ciphers() {
+    let fixture = start(&[]);
+    let mut client = user(&fixture);
+    let seal = json!({ "id": "aes-256", "type": "name", "mode": "gcm", "plaintext": base64("text"),
+                       "iv": base64([7; 12]), "aad": base64("aad") });
+    let sealed = client.post("/api/v1/crypto/encrypt", &seal).json();
+    assert_eq!(bytes(&sealed["iv"]), [7; 12]);
+    let mut open = json!({ "id": "aes-256", "type": "name", "mode": "gcm", "ciphertext": sealed["ciphertext"],
+                           "tag": sealed["tag"], "iv": sealed["iv"], "aad": base64("aad") });
+    assert_eq!(bytes(&client.post("/api/v1/crypto/decrypt", &open).json()["plaintext"]), b"text");
+    open["aad"] = base64("other").into();
+    assert_eq!(client.post("/api/v1/crypto/decrypt", &open).status, 400);
+    // A name is no id.
+    open.as_object_mut().unwrap().remove("type");
+    assert_eq!(client.post("/api/v1/crypto/decrypt", &open).status, 404);
+
+    let seal = json!({ "id": "rsa-2048-pub", "type": "name", "pad": "oaep", "plaintext": base64("text") });
+    let sealed = client.post("/api/v1/crypto/encrypt", &seal).json();
+    let open = json!({ "id": "rsa-2048", "type": "name", "pad": "oaep", "ciphertext": sealed["ciphertext"] });
+    assert_eq!(bytes(&client.post("/api/v1/crypto/decrypt", &open).json()["plaintext"]), b"text");
+}
+
+#[test]
+fn what_is_wrong_is_refused() {
+    let fixture = start(&[("hash_names", "dashed")]);
+    let mut client = user(&fixture);
+    let sign = "/api/v1/crypto/sign?keyName=rsa-2048&hashAlgo=sha-256";
+    // JSON where raw bytes belong.
+    assert_eq!(client.request("POST", sign, b"message").status, 415);
+    for (path, status) in [
+        ("/api/v1/crypto/sign?keyName=rsa-2048", 400),
+        ("/api/v1/crypto/sign?keyName=rsa-2048&hashAlgo=SHA256", 400),
+        ("/api/v1/crypto/sign?keyName=rsa-2048&hashAlgo=none", 400),
+        ("/api/v1/crypto/sign?keyName=rsa-2048&hashAlgo=sha-256&keyName=x", 400),
+        ("/api/v1/crypto/sign?keyName=rsa-2048&hashAlgo=sha-256&format=x", 400),
+        ("/api/v1/crypto/sign?keyName=nope&hashAlgo=sha-256", 404),
+        ("/api/v1/crypto/sign?keyName=aes-256&hashAlgo=sha-256", 400),
+        ("/api/v1/crypto/sign?keyName=rsa-2048-pub&hashAlgo=sha-256", 403),
+        ("/api/v1/crypto/hide2?keyName=x", 404),
+    ] {
+        assert_eq!(raw(&mut client, path, b"message").status, status, "{path}");
+    }
+    let body = json!({ "id": "aes-256", "type": "name", "mode": "gcm", "plaintext": "no base64" });
+    assert_eq!(client.post("/api/v1/crypto/encrypt", &body).status, 400);
+}
