@@ -59,11 +59,22 @@ pub(super) fn token(slot: RawSlot, source: &Source) -> Result<Token, Problem> {
     let label = section.required("label", label, "write label = \"a name of up to 32 bytes\"")?;
     let kind = section.text("backend", |_, text| word(text, &BackendKind::ALL))?;
     let kind = section.required("backend", kind, "write backend = \"securosys\"")?;
+    for (name, other) in BackendKind::ALL {
+        if other != kind && section.item(name).is_some() {
+            let what = format!("is for slots with backend = \"{name}\"");
+            return Err(section.problem(name, Fault::new(what, "take it out")));
+        }
+    }
     let backend = backend(&section, kind)?;
     let pool = pool(&section.section("pool", "slot.pool")?)?;
     let members = members(&section, kind)?;
     section.boolean("hidden")?;
     let crypto = crypto(&section.section("crypto", "slot.crypto")?, kind, &label)?;
+    if kind == BackendKind::Luna && section.item("auth").is_some() {
+        let fault =
+            Fault::new("is not for this back end, whose account is in slot.luna", "write [slot.luna]");
+        return Err(section.problem("auth", fault));
+    }
     let auth = auth(&section.section("auth", "slot.auth")?)?;
     let tls_section = section.section("tls", "slot.tls")?;
     let tls = tls::read(&tls_section)?;
