@@ -18,6 +18,7 @@ pub mod ciphertrust;
 pub mod declared;
 pub mod fast;
 pub mod luna;
+pub mod routed;
 pub mod securosys;
 pub mod types;
 
@@ -171,11 +172,20 @@ pub trait Backend: Send + Sync {
     fn close(&self);
 }
 
-/// The back end of a slot. Reads files that the configuration names (authorities, secrets), makes no request.
+/// The back end of a slot; `config` has the slots that it may refer to. Reads files that the configuration names (authorities, secrets), makes no request.
 ///
 /// # Errors
 /// Where such a file cannot be read or is not what it should be; the slot then has no token.
-pub fn open(token: &config::Token, log: &Log) -> Result<Arc<dyn Backend>> {
+pub fn open(token: &config::Token, config: &config::Config, log: &Log) -> Result<Arc<dyn Backend>> {
+    let own = open_alone(token, log)?;
+    match &token.crypto {
+        Some(crypto) => Ok(Arc::new(routed::Routed::open(own, crypto, token, config, log)?)),
+        None => Ok(own),
+    }
+}
+
+/// The back end that a slot's own keys describe.
+fn open_alone(token: &config::Token, log: &Log) -> Result<Arc<dyn Backend>> {
     match &token.backend {
         config::Backend::Securosys => Ok(Arc::new(securosys::Securosys::open(token, log)?)),
         config::Backend::Fast(settings) => fast::open(token, settings, log),

@@ -221,13 +221,14 @@ fn number(slots: Vec<RawSlot>, source: &Source) -> Vec<Slot> {
             Err(problem) => (free(), Some(problem)),
         };
         taken.insert(id);
+        let hidden = slot::hidden(&slot, source);
         let repeated = slot::label(&slot).filter(|label| !labels.insert((*label).to_owned()));
         let repeated = repeated.map(|label| slot::taken(&slot, source, "label", label));
         let token = match problem.or(repeated) {
             Some(problem) => Err(problem),
             None => slot::token(slot, source),
         };
-        read.push(Slot { id, token });
+        read.push(Slot { id, hidden, token });
     }
     read
 }

@@ -35,7 +35,7 @@ pub use ciphertrust::CipherTrust;
 pub use declared::Declared;
 pub use fast::Fast;
 pub use load::{Process, load, log_for_problems};
-pub use luna::Luna;
+pub use luna::{ApplianceLogin, Luna, Role, SetPin, Shows};
 pub use problem::Problem;
 pub use proxy::{Proxy, ProxyLogin, ProxyScheme};
 pub use secret::Secret;
@@ -54,6 +54,11 @@ pub struct Config {
 }
 
 impl Config {
+    /// The slot with this label, hidden ones included, if it is usable.
+    pub fn token(&self, label: &str) -> Option<&Token> {
+        self.slots.iter().filter_map(|slot| slot.token.as_ref().ok()).find(|token| token.label == label)
+    }
+
     /// Takes the token from every slot that needs a thread, for an application that allows none. Says whether that
     /// leaves no slot with a token where there would be one.
     pub fn forbid_threads(&mut self) -> bool {
@@ -73,7 +78,8 @@ impl Config {
                 forbidden = true;
             }
         }
-        forbidden && self.slots.iter().all(|slot| slot.token.is_err())
+        let mut shown = self.slots.iter().filter(|slot| !slot.hidden);
+        forbidden && shown.all(|slot| slot.token.is_err())
     }
 }
 
@@ -144,8 +150,19 @@ pub enum LogTarget {
 pub struct Slot {
     /// The `CK_SLOT_ID`.
     pub id: u64,
+    /// Whether applications do not see it: it serves another slot.
+    pub hidden: bool,
     /// What the slot is, or why it is nothing.
     pub token: Result<Token, Problem>,
+}
+
+/// Where a slot that does no cryptography itself takes it from.
+#[derive(Debug)]
+pub struct Crypto {
+    /// The label of the slot whose service signs and decrypts.
+    pub slot: String,
+    /// What stands in the PIN between the slot's own and that of the other; `None`: the PIN is all the slot's own.
+    pub pin_split: Option<String>,
 }
 
 /// What one slot's token is and how to reach it.
@@ -157,6 +174,8 @@ pub struct Token {
     pub backend: Backend,
     /// The members of the HSM service: groups in order of preference, members of a group as equals. Never empty.
     pub members: Vec<Vec<Url>>,
+    /// Where cryptography comes from, if not from there.
+    pub crypto: Option<Crypto>,
     /// The credentials.
     pub auth: Auth,
     /// TLS.
@@ -184,9 +203,18 @@ pub struct Token {
 }
 
 impl Token {
-    /// `CK_TOKEN_INFO.serialNumber`: 16 hexadecimal digits, the same in every process, made of the first URL and the
-    /// label.
+    /// `CK_TOKEN_INFO.serialNumber`, the same in every process: the last 16 digits of a partition's id where the
+    /// configuration has that, else 16 hexadecimal digits made of the first URL and the label.
     pub fn serial_number(&self) -> [u8; 16] {
+        if let Backend::Luna(luna) = &self.backend
+            && let Some(id) = luna.partition_id()
+        {
+            let mut serial = [b' '; 16];
+            let digits = id.as_bytes();
+            let last = digits.len().saturating_sub(serial.len());
+            serial.iter_mut().zip(&digits[last..]).for_each(|(place, digit)| *place = *digit);
+            return serial;
+        }
         let mut hash = Sha256::new();
         if let Some(url) = self.members.first().and_then(|group| group.first()) {
             hash.update(url.to_string());
@@ -209,6 +237,10 @@ impl Token {
 
     /// Whether a secret is left for `C_Login` to bring (`CKF_LOGIN_REQUIRED`).
     pub fn login_required(&self) -> bool {
+        // The password of a role of the partition, or that of the appliance.
+        if matches!(self.backend, Backend::Luna(_)) {
+            return true;
+        }
         let Auth { bearer, api_key, pin_format: _ } = &self.auth;
         let ApiKeys { key_management, key_operation, approver, service, approver_key_management } = api_key;
         let lists = [key_management, key_operation, approver, service, approver_key_management];

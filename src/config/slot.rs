@@ -10,7 +10,7 @@ use super::environment::RawSlot;
 use super::problem::{Fault, Problem};
 use super::read::{self, Section, Source, read_all, word};
 use super::{
-    ApiKeys, Auth, Backend, BackendKind, Catalog, EdwardsPoint, Hedge, Key, KeyType, PinFormat, Pool,
+    ApiKeys, Auth, Backend, BackendKind, Catalog, Crypto, EdwardsPoint, Hedge, Key, KeyType, PinFormat, Pool,
     ProxyScheme, Secret, Timeouts, Token, Url, address, ciphertrust, declared, fast, luna, proxy, tls,
 };
 
@@ -35,6 +35,12 @@ pub(super) fn label(slot: &RawSlot) -> Option<&str> {
     slot.table.get("label").and_then(|item| read::text(item).ok())
 }
 
+/// Whether a slot is not to be shown. What is no boolean is told when the slot is read.
+pub(super) fn hidden(slot: &RawSlot, source: &Source) -> bool {
+    let section = Section::unchecked(source, "slot", &slot.place, &slot.table);
+    section.boolean("hidden").ok().flatten().unwrap_or(false)
+}
+
 /// That an earlier slot has the same `name`.
 pub(super) fn taken(slot: &RawSlot, source: &Source, name: &str, value: &str) -> Problem {
     Section::unchecked(source, "slot", &slot.place, &slot.table).problem(
@@ -53,9 +59,22 @@ pub(super) fn token(slot: RawSlot, source: &Source) -> Result<Token, Problem> {
     let label = section.required("label", label, "write label = \"a name of up to 32 bytes\"")?;
     let kind = section.text("backend", |_, text| word(text, &BackendKind::ALL))?;
     let kind = section.required("backend", kind, "write backend = \"securosys\"")?;
+    for (name, other) in BackendKind::ALL {
+        if other != kind && section.item(name).is_some() {
+            let what = format!("is for slots with backend = \"{name}\"");
+            return Err(section.problem(name, Fault::new(what, "take it out")));
+        }
+    }
     let backend = backend(&section, kind)?;
     let pool = pool(&section.section("pool", "slot.pool")?)?;
     let members = members(&section, kind)?;
+    section.boolean("hidden")?;
+    let crypto = crypto(&section.section("crypto", "slot.crypto")?, kind, &label)?;
+    if kind == BackendKind::Luna && section.item("auth").is_some() {
+        let fault =
+            Fault::new("is not for this back end, whose account is in slot.luna", "write [slot.luna]");
+        return Err(section.problem("auth", fault));
+    }
     let auth = auth(&section.section("auth", "slot.auth")?)?;
     let tls_section = section.section("tls", "slot.tls")?;
     let tls = tls::read(&tls_section)?;
@@ -94,6 +113,7 @@ pub(super) fn token(slot: RawSlot, source: &Source) -> Result<Token, Problem> {
         label,
         backend,
         members,
+        crypto,
         auth,
         tls,
         proxy,
@@ -128,6 +148,24 @@ fn backend(section: &Section<'_>, kind: BackendKind) -> Result<Backend, Problem>
             Backend::Declared(declared::read(&section.section("declared", "slot.declared")?)?)
         }
     })
+}
+
+fn crypto(section: &Section<'_>, kind: BackendKind, own: &str) -> Result<Option<Crypto>, Problem> {
+    let split = section.text("pin_split", |_, text| match text {
+        "" => Err(Fault::new("is empty", "write what stands between the two parts of the PIN: \":\"")),
+        _ => Ok(text.to_owned()),
+    })?;
+    let slot = section.text("slot", |_, text| match text {
+        _ if kind != BackendKind::Luna => {
+            Err(Fault::new("is for slots that do no cryptography themselves", "take it out"))
+        }
+        _ if text == own => Err(Fault::new("names the slot itself", "name another slot")),
+        _ => Ok(text.to_owned()),
+    })?;
+    if split.is_some() {
+        section.required("slot", slot.as_ref(), "write slot = \"the label of another slot\"")?;
+    }
+    Ok(slot.map(|slot| Crypto { slot, pin_split: split }))
 }
 
 fn parse_label(text: &str) -> Result<String, Fault> {
@@ -171,6 +209,12 @@ fn members(section: &Section<'_>, backend: BackendKind) -> Result<Vec<Vec<Url>>,
             .iter()
             .map(|item| parse(item).map_err(|fault| section.problem_at(&item.place, NAME, fault)));
         members.push(urls.collect::<Result<Vec<_>, _>>()?);
+    }
+    if backend == BackendKind::Luna && members.iter().flatten().count() > 1 {
+        let what = "has several members, and the sessions of an appliance live in it alone";
+        return Err(
+            section.problem(NAME, Fault::new(what, "name one appliance, and make a slot of each other"))
+        );
     }
     Ok(members)
 }

@@ -91,10 +91,12 @@ impl Module {
     fn counting(config: Arc<Config>, log: Log, objects: Counter, sessions: Counter) -> Self {
         let objects = Arc::new(objects);
         let changes = Arc::new(Changes::default());
-        let slots = config.slots.iter().map(|slot| {
+        let slots = config.slots.iter().filter(|slot| !slot.hidden).map(|slot| {
             let token = match &slot.token {
-                Ok(settings) => Token::open(settings, Arc::clone(&objects), Arc::clone(&changes), &log)
-                    .map_err(|error| error.to_string()),
+                Ok(settings) => {
+                    Token::open(settings, &config, Arc::clone(&objects), Arc::clone(&changes), &log)
+                        .map_err(|error| error.to_string())
+                }
                 Err(problem) => Err(problem.to_string()),
             };
             let token = token.map_err(|why| log.error(format_args!("slot {} has no token: {why}", slot.id)));

@@ -62,6 +62,7 @@ impl Token {
     /// The token of one slot of the configuration; makes no request.
     pub fn open(
         settings: &config::Token,
+        config: &config::Config,
         counter: Arc<Counter>,
         changes: Arc<Changes>,
         log: &Log,
@@ -73,7 +74,7 @@ impl Token {
                 return Err(Error::new(CKR_MECHANISM_INVALID, text));
             }
         }
-        let backend = crate::backend::open(settings, log)?;
+        let backend = crate::backend::open(settings, config, log)?;
         let offers: Arc<[_]> = offers(settings, backend.as_ref()).into();
         let traits = Traits {
             serial: settings.serial_number(),

@@ -246,6 +246,14 @@ impl Kept {
         }
     }
 
+    /// These lines.
+    #[cfg(test)]
+    pub(crate) fn of(lines: &[(&str, &str)]) -> Self {
+        let mut kept = Self::default();
+        lines.iter().for_each(|(name, value)| kept.push(name, value.as_bytes()));
+        kept
+    }
+
     /// The values of the lines of this name, which is in lower case.
     pub fn all(&self, name: &str) -> impl Iterator<Item = &str> {
         self.0.iter().filter(move |(kept, _)| kept == name).map(|(_, value)| value.as_str())

@@ -73,7 +73,8 @@ fn what_is_wrong_in_a_slot_names_line_key_and_remedy() {
         (
             "fork = 1",
             "slot.fork: is not a known key; what may stand here is id, label, backend, urls, certificates, \
-            mechanisms, edwards_point, http2, auth, tls, proxy, timeouts, pool, hedge, catalog, key",
+            mechanisms, edwards_point, http2, hidden, auth, crypto, luna, tls, proxy, timeouts, pool, hedge, \
+            catalog, key",
         ),
         ("id = -1", "slot.id: is -1; write an integer from 0 to 4294967294"),
         (
@@ -284,7 +285,7 @@ fn one_bad_slot_spoils_no_other() {
             .ends_with("p11rest.toml:15: slot.label: an earlier slot has the label a; write another label")
     );
     assert!(message(3).ends_with("p11rest.toml:20: slot.colour: is not a known key; what may stand here is \
-        id, label, backend, urls, certificates, mechanisms, edwards_point, http2, auth, tls, proxy, timeouts, pool, \
+        id, label, backend, urls, certificates, mechanisms, edwards_point, http2, hidden, auth, crypto, luna, tls, proxy, timeouts, pool, \
         hedge, catalog, key"));
 }
 
@@ -401,6 +402,14 @@ fn every_key_of_the_schema_is_read() {
                     .filter(|line| !line.starts_with(name))
                     .map(|line| format!("{line}\n"))
                     .collect();
+                // A dialect's table is read for its slots alone.
+                if name.starts_with("luna.") {
+                    text = text.replace("securosys", "luna");
+                    for required in ["user", "password"] {
+                        let line = format!("luna.{required} = \"A\"\n");
+                        text += if line.starts_with(&format!("{name} ")) { "" } else { &line };
+                    }
+                }
                 text.lines().count()
             }
         };
@@ -416,4 +425,52 @@ fn every_key_of_the_schema_is_read() {
         assert_eq!(problem.key(), Some(field.path), "{problem}");
         assert_eq!(problem.line(), Some(line + 1), "{problem}");
     }
+}
+
+/// A slot of Luna with these lines behind those that it must have.
+fn luna(lines: &str) -> Result<Token, String> {
+    let text = SLOT.replace("securosys", "luna") + "luna.user = \"u\"\n" + lines;
+    let config = load_text(&(text + "\n"));
+    config.slots.into_iter().next().unwrap().token.map_err(|problem| problem.to_string())
+}
+
+#[test]
+fn a_luna_slot_says_what_it_lacks_and_what_is_not_for_it() {
+    for (lines, expected) in [
+        ("", "slot.luna.password: is missing"),
+        ("luna.password = \"env:A\"\nluna.login = \"certificate\"", "slot.luna.certificate: is missing"),
+        (
+            "luna.password = \"env:A\"\nluna.challenge = \"certificate\"",
+            "slot.luna.challenge: is for a login by",
+        ),
+        ("luna.password = \"env:A\"\nluna.set_pin = \"post\"", "slot.luna.set_pin: \"post\" is not known"),
+        ("luna.password = \"env:A\"\nauth.bearer = \"env:B\"", "slot.auth: is not for this back end"),
+        ("luna.password = \"env:A\"\ncrypto.slot = \"a\"", "slot.crypto.slot: names the slot itself"),
+        ("luna.password = \"env:A\"\ncrypto.pin_split = \":\"", "slot.crypto.slot: is missing"),
+    ] {
+        let message = luna(lines).unwrap_err();
+        assert!(message.contains(expected), "{message}");
+    }
+    let several =
+        SLOT.replace("securosys", "luna").replace("[\"https://a\"]", "[\"https://a\", \"https://b\"]");
+    let config = load_text(&(several + "luna.user = \"u\"\nluna.password = \"env:A\"\n"));
+    let message = config.slots[0].token.as_ref().unwrap_err().to_string();
+    assert!(message.contains("slot.urls: has several members"), "{message}");
+    let config = load_text(&(SLOT.to_owned() + "crypto.slot = \"b\"\n"));
+    let message = config.slots[0].token.as_ref().unwrap_err().to_string();
+    assert!(message.contains("slot.crypto.slot: is for slots that do no cryptography"), "{message}");
+    let config = load_text(&(SLOT.to_owned() + "luna.user = \"b\"\n"));
+    let message = config.slots[0].token.as_ref().unwrap_err().to_string();
+    assert!(message.contains("slot.luna: is for slots with backend = \"luna\""), "{message}");
+}
+
+#[test]
+fn the_id_of_a_partition_is_the_serial_number() {
+    let serial = |partition: &str| {
+        let token = luna(&format!("luna.password = \"env:A\"\nluna.partition = \"{partition}\"")).unwrap();
+        String::from_utf8(token.serial_number().to_vec()).unwrap()
+    };
+    assert_eq!(serial("1682975235230"), "1682975235230   ");
+    assert_eq!(serial("12345678901234567"), "2345678901234567");
+    assert!(serial("payments").bytes().all(|byte| byte.is_ascii_hexdigit()));
 }

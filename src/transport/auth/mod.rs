@@ -12,9 +12,11 @@ use secrecy::{ExposeSecret, SecretString};
 use super::Error;
 
 mod api_key;
+mod basic;
 mod bearer;
 
 pub use api_key::ApiKey;
+pub use basic::Basic;
 pub use bearer::Bearer;
 
 /// Reads a secret; the error says which one and why not, without a part of it.

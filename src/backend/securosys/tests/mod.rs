@@ -29,6 +29,7 @@ fn open(server: &Server, auth: config::Auth) -> Securosys {
         label: "test".into(),
         backend: config::Backend::Securosys,
         members: vec![vec![url]],
+        crypto: None,
         auth,
         tls: config::Tls::default(),
         proxy: None,

@@ -1,0 +1,103 @@
+//! Who calls the appliance: password, token or certificate (Luna reference section 4).
+
+use serde::Deserialize;
+
+use super::challenge::{Challenge, ClientCertificate, Unanswerable};
+use super::errors::{Purpose, unauthorised};
+use crate::config;
+use crate::error::{Error, Result};
+use crate::transport::Headers;
+use crate::transport::auth::{Basic, Credential};
+use cryptoki_sys::CKR_DEVICE_ERROR;
+
+/// The account of the appliance.
+pub(super) struct Appliance {
+    pub(super) user: String,
+    /// `None` with a certificate alone.
+    pub(super) basic: Option<Basic>,
+    pub(super) certificate: Option<ClientCertificate>,
+    /// Whether calls on a private session carry the password too.
+    pub(super) send_basic: bool,
+}
+
+/// What asks for proof (section 4.5).
+#[derive(Deserialize)]
+struct Question {
+    challenge: String,
+    nonce: String,
+    certificate: String,
+}
+
+impl Appliance {
+    /// The account that the configuration names. Reads the certificate; a password is read when it is needed.
+    ///
+    /// # Errors
+    /// `CKR_DEVICE_ERROR` where the certificate cannot be read.
+    pub(super) fn new(settings: &config::Luna) -> Result<Self> {
+        let certificate = match &settings.login {
+            config::ApplianceLogin::Certificate { certificate, key, shows } => {
+                let read = ClientCertificate::read(certificate, key, *shows);
+                Some(read.map_err(|reason| Error::new(CKR_DEVICE_ERROR, format!("slot.luna: {reason}")))?)
+            }
+            config::ApplianceLogin::Basic | config::ApplianceLogin::Jwt => None,
+        };
+        let basic = settings
+            .password
+            .as_ref()
+            .map(|password| Basic { user: settings.user.clone(), credential: credential(password) });
+        Ok(Self { user: settings.user.clone(), basic, certificate, send_basic: settings.send_basic })
+    }
+
+    /// The password, if there is one.
+    pub(super) fn password(&self) -> Option<&Credential> {
+        self.basic.as_ref().map(|basic| &basic.credential)
+    }
+
+    /// Whether the password is what `C_Login` brings.
+    pub(super) fn wants_pin(&self) -> bool {
+        self.certificate.is_none() && self.password().is_some_and(Credential::is_pin)
+    }
+
+    /// Whether nothing is missing.
+    pub(super) fn is_ready(&self) -> bool {
+        self.certificate.is_some() || self.password().is_some_and(Credential::is_filled)
+    }
+
+    /// Adds the password.
+    ///
+    /// # Errors
+    /// `CKR_USER_NOT_LOGGED_IN` where it is still to come, `CKR_DEVICE_ERROR` where it cannot be read.
+    pub(super) fn show_password(&self, purpose: Purpose, headers: &mut Headers) -> Result<()> {
+        let Some(basic) = &self.basic else { return Ok(()) };
+        basic.apply(headers).map_err(|error| unauthorised(purpose, error))
+    }
+
+    /// Whether there is another password by now: its file is read anew.
+    pub(super) fn has_new_password(&self) -> bool {
+        self.password().is_some_and(|password| password.refresh().unwrap_or(false))
+    }
+
+    /// What kind of call a login is.
+    pub(super) fn purpose(&self) -> Purpose {
+        Purpose::Appliance { pin: self.wants_pin() }
+    }
+}
+
+/// The answer to what the appliance asks, as a body.
+pub(super) fn response(certificate: &ClientCertificate, question: &[u8]) -> Result<Vec<u8>, Unanswerable> {
+    let Question { challenge, nonce, certificate: server } =
+        serde_json::from_slice(question).map_err(|_| Unanswerable)?;
+    let challenge = Challenge { challenge: &challenge, nonce: &nonce, certificate: &server };
+    let response = certificate.answer(&challenge)?;
+    Ok(serde_json::json!({"challengeResponse": response}).to_string().into_bytes())
+}
+
+fn credential(secret: &config::Secret) -> Credential {
+    if secret.is_pin() {
+        return Credential::pin();
+    }
+    let secret = secret.clone();
+    let told =
+        |problem: config::Problem| format!("slot.luna.password: {}; {}", problem.what(), problem.remedy());
+    Credential::fixed(move || secret.read().map_err(told))
+}

@@ -1,0 +1,291 @@
+//! One call at the appliance: on which session it goes, and what follows when that is not taken.
+
+use std::sync::Arc;
+
+use cryptoki_sys::CKR_DEVICE_ERROR;
+use serde_json::Value;
+
+use super::appliance::{Appliance, response};
+use super::errors::{Purpose, Refusal, unanswered, unreadable};
+use super::session::{Private, Sessions};
+use crate::error::{Error, Result};
+use crate::observe::log::Log;
+use crate::transport::{Class, Deadline, Headers, Method, Request, Response, Transport};
+
+const SESSION: &str = "/auth/session";
+
+/// The appliance as one account sees it.
+pub(super) struct Service {
+    pub(super) transport: Box<dyn Transport>,
+    pub(super) appliance: Appliance,
+    pub(super) sessions: Sessions,
+    pub(super) media_type: String,
+    /// How many requests of one scatter are in flight.
+    pub(super) width: usize,
+    pub(super) log: Log,
+}
+
+/// A call to be made.
+#[derive(Clone, Copy)]
+pub(super) struct Call<'a> {
+    pub(super) method: Method,
+    pub(super) path: &'a str,
+    pub(super) body: Option<&'a [u8]>,
+    pub(super) class: Class,
+    pub(super) purpose: Purpose,
+}
+
+impl<'a> Call<'a> {
+    /// A read.
+    pub(super) fn get(path: &'a str, purpose: Purpose) -> Self {
+        Self { method: Method::Get, path, body: None, class: Class::Repeatable, purpose }
+    }
+
+    /// A call that changes something.
+    pub(super) fn post(path: &'a str, body: &'a [u8], class: Class, purpose: Purpose) -> Self {
+        Self { method: Method::Post, path, body: Some(body), class, purpose }
+    }
+}
+
+/// Whose session carries a call.
+#[derive(Clone, Copy)]
+enum On<'a> {
+    /// That of the account, which all its clients share.
+    Shared,
+    Private(&'a Private),
+    /// None: a login by certificate is under way, with the cookies of its first answer.
+    Nobody(Option<&'a Private>),
+}
+
+impl Service {
+    /// The answer to a read that any session may be good for, whatever it is. The private session is used if there is one;
+    /// else the shared one, and a private one is opened if the appliance asks for that (section 14.1).
+    pub(super) fn ask(&self, call: &Call<'_>, deadline: Deadline) -> Result<Response> {
+        if let Some(answer) = self.on_current(call, deadline)? {
+            return Ok(answer);
+        }
+        if self.appliance.certificate.is_none() {
+            let answer = self.on_shared(call, deadline)?;
+            if answer.is_success() || !Refusal::read(&answer).is_not_private() {
+                return Ok(answer);
+            }
+        }
+        let private = self.private(deadline)?;
+        self.on(call, &private, deadline)
+    }
+
+    /// The JSON of a successful answer.
+    ///
+    /// # Errors
+    /// By the table.
+    pub(super) fn read(&self, call: &Call<'_>, deadline: Deadline) -> Result<Value> {
+        parsed(call.purpose, &succeeded(call.purpose, self.ask(call, deadline)?)?)
+    }
+
+    /// The answers to reads of one kind, in their order, whatever they are. The first of them finds out on which session
+    /// they go.
+    pub(super) fn ask_many(&self, calls: &[Call<'_>], deadline: Deadline) -> Vec<Result<Response>> {
+        let Some((first, rest)) = calls.split_first() else { return Vec::new() };
+        let mut answers = vec![self.ask(first, deadline)];
+        let private = self.sessions.current();
+        let on = private.as_deref().map_or(On::Shared, On::Private);
+        match self.headers(first, on) {
+            Err(error) => {
+                let same = |_| Err(Error::new(error.rv(), error.to_string()));
+                answers.extend(rest.iter().map(same));
+            }
+            Ok(headers) => {
+                let requests: Vec<_> = rest.iter().map(|call| request(call, &headers)).collect();
+                let outcomes = self.transport.call_many(&requests, self.width, deadline);
+                answers.extend(rest.iter().zip(outcomes).map(|(call, outcome)| match outcome {
+                    // The session went meanwhile.
+                    Ok(answer) if !answer.is_success() && Refusal::read(&answer).is_session_gone() => {
+                        self.ask(call, deadline)
+                    }
+                    outcome => outcome.map_err(|error| unanswered(call.purpose, error)),
+                }));
+            }
+        }
+        if let Some(private) = private {
+            private.touch();
+        }
+        answers
+    }
+
+    /// The answer on the private session, if there is one and it is still there.
+    fn on_current(&self, call: &Call<'_>, deadline: Deadline) -> Result<Option<Response>> {
+        let Some(private) = self.sessions.current() else { return Ok(None) };
+        let answer = self.on(call, &private, deadline)?;
+        Ok(self.sessions.current().is_some_and(|current| Arc::ptr_eq(&current, &private)).then_some(answer))
+    }
+
+    /// The answer on this private session, whatever it is. If it says that the session is gone, that is noted.
+    pub(super) fn on(&self, call: &Call<'_>, private: &Arc<Private>, deadline: Deadline) -> Result<Response> {
+        let answer = self.send(call, On::Private(private), deadline)?;
+        private.touch();
+        if !answer.is_success() {
+            let refusal = Refusal::read(&answer);
+            // A refused password has the same status.
+            let showed_password = call.class == Class::NeverTwice;
+            if refusal.is_session_gone() && (!showed_password || refusal.is_not_private()) {
+                self.log.warn(format_args!("the private session is gone: {refusal}"));
+                self.sessions.forget(private);
+            } else if refusal.is_not_logged_in() {
+                private.set_user(None);
+            }
+        }
+        Ok(answer)
+    }
+
+    fn on_shared(&self, call: &Call<'_>, deadline: Deadline) -> Result<Response> {
+        let answer = self.send(call, On::Shared, deadline)?;
+        if !answer.is_success() && Refusal::read(&answer).is_credential() && self.appliance.has_new_password()
+        {
+            return self.send(call, On::Shared, deadline);
+        }
+        Ok(answer)
+    }
+
+    /// The private session; opened if there is none.
+    pub(super) fn private(&self, deadline: Deadline) -> Result<Arc<Private>> {
+        if let Some(private) = self.sessions.current() {
+            return Ok(private);
+        }
+        let _gate = self.sessions.open_gate(deadline)?;
+        // Whoever held the gate before may have opened one.
+        if let Some(private) = self.sessions.current() {
+            return Ok(private);
+        }
+        let private = match &self.appliance.certificate {
+            Some(_) => self.answer_challenge(deadline),
+            None => self.open_session(deadline),
+        };
+        let private = Arc::new(private?);
+        self.sessions.put(Arc::clone(&private));
+        self.log.info(format_args!("account {:?}: a private session was opened", self.appliance.user));
+        Ok(private)
+    }
+
+    fn open_session(&self, deadline: Deadline) -> Result<Private> {
+        let purpose = self.appliance.purpose();
+        let call = Call::post(SESSION, b"{}", Class::OnceOnly, purpose);
+        opened(purpose, &succeeded(purpose, self.on_shared(&call, deadline)?)?)
+    }
+
+    /// Section 4.5. The question carries no password: it may be asked again with the other line ends.
+    fn answer_challenge(&self, deadline: Deadline) -> Result<Private> {
+        let (purpose, appliance) = (self.appliance.purpose(), &self.appliance);
+        let Some(certificate) = &appliance.certificate else { return self.open_session(deadline) };
+        let ask = |literal| {
+            let body = certificate.question(&appliance.user, literal);
+            let call = Call::post("/auth/login/challenge", &body, Class::OnceOnly, purpose);
+            self.send(&call, On::Nobody(None), deadline)
+        };
+        let mut question = ask(false)?;
+        if question.status == 400 {
+            question = ask(true)?;
+        }
+        let question = succeeded(purpose, question)?;
+        let body = response(certificate, &question.body).map_err(|_| {
+            Error::new(
+                CKR_DEVICE_ERROR,
+                format!("{purpose}: the challenge of the appliance cannot be answered"),
+            )
+        })?;
+        // What ties the two calls together is not documented: cookies, if there are any.
+        let tie = Private::opened(&question.kept);
+        let call = Call::post("/auth/login/basic", &body, Class::NeverTwice, purpose);
+        let answer = succeeded(purpose, self.send(&call, On::Nobody(tie.as_ref()), deadline)?)?;
+        match opened(purpose, &answer) {
+            // The cookie of the challenge may have become the session.
+            Err(error) => tie.ok_or(error),
+            private => private,
+        }
+    }
+
+    /// Ends a session at the appliance. What it says to that changes nothing.
+    pub(super) fn end(&self, private: &Private, deadline: Deadline) {
+        let call = Call {
+            method: Method::Delete,
+            path: SESSION,
+            body: None,
+            class: Class::OnceOnly,
+            purpose: Purpose::Logout,
+        };
+        match self.send(&call, On::Private(private), deadline) {
+            Ok(answer) if answer.is_success() => {
+                self.log
+                    .info(format_args!("account {:?}: the private session was ended", self.appliance.user));
+            }
+            Ok(answer) => self.log.info(format_args!("{}: {}", Purpose::Logout, Refusal::read(&answer))),
+            Err(error) => self.log.warn(format_args!("the private session may still be open: {error}")),
+        }
+    }
+
+    fn send(&self, call: &Call<'_>, on: On<'_>, deadline: Deadline) -> Result<Response> {
+        let headers = self.headers(call, on)?;
+        let answer = self.transport.call(&request(call, &headers), deadline);
+        let (method, path) = (call.method.as_str(), call.path);
+        match &answer {
+            Ok(answer) => self.log.debug(format_args!("{method} {path}: HTTP {}", answer.status)),
+            Err(error) => self.log.debug(format_args!("{method} {path}: {error}")),
+        }
+        answer.map_err(|error| unanswered(call.purpose, error))
+    }
+
+    fn headers(&self, call: &Call<'_>, on: On<'_>) -> Result<Headers> {
+        let mut headers = Headers::default();
+        let mut add = |name: &str, value: &str| {
+            headers.add(name, value).map_err(|error| unanswered(call.purpose, error))
+        };
+        add("Accept", &self.media_type)?;
+        if call.body.is_some() {
+            add("Content-Type", &self.media_type)?;
+        }
+        let cookie = match on {
+            On::Shared => None,
+            On::Private(private) => Some(private.cookie()),
+            On::Nobody(tie) => tie.map(Private::cookie),
+        };
+        if let Some(cookie) = cookie {
+            add("Cookie", cookie)?;
+        }
+        let shows_password = match on {
+            On::Shared => true,
+            On::Private(_) => self.appliance.send_basic,
+            On::Nobody(_) => false,
+        };
+        if shows_password {
+            self.appliance.show_password(call.purpose, &mut headers)?;
+        }
+        Ok(headers)
+    }
+}
+
+fn request<'a>(call: &Call<'a>, headers: &'a Headers) -> Request<'a> {
+    Request { method: call.method, path: call.path, headers, body: call.body, class: call.class }
+}
+
+fn opened(purpose: Purpose, answer: &Response) -> Result<Private> {
+    Private::opened(&answer.kept).ok_or_else(|| unreadable(purpose, answer, "no session: it sets no cookie"))
+}
+
+/// The answer, if it is a success.
+///
+/// # Errors
+/// By the table.
+pub(super) fn succeeded(purpose: Purpose, answer: Response) -> Result<Response> {
+    if answer.is_success() { Ok(answer) } else { Err(Refusal::read(&answer).error(purpose)) }
+}
+
+/// The answer's body as JSON; an empty one is `null`.
+///
+/// # Errors
+/// `CKR_DEVICE_ERROR`
+pub(super) fn parsed(purpose: Purpose, answer: &Response) -> Result<Value> {
+    if answer.body.trim_ascii().is_empty() {
+        return Ok(Value::Null);
+    }
+    serde_json::from_slice(&answer.body)
+        .map_err(|error| unreadable(purpose, answer, "not JSON").because(error))
+}

@@ -1,0 +1,261 @@
+//! Two back ends that are one token: one has the keys and the login, the other the cryptography.
+//!
+//! Keys are matched by their names. What the first one does not list is not there, whatever the other one has; what the
+//! other one does not have is listed, and nothing can be done with it.
+
+use std::sync::Arc;
+
+use cryptoki_sys::{CKR_DEVICE_ERROR, CKR_PIN_INCORRECT};
+use secrecy::{ExposeSecret, SecretString};
+use zeroize::Zeroizing;
+
+use super::{
+    Backend, DecryptRequest, DecryptScheme, EncryptRequest, EncryptScheme, Encrypted, Firmware, KeyInfo,
+    KeyKind, KeyName, Listed, Outcome, SignInput, SignRequest, SignScheme, TokenState, User,
+};
+use crate::config;
+use crate::error::{Error, Result};
+use crate::observe::log::Log;
+use crate::transport::Deadline;
+
+/// A back end with the cryptography of another one.
+pub struct Routed {
+    front: Arc<dyn Backend>,
+    crypto: Arc<dyn Backend>,
+    /// What stands between the parts of a PIN; `None`: it is all for the front.
+    pin_split: Option<String>,
+}
+
+impl Routed {
+    /// `front` with the cryptography of the slot that `settings` name.
+    ///
+    /// # Errors
+    /// `CKR_DEVICE_ERROR` where there is no such slot, where it cannot be opened, and where the PIN does not go round.
+    pub(super) fn open(
+        front: Arc<dyn Backend>,
+        settings: &config::Crypto,
+        token: &config::Token,
+        config: &config::Config,
+        log: &Log,
+    ) -> Result<Self> {
+        let wrong = |what: &str| {
+            let text = format!("slot {:?}: slot.crypto.slot: {:?} {what}", token.label, settings.slot);
+            Error::new(CKR_DEVICE_ERROR, text)
+        };
+        let other = config.token(&settings.slot).ok_or_else(|| wrong("is not the label of a usable slot"))?;
+        if other.crypto.is_some() {
+            return Err(wrong("takes its cryptography from elsewhere itself"));
+        }
+        let crypto = super::open_alone(other, log)?;
+        match (&settings.pin_split, crypto.login_required()) {
+            (None, true) => Err(wrong(
+                "waits for a PIN: give it credentials of its own, or write slot.crypto.pin_split = \":\"",
+            )),
+            (Some(_), false) => Err(wrong("waits for no PIN: take slot.crypto.pin_split out")),
+            _ => Ok(Self { front, crypto, pin_split: settings.pin_split.clone() }),
+        }
+    }
+
+    /// The parts of a PIN. The first separator counts.
+    fn parts<'a>(&self, pin: &'a [u8]) -> Result<(&'a [u8], &'a [u8])> {
+        let Some(split) = self.pin_split.as_deref().map(str::as_bytes) else { return Ok((pin, &[])) };
+        let at = pin.windows(split.len()).position(|window| window == split);
+        at.and_then(|at| Some((pin.get(..at)?, pin.get(at + split.len()..)?))).ok_or_else(|| {
+            Error::new(
+                CKR_PIN_INCORRECT,
+                "logging in: the PIN has not the two parts of slot.crypto.pin_split",
+            )
+        })
+    }
+
+    /// Logs in to both, or to neither: first where the cryptography is, since a wrong password there does no harm to the
+    /// keys.
+    fn log_in(&self, user: User, pin: &[u8], deadline: Deadline) -> Result<()> {
+        let (own, others) = self.parts(pin)?;
+        self.crypto.login(others, deadline).map_err(|error| match &self.pin_split {
+            // Its credentials are the configuration's: no PIN is to blame.
+            None if error.rv() == CKR_PIN_INCORRECT => {
+                let text = "logging in: the slot of slot.crypto was refused with its own credentials";
+                Error::new(CKR_DEVICE_ERROR, text).because(error)
+            }
+            _ => error,
+        })?;
+        let outcome = match user {
+            User::User => self.front.login(own, deadline),
+            User::SecurityOfficer => self.front.login_so(own, deadline),
+        };
+        if outcome.is_err() {
+            self.crypto.logout();
+        }
+        outcome
+    }
+}
+
+/// What is known of a key that both have, or the front alone.
+fn joined(front: KeyInfo, other: Option<KeyInfo>) -> KeyInfo {
+    let (KeyKind::Listed(listed), Some(other)) = (&front.kind, other) else { return front };
+    let Listed { private, public, secret, key_type: _ } = *listed;
+    let kind = match other.kind {
+        KeyKind::Pair(key) if private => KeyKind::Pair(key),
+        KeyKind::Pair(key) | KeyKind::Public(key) if public => KeyKind::Public(key),
+        KeyKind::Aes(bytes) if secret => KeyKind::Aes(bytes),
+        KeyKind::Locked if private || secret => KeyKind::Locked,
+        // Another key of the same name: it is not to be used for this one.
+        _ => return front,
+    };
+    KeyInfo { kind, id: front.id.or(other.id), ..other }
+}
+
+impl Backend for Routed {
+    fn manufacturer(&self) -> &'static str {
+        self.front.manufacturer()
+    }
+
+    fn model(&self) -> &'static str {
+        self.front.model()
+    }
+
+    fn firmware(&self) -> Option<Firmware> {
+        self.front.firmware()
+    }
+
+    fn token_state(&self) -> TokenState {
+        self.front.token_state()
+    }
+
+    fn has_cryptography(&self) -> bool {
+        self.crypto.has_cryptography()
+    }
+
+    fn is_licensed(&self) -> bool {
+        self.crypto.is_licensed()
+    }
+
+    fn login_required(&self) -> bool {
+        self.front.login_required() || self.crypto.login_required()
+    }
+
+    fn may_list(&self) -> bool {
+        self.front.may_list()
+    }
+
+    fn login(&self, pin: &[u8], deadline: Deadline) -> Result<()> {
+        self.log_in(User::User, pin, deadline)
+    }
+
+    fn login_so(&self, pin: &[u8], deadline: Deadline) -> Result<()> {
+        self.log_in(User::SecurityOfficer, pin, deadline)
+    }
+
+    fn login_stands(&self) -> bool {
+        self.front.login_stands() && self.crypto.login_stands()
+    }
+
+    fn keep_login(&self, deadline: Deadline) -> Result<()> {
+        self.front.keep_login(deadline)?;
+        self.crypto.keep_login(deadline)
+    }
+
+    fn login_shows_more(&self) -> bool {
+        // Before it the other one may not tell what its keys are.
+        true
+    }
+
+    fn set_pin(&self, user: User, old: &[u8], new: &[u8], deadline: Deadline) -> Result<()> {
+        self.front.set_pin(user, old, new, deadline)
+    }
+
+    fn logout(&self) {
+        self.front.logout();
+        self.crypto.logout();
+    }
+
+    /// How many are the front's stands before them.
+    fn login_secrets(&self) -> Vec<SecretString> {
+        let own = self.front.login_secrets();
+        let count = SecretString::from(own.len().to_string());
+        std::iter::once(count).chain(own).chain(self.crypto.login_secrets()).collect()
+    }
+
+    fn inherit_login(&self, secrets: &[SecretString]) {
+        let Some((count, secrets)) = secrets.split_first() else { return };
+        let count = count.expose_secret().parse().unwrap_or(0);
+        if let Some((own, others)) = secrets.split_at_checked(count) {
+            self.front.inherit_login(own);
+            self.crypto.inherit_login(others);
+        }
+    }
+
+    fn list(&self, deadline: Deadline) -> Result<Vec<KeyName>> {
+        self.front.list(deadline)
+    }
+
+    fn describe(&self, names: &[KeyName], deadline: Deadline) -> Vec<Result<Option<KeyInfo>>> {
+        let front = self.front.describe(names, deadline);
+        if !self.crypto.may_list() {
+            return front;
+        }
+        let others = self.crypto.describe(names, deadline);
+        let join = |(front, other): (Result<Option<KeyInfo>>, Result<Option<KeyInfo>>)| match front? {
+            Some(front) => Ok(Some(joined(front, other?))),
+            None => Ok(None),
+        };
+        front.into_iter().zip(others).map(join).collect()
+    }
+
+    fn certificates(&self, names: &[KeyName], deadline: Deadline) -> Vec<Result<Option<Vec<u8>>>> {
+        if self.crypto.may_list() {
+            return self.crypto.certificates(names, deadline);
+        }
+        self.front.certificates(names, deadline)
+    }
+
+    fn sign_input(&self, scheme: SignScheme) -> Option<SignInput> {
+        self.crypto.sign_input(scheme)
+    }
+
+    fn sign(&self, request: &SignRequest<'_>, deadline: Deadline) -> Result<Outcome<Vec<u8>>> {
+        self.front.keep_login(deadline)?;
+        self.crypto.sign(request, deadline)
+    }
+
+    fn can_decrypt(&self, scheme: &DecryptScheme<'_>) -> bool {
+        self.crypto.can_decrypt(scheme)
+    }
+
+    fn decrypt(
+        &self,
+        request: &DecryptRequest<'_>,
+        deadline: Deadline,
+    ) -> Result<Outcome<Zeroizing<Vec<u8>>>> {
+        self.front.keep_login(deadline)?;
+        self.crypto.decrypt(request, deadline)
+    }
+
+    fn can_encrypt(&self, scheme: &EncryptScheme<'_>) -> bool {
+        self.crypto.can_encrypt(scheme)
+    }
+
+    fn encrypt(&self, request: &EncryptRequest<'_>, deadline: Deadline) -> Result<Encrypted> {
+        self.front.keep_login(deadline)?;
+        self.crypto.encrypt(request, deadline)
+    }
+
+    fn payload_limit(&self) -> usize {
+        self.crypto.payload_limit()
+    }
+
+    fn random(&self, buffer: &mut [u8], deadline: Deadline) -> Result<()> {
+        self.crypto.random(buffer, deadline)
+    }
+
+    fn exiting(&self, limit: Deadline) {
+        self.front.exiting(limit);
+        self.crypto.exiting(limit);
+    }
+
+    fn close(&self) {
+        self.front.close();
+        self.crypto.close();
+    }
+}
