@@ -56,6 +56,26 @@ pub trait Backend: Send + Sync {
         true
     }
 
+    /// Whether `random` gives anything. No request is made.
+    fn has_random(&self) -> bool {
+        true
+    }
+
+    /// Whether read/write sessions are refused: on a token that nothing here can change they are of no use.
+    fn refuses_read_write(&self) -> bool {
+        false
+    }
+
+    /// Whether `CKA_LABEL` of a key is its name at the service. Where it is not, [`KeyInfo::label`] has it.
+    fn labels_are_names(&self) -> bool {
+        true
+    }
+
+    /// What is taken to be true of a key of the configuration as long as the service may not be asked.
+    fn assumed(&self, _name: &KeyName) -> KeyInfo {
+        KeyInfo::untold(KeyKind::Other("unknown".into()))
+    }
+
     /// Whether the licence of the service lets it use keys and draw random bytes; `true` until it said otherwise. No
     /// request is made. Cheap: it is asked at the beginning of each operation.
     fn is_licensed(&self) -> bool;

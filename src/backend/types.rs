@@ -51,6 +51,8 @@ impl fmt::Display for KeyName {
 pub struct KeyInfo {
     /// The id that the HSM keeps beside the name, decoded; `None` where it keeps none.
     pub id: Option<Vec<u8>>,
+    /// `CKA_LABEL`, where that is not the name: see [`Backend::labels_are_names`](super::Backend::labels_are_names).
+    pub label: Option<String>,
     /// What it is.
     pub kind: KeyKind,
     /// What it may be used for.
@@ -138,6 +140,7 @@ impl KeyInfo {
     pub fn untold(kind: KeyKind) -> Self {
         Self {
             id: None,
+            label: None,
             kind,
             usage: Usage { sign: true, decrypt: true, unwrap: false, derive: false },
             protection: Protection::UNTOLD,
@@ -291,6 +294,8 @@ pub enum DecryptScheme<'a> {
     AesCtr { counter: &'a [u8] },
     /// The ciphertext ends with the tag.
     AesGcm { iv: &'a [u8], aad: &'a [u8], tag_bits: usize },
+    /// A text in JSON Web Encryption (RFC 7516), compact or as the service itself packs it.
+    Jwe,
 }
 
 /// Additional data is the caller's: only lengths are shown.
@@ -305,6 +310,7 @@ impl fmt::Debug for DecryptScheme<'_> {
             Self::AesGcm { iv, aad, tag_bits } => {
                 f.debug_tuple("AesGcm").field(&Bytes(iv)).field(&Bytes(aad)).field(tag_bits).finish()
             }
+            Self::Jwe => f.write_str("Jwe"),
         }
     }
 }

@@ -13,6 +13,7 @@ pub mod encode;
 pub mod encrypt;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
+pub mod jwe;
 mod padding;
 pub mod public_key;
 #[cfg(test)]

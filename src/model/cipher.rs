@@ -4,8 +4,9 @@
 use std::sync::Arc;
 
 use cryptoki_sys::{
-    CK_ULONG, CKR_DATA_LEN_RANGE, CKR_DEVICE_ERROR, CKR_ENCRYPTED_DATA_INVALID, CKR_ENCRYPTED_DATA_LEN_RANGE,
-    CKR_FUNCTION_FAILED, CKR_KEY_TYPE_INCONSISTENT, CKR_MECHANISM_INVALID, CKR_MECHANISM_PARAM_INVALID,
+    CK_ULONG, CKR_DATA_INVALID, CKR_DATA_LEN_RANGE, CKR_DEVICE_ERROR, CKR_ENCRYPTED_DATA_INVALID,
+    CKR_ENCRYPTED_DATA_LEN_RANGE, CKR_FUNCTION_FAILED, CKR_KEY_TYPE_INCONSISTENT, CKR_MECHANISM_INVALID,
+    CKR_MECHANISM_PARAM_INVALID,
 };
 use zeroize::Zeroizing;
 
@@ -16,11 +17,14 @@ use super::sign::{KeyInUse, done, mgf1};
 use crate::backend::{Backend, DecryptRequest, DecryptScheme, EncryptRequest, EncryptScheme, Encrypted};
 use crate::crypto::digest::Hash;
 use crate::crypto::public_key::{PublicKey, PublicKeyKind};
-use crate::crypto::{self, encrypt};
+use crate::crypto::{self, encrypt, jwe};
 use crate::error::{Error, Result};
 use crate::transport::Deadline;
 
 const AES_BLOCK: usize = 16;
+
+/// The longest text that is sealed, in bytes.
+const LONGEST_TEXT: usize = 1 << 20;
 
 /// The bytes of an RSA block.
 fn block_of(public: &PublicKey) -> Result<usize> {
@@ -53,19 +57,24 @@ pub struct Encrypting {
 enum EncryptTarget {
     RsaPkcs1(PublicKey),
     RsaOaep(PublicKey, Hash),
+    Jwe(PublicKey),
     AesEcb(KeyInUse),
 }
 
 impl Encrypting {
     /// `C_EncryptInit` with a public key: no HSM is needed.
     pub fn with_public_key(chosen: &Chosen, public: PublicKey) -> Result<Self> {
-        let block = block_of(&public)?;
+        let mut limit = block_of(&public)?;
         let target = match chosen.mechanism.cipher_kind() {
             Some(CipherKind::RsaPkcs1) => EncryptTarget::RsaPkcs1(public),
             Some(CipherKind::RsaOaep) => EncryptTarget::RsaOaep(public, oaep_hash(&chosen.parameter)?),
+            Some(CipherKind::Jwe) => {
+                limit = LONGEST_TEXT;
+                EncryptTarget::Jwe(public)
+            }
             _ => return Err(Error::new(CKR_MECHANISM_INVALID, "no encryption with a public key")),
         };
-        Ok(Self { target, intake: Intake::collect(block, Excess::Refuse) })
+        Ok(Self { target, intake: Intake::collect(limit, Excess::Refuse) })
     }
 
     /// `C_EncryptInit` with a secret key. Modes whose IV the caller chooses are not the HSM's.
@@ -83,7 +92,7 @@ impl Encrypting {
     pub fn hsm_key(&self) -> Option<&HsmKey> {
         match &self.target {
             EncryptTarget::AesEcb(in_use) => Some(&in_use.key),
-            EncryptTarget::RsaPkcs1(_) | EncryptTarget::RsaOaep(..) => None,
+            EncryptTarget::RsaPkcs1(_) | EncryptTarget::RsaOaep(..) | EncryptTarget::Jwe(_) => None,
         }
     }
 
@@ -91,7 +100,7 @@ impl Encrypting {
     pub fn key_in_use(&mut self) -> Option<&mut KeyInUse> {
         match &mut self.target {
             EncryptTarget::AesEcb(in_use) => Some(in_use),
-            EncryptTarget::RsaPkcs1(_) | EncryptTarget::RsaOaep(..) => None,
+            EncryptTarget::RsaPkcs1(_) | EncryptTarget::RsaOaep(..) | EncryptTarget::Jwe(_) => None,
         }
     }
 
@@ -128,6 +137,7 @@ impl Encrypting {
     fn length(&self, data: usize) -> Result<usize> {
         match &self.target {
             EncryptTarget::RsaPkcs1(public) | EncryptTarget::RsaOaep(public, _) => block_of(public),
+            EncryptTarget::Jwe(public) => Ok(jwe::sealed_len(block_of(public)?, data)),
             EncryptTarget::AesEcb(_) if !data.is_multiple_of(AES_BLOCK) => {
                 Err(Error::new(CKR_DATA_LEN_RANGE, "ECB takes whole blocks"))
             }
@@ -143,6 +153,13 @@ impl Encrypting {
             }
             EncryptTarget::RsaOaep(public, hash) => {
                 encrypt::rsa_oaep(public, *hash, &data).map_err(encryption_failed)?
+            }
+            EncryptTarget::Jwe(public) => {
+                let text = std::str::from_utf8(&data).map_err(|_| {
+                    let text = "JWE of this HSM carries text: encode bytes in Base64 first";
+                    Error::new(CKR_DATA_INVALID, text)
+                })?;
+                jwe::seal(public, text).map_err(encryption_failed)?.into_bytes()
             }
             EncryptTarget::AesEcb(_) if data.is_empty() => Vec::new(),
             EncryptTarget::AesEcb(in_use) => {
@@ -194,6 +211,7 @@ enum DecryptMode {
     AesCbc { iv: [u8; AES_BLOCK], pad: bool },
     AesCtr { bits: CK_ULONG, counter: [u8; AES_BLOCK] },
     AesGcm { iv: Vec<u8>, aad: Vec<u8>, tag_bits: usize },
+    Jwe,
 }
 
 impl DecryptMode {
@@ -210,6 +228,7 @@ impl DecryptMode {
                 Ok(Self::RsaOaep { block: block()?, hash: oaep_hash(parameter)? })
             }
             (CipherKind::AesEcb, _) => Ok(Self::AesEcb),
+            (CipherKind::Jwe, _) => Ok(Self::Jwe),
             (CipherKind::AesCbc { pad }, Parameter::Iv(iv)) => Ok(Self::AesCbc { iv: *iv, pad }),
             (CipherKind::AesCtr, Parameter::Ctr { bits: bits @ 1..=128, block }) => {
                 Ok(Self::AesCtr { bits: *bits, counter: *block })
@@ -233,6 +252,7 @@ impl DecryptMode {
             Self::AesCbc { iv, .. } => DecryptScheme::AesCbc { iv },
             Self::AesCtr { counter, .. } => DecryptScheme::AesCtr { counter },
             Self::AesGcm { iv, aad, tag_bits } => DecryptScheme::AesGcm { iv, aad, tag_bits: *tag_bits },
+            Self::Jwe => DecryptScheme::Jwe,
         }
     }
 
@@ -378,7 +398,11 @@ impl Decrypting {
                 plain.truncate(length);
                 Ok(plain)
             }
-            DecryptMode::RsaPkcs1 { .. } | DecryptMode::RsaOaep { .. } if plain.len() <= bound => Ok(plain),
+            DecryptMode::RsaPkcs1 { .. } | DecryptMode::RsaOaep { .. } | DecryptMode::Jwe
+                if plain.len() <= bound =>
+            {
+                Ok(plain)
+            }
             _ if plain.len() == bound => Ok(plain),
             _ => {
                 let text = format!("the HSM gave {} bytes instead of {bound}", plain.len());

@@ -17,6 +17,7 @@ use cryptoki_sys::{
     CKM_SHA512_RSA_PKCS, CKM_SHA512_RSA_PKCS_PSS, CKR_MECHANISM_INVALID, CKR_MECHANISM_PARAM_INVALID,
 };
 
+use super::vendor::CKM_P11REST_JWE;
 use crate::backend::{Backend, DecryptScheme, EncryptScheme, SignInput, SignScheme};
 use crate::crypto::digest::Hash;
 use crate::discreet::Bytes;
@@ -65,9 +66,13 @@ pub enum CipherKind {
     RsaPkcs1,
     RsaOaep,
     AesEcb,
-    AesCbc { pad: bool },
+    AesCbc {
+        pad: bool,
+    },
     AesCtr,
     AesGcm,
+    /// JSON Web Encryption with RSA-OAEP-256 and A256GCM.
+    Jwe,
 }
 
 /// The type of `CK_MECHANISM.pParameter`.
@@ -150,7 +155,7 @@ macro_rules! table {
 }
 
 use Action::{Both, Cipher, Digest, Sign};
-use CipherKind::{AesCbc, AesCtr, AesEcb, AesGcm, RsaOaep};
+use CipherKind::{AesCbc, AesCtr, AesEcb, AesGcm, Jwe, RsaOaep};
 use SignKind::{Ecdsa, EdDsa, RsaPkcs1, RsaPss};
 
 /// Every mechanism that the module knows.
@@ -168,6 +173,7 @@ pub const TABLE: &[Mechanism] = table! {
     CKM_SHA384_RSA_PKCS_PSS  Pss   Sign(RsaPss(Some(Hash::Sha384)));
     CKM_SHA512_RSA_PKCS_PSS  Pss   Sign(RsaPss(Some(Hash::Sha512)));
     CKM_RSA_PKCS_OAEP        Oaep  Cipher(RsaOaep);
+    CKM_P11REST_JWE          None  Cipher(Jwe);
     CKM_ECDSA                None  Sign(Ecdsa(None));
     CKM_ECDSA_SHA1           None  Sign(Ecdsa(Some(Hash::Sha1)));
     CKM_ECDSA_SHA224         None  Sign(Ecdsa(Some(Hash::Sha224)));
@@ -218,7 +224,7 @@ impl Mechanism {
     pub fn key_type(&self) -> Option<CK_KEY_TYPE> {
         match self.action {
             Digest(_) => None,
-            Sign(RsaPkcs1(_) | RsaPss(_)) | Both(..) | Cipher(CipherKind::RsaPkcs1 | RsaOaep) => {
+            Sign(RsaPkcs1(_) | RsaPss(_)) | Both(..) | Cipher(CipherKind::RsaPkcs1 | RsaOaep | Jwe) => {
                 Some(CKK_RSA)
             }
             Sign(Ecdsa(_)) => Some(CKK_EC),
@@ -323,9 +329,12 @@ impl CipherKind {
             AesCbc { .. } => backend.can_decrypt(&DecryptScheme::AesCbc { iv }),
             AesCtr => backend.can_decrypt(&DecryptScheme::AesCtr { counter: iv }),
             AesGcm => backend.can_decrypt(&DecryptScheme::AesGcm { iv, aad, tag_bits: 128 }),
+            Jwe => backend.can_decrypt(&DecryptScheme::Jwe),
         };
         let encrypt = match self {
             CipherKind::RsaPkcs1 | RsaOaep => CKF_ENCRYPT,
+            // The public key seals, but for nobody where no service opens it.
+            Jwe if decrypt => CKF_ENCRYPT,
             AesEcb if backend.can_encrypt(&EncryptScheme::AesEcb) => CKF_ENCRYPT | CKF_HW,
             AesGcm if backend.can_encrypt(&EncryptScheme::AesGcm { aad, tag_bits: 128 }) => {
                 CKF_MESSAGE_ENCRYPT | CKF_HW

@@ -201,10 +201,10 @@ impl Maker<'_> {
         Object { attributes: builder.build(), material: Material::Passive }
     }
 
-    /// A certificate object. `name` is the key's, or for a certificate of no key what the file gave.
-    pub fn certificate(&self, name: &str, id: &[u8], certificate: &Certificate) -> Object {
+    /// A certificate object. `label` is the key's, or for a certificate of no key what the file gave.
+    pub fn certificate(&self, label: &str, id: &[u8], certificate: &Certificate) -> Object {
         let digest = Hash::Sha1.digest(certificate.der());
-        let mut builder = self.storage(name, CKO_CERTIFICATE, false, &digest);
+        let mut builder = self.storage(label, label, CKO_CERTIFICATE, false, &digest);
         builder.ulong(CKA_CERTIFICATE_TYPE, CKC_X_509).bool(CKA_TRUSTED, false);
         certificate_parts(&mut builder, id, certificate);
         builder.bool(CKA_MODIFIABLE, false).bool(CKA_COPYABLE, false).bool(CKA_DESTROYABLE, false);
@@ -212,7 +212,9 @@ impl Maker<'_> {
     }
 
     fn key(&self, known: &Known<'_>, class: CK_OBJECT_CLASS, private: bool) -> Builder {
-        let mut builder = self.storage(known.name.as_str(), class, private, &[]);
+        let name = known.name.as_str();
+        let label = known.info.label.as_deref().unwrap_or(name);
+        let mut builder = self.storage(label, name, class, private, &[]);
         let protection = known.info.protection;
         builder
             .bytes(CKA_ID, known.id)
@@ -229,13 +231,20 @@ impl Maker<'_> {
         builder
     }
 
-    fn storage(&self, name: &str, class: CK_OBJECT_CLASS, private: bool, salt: &[u8]) -> Builder {
+    fn storage(
+        &self,
+        label: &str,
+        name: &str,
+        class: CK_OBJECT_CLASS,
+        private: bool,
+        salt: &[u8],
+    ) -> Builder {
         let mut builder = Builder::new();
         builder
             .ulong(CKA_CLASS, class)
             .bool(CKA_TOKEN, true)
             .bool(CKA_PRIVATE, private)
-            .bytes(CKA_LABEL, name.as_bytes())
+            .bytes(CKA_LABEL, label.as_bytes())
             .bytes(CKA_UNIQUE_ID, self.unique_id(name, class, salt));
         builder
     }

@@ -8,8 +8,8 @@ use cryptoki_sys::{
     CKF_DECRYPT, CKF_DIGEST, CKF_ENCRYPT, CKF_FIND_OBJECTS, CKF_MESSAGE_ENCRYPT, CKF_RW_SESSION,
     CKF_SERIAL_SESSION, CKF_SIGN, CKF_VERIFY, CKR_KEY_FUNCTION_NOT_PERMITTED, CKR_KEY_HANDLE_INVALID,
     CKR_KEY_SIZE_RANGE, CKR_KEY_TYPE_INCONSISTENT, CKR_OPERATION_ACTIVE, CKR_RANDOM_NO_RNG,
-    CKR_SESSION_READ_ONLY, CKS_RO_PUBLIC_SESSION, CKS_RO_USER_FUNCTIONS, CKS_RW_PUBLIC_SESSION,
-    CKS_RW_SO_FUNCTIONS, CKS_RW_USER_FUNCTIONS,
+    CKR_SESSION_READ_ONLY, CKR_TOKEN_WRITE_PROTECTED, CKS_RO_PUBLIC_SESSION, CKS_RO_USER_FUNCTIONS,
+    CKS_RW_PUBLIC_SESSION, CKS_RW_SO_FUNCTIONS, CKS_RW_USER_FUNCTIONS,
 };
 use parking_lot::Mutex;
 use secrecy::SecretString;
@@ -194,16 +194,24 @@ impl Session {
 
     fn check_write(&self, template: &Template) -> Result<()> {
         if !self.read_write && template.bool(CKA_TOKEN)? == Some(true) {
-            return Err(read_only());
+            return Err(self.read_only());
         }
         Ok(())
     }
 
     fn check_write_to(&self, object: CK_OBJECT_HANDLE) -> Result<()> {
         if !self.read_write && self.token.object(object)?.attributes.is_true(CKA_TOKEN) {
-            return Err(read_only());
+            return Err(self.read_only());
         }
         Ok(())
+    }
+
+    /// Where no session is read/write, it is the token that is not written to.
+    fn read_only(&self) -> Error {
+        if self.token.backend().refuses_read_write() {
+            return Error::new(CKR_TOKEN_WRITE_PROTECTED, "nothing of this token is changed from here");
+        }
+        Error::new(CKR_SESSION_READ_ONLY, "the session is read-only")
     }
 
     // Digests.
@@ -530,8 +538,4 @@ fn clear_if<T>(named: bool, place: &mut Option<T>) {
 
 fn not_permitted() -> Error {
     Error::new(CKR_KEY_FUNCTION_NOT_PERMITTED, "the key is not for this use")
-}
-
-fn read_only() -> Error {
-    Error::new(CKR_SESSION_READ_ONLY, "the session is read-only")
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use cryptoki_sys::{
     CK_FLAGS, CK_SESSION_HANDLE, CK_SLOT_ID, CKF_ASYNC_SESSION, CKF_RW_SESSION, CKF_SERIAL_SESSION,
     CKR_SESSION_ASYNC_NOT_SUPPORTED, CKR_SESSION_HANDLE_INVALID, CKR_SESSION_PARALLEL_NOT_SUPPORTED,
-    CKR_SESSION_READ_WRITE_SO_EXISTS, CKR_SLOT_ID_INVALID, CKR_TOKEN_NOT_PRESENT,
+    CKR_SESSION_READ_WRITE_SO_EXISTS, CKR_SLOT_ID_INVALID, CKR_TOKEN_NOT_PRESENT, CKR_TOKEN_WRITE_PROTECTED,
 };
 
 use super::handle::{Counter, Registry};
@@ -174,6 +174,10 @@ impl Module {
         if read_only && token.logged_in() == Some(User::SecurityOfficer) {
             let text = "the security officer is logged in, who takes no read-only sessions";
             return Err(Error::new(CKR_SESSION_READ_WRITE_SO_EXISTS, text));
+        }
+        if !read_only && token.backend().refuses_read_write() {
+            let text = "nothing of this token is changed from here: open a read-only session";
+            return Err(Error::new(CKR_TOKEN_WRITE_PROTECTED, text));
         }
         let handle = self.session_counter.next();
         self.begin_session(handle, slot.id, token, !read_only);

@@ -188,7 +188,7 @@ impl Token {
 
     /// Whether the token has a random number generator.
     pub fn offers_random(&self) -> bool {
-        self.backend.has_cryptography() && self.backend.is_licensed()
+        self.backend.has_cryptography() && self.backend.has_random() && self.backend.is_licensed()
     }
 
     /// What is refused on a token that nothing here can change.
@@ -433,6 +433,9 @@ impl Token {
     ) -> Result<CK_OBJECT_HANDLE> {
         let object = self.object(handle)?;
         let held = self.session_objects.get(handle);
+        if held.is_none() {
+            self.check_writable()?;
+        }
         if held.is_none() || !object.attributes.is_true(CKA_COPYABLE) {
             return Err(Error::new(CKR_ACTION_PROHIBITED, "the object is not to be copied"));
         }
@@ -457,6 +460,9 @@ impl Token {
     pub fn set_attributes(&self, handle: CK_OBJECT_HANDLE, template: &Template) -> Result<()> {
         let object = self.object(handle)?;
         let held = self.session_objects.get(handle);
+        if held.is_none() {
+            self.check_writable()?;
+        }
         let Some(held) = held.filter(|_| object.attributes.is_true(CKA_MODIFIABLE)) else {
             return Err(Error::new(CKR_ACTION_PROHIBITED, "the object is not to be changed"));
         };

@@ -23,6 +23,7 @@ pub(super) fn described(told: &SignedAttributes<'_>) -> Option<KeyInfo> {
     let flags = &json.attributes;
     let told = |flag: Option<bool>, untold| flag.unwrap_or(untold);
     Some(KeyInfo {
+        label: None,
         id: json.id.as_ref().and_then(|text| id(text.as_str())),
         kind,
         usage: Usage {

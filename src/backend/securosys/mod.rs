@@ -231,7 +231,10 @@ impl Backend for Securosys {
             DecryptScheme::AesGcm { iv, aad, tag_bits } => {
                 body = with_gcm(body.binary("initializationVector", iv), aad, tag_bits, purpose)?;
             }
-            DecryptScheme::AesEcb | DecryptScheme::RsaOaep(_) | DecryptScheme::RsaPkcs1 => {}
+            DecryptScheme::AesEcb
+            | DecryptScheme::Jwe
+            | DecryptScheme::RsaOaep(_)
+            | DecryptScheme::RsaPkcs1 => {}
         }
         let body = body.finish();
         let response =

@@ -55,6 +55,7 @@ pub(super) fn decrypting(scheme: &DecryptScheme<'_>) -> Option<&'static str> {
         DecryptScheme::AesCbc { .. } => "AES_CBC_NO_PADDING",
         DecryptScheme::AesCtr { .. } => "AES_CTR",
         DecryptScheme::AesGcm { .. } => "AES_GCM",
+        DecryptScheme::Jwe => return None,
     })
 }
 

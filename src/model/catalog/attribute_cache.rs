@@ -46,6 +46,8 @@ struct Stored {
     /// Seconds since 1970 at which the HSM said so.
     at: u64,
     id: Option<Vec<u8>>,
+    #[serde(default)]
+    label: Option<String>,
     /// SubjectPublicKeyInfo in Base64; none for secret keys.
     public_key: Option<String>,
     /// Whether there is a private key beside the public one.
@@ -158,6 +160,7 @@ impl Stored {
         Some(Self {
             at: now(),
             id: info.id.clone(),
+            label: info.label.clone(),
             public_key: public_key.map(|public| STANDARD.encode(public.spki())),
             pair,
             aes,
@@ -182,6 +185,7 @@ impl Stored {
         };
         Some(KeyInfo {
             id: self.id.clone(),
+            label: self.label.clone(),
             kind,
             usage: self.usage,
             protection: self.protection,
@@ -204,7 +208,7 @@ mod tests {
         KeyInfo {
             kind: KeyKind::Aes(Some(bytes)),
             usage: Usage { decrypt: true, ..Usage::default() },
-            ..super::super::key_objects::assumed()
+            ..KeyInfo::untold(KeyKind::Other("unknown".into()))
         }
     }
 

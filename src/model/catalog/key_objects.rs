@@ -27,6 +27,8 @@ pub struct KeyObjects {
     pub public_key: Option<PublicKey>,
     /// The `CKA_ID` that they share.
     pub id: Vec<u8>,
+    /// The `CKA_LABEL` that they share.
+    pub label: String,
     /// Whether the HSM may keep a certificate beside it.
     pub may_have_certificate: bool,
     /// What is odd about it, for the log.
@@ -83,13 +85,9 @@ pub fn build(
         key: key.map(Arc::new),
         public: public.map(Arc::new),
         id,
+        label: info.label.unwrap_or_else(|| name.as_str().to_owned()),
         remark,
     }
-}
-
-/// What is assumed of a key of which the HSM may not be asked: the configuration names it, the HSM decides.
-pub fn assumed() -> KeyInfo {
-    KeyInfo::untold(KeyKind::Other("unknown".into()))
 }
 
 /// Fills in what the HSM does not tell.

@@ -68,7 +68,7 @@ impl Catalog {
         let answers = if self.backend.may_list() {
             self.backend.describe(&names, deadline)
         } else {
-            names.iter().map(|_| Ok(Some(key_objects::assumed()))).collect()
+            names.iter().map(|name| Ok(Some(self.backend.assumed(name)))).collect()
         };
         let mut told = Vec::new();
         let mut failures = Vec::new();
@@ -175,9 +175,8 @@ impl Catalog {
     }
 
     fn store_certificate(&self, entry: &Entry, keys: &KeyObjects, certificate: Option<&Certificate>) {
-        let object = certificate.map(|certificate| {
-            Arc::new(self.maker().certificate(entry.name.as_str(), &keys.id, certificate))
-        });
+        let object = certificate
+            .map(|certificate| Arc::new(self.maker().certificate(&keys.label, &keys.id, certificate)));
         entry.loaded.write().put_certificate(object);
     }
 

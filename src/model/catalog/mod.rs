@@ -128,7 +128,8 @@ impl Catalog {
         if !wanted.keys && !wanted.certificates {
             return Ok(Vec::new());
         }
-        let (mut found, all) = match template.label() {
+        let name = template.label().filter(|_| self.backend.labels_are_names());
+        let (mut found, all) = match name {
             Some(label) => {
                 let entry = self.entry_by_label(label, deadline)?;
                 let mut objects = self.load(entry.as_slice(), wanted, deadline)?;
