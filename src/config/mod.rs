@@ -12,6 +12,7 @@ use base64::prelude::{BASE64_STANDARD, Engine};
 use sha2::{Digest, Sha256};
 
 mod address;
+mod auth;
 mod ciphertrust;
 mod declared;
 mod document;
@@ -31,6 +32,7 @@ mod slot;
 mod tests;
 mod tls;
 
+pub use auth::{BasicLogin, BodyForm, FieldValue, RefreshCall, Scheme, TokenLogin};
 pub use ciphertrust::CipherTrust;
 pub use declared::Declared;
 pub use fast::Fast;
@@ -241,10 +243,13 @@ impl Token {
         if matches!(self.backend, Backend::Luna(_)) {
             return true;
         }
-        let Auth { bearer, api_key, pin_format: _ } = &self.auth;
+        let Auth { bearer, api_key, pin_format: _, user: _, password, basic, token } = &self.auth;
         let ApiKeys { key_management, key_operation, approver, service, approver_key_management } = api_key;
         let lists = [key_management, key_operation, approver, service, approver_key_management];
-        bearer.iter().chain(lists.into_iter().flatten()).any(Secret::is_pin)
+        let password = (token.is_some() || self.backend.kind().logs_in_by_itself()).then_some(password);
+        let basic = basic.as_ref().map(|basic| &basic.password);
+        let secrets = bearer.iter().chain(lists.into_iter().flatten()).chain(password).chain(basic);
+        secrets.into_iter().any(Secret::is_pin)
     }
 }
 
@@ -283,9 +288,27 @@ impl BackendKind {
         ("ciphertrust", Self::CipherTrust),
         ("declared", Self::Declared),
     ];
+
+    /// Whether the dialect shows `slot.auth.user` and `slot.auth.password` in calls of its own.
+    fn logs_in_by_itself(self) -> bool {
+        match self {
+            Self::Fast | Self::Luna | Self::CipherTrust => true,
+            Self::Securosys | Self::Declared => false,
+        }
+    }
 }
 
 impl Backend {
+    fn kind(&self) -> BackendKind {
+        match self {
+            Self::Securosys => BackendKind::Securosys,
+            Self::Fast(_) => BackendKind::Fast,
+            Self::Luna(_) => BackendKind::Luna,
+            Self::CipherTrust(_) => BackendKind::CipherTrust,
+            Self::Declared(_) => BackendKind::Declared,
+        }
+    }
+
     /// The name in the configuration.
     pub fn name(&self) -> &'static str {
         match self {
@@ -329,6 +352,14 @@ pub struct Auth {
     pub api_key: ApiKeys,
     /// What a PIN is.
     pub pin_format: PinFormat,
+    /// The account that `token`, or a dialect with token calls of its own, logs in.
+    pub user: Option<String>,
+    /// Its password.
+    pub password: Secret,
+    /// User and password in each request.
+    pub basic: Option<BasicLogin>,
+    /// A token in each request, and how it is got.
+    pub token: Option<TokenLogin>,
 }
 
 /// What `C_Login` brings.

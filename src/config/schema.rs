@@ -45,6 +45,27 @@ pub(super) const FIELDS: &[Field] = &[
     field("slot.hidden", Form::Boolean),
     field("slot.auth.bearer", Form::Text),
     field("slot.auth.pin_format", Form::Text),
+    field("slot.auth.user", Form::Text),
+    field("slot.auth.password", Form::Text),
+    field("slot.auth.basic.user", Form::Text),
+    field("slot.auth.basic.password", Form::Text),
+    field("slot.auth.token.login", Form::Text),
+    field("slot.auth.token.body", Form::Text),
+    field("slot.auth.token.fields", Form::Lines),
+    field("slot.auth.token.basic", Form::Boolean),
+    field("slot.auth.token.refresh", Form::Text),
+    field("slot.auth.token.refresh_body", Form::Text),
+    field("slot.auth.token.refresh_fields", Form::Lines),
+    field("slot.auth.token.success", Form::Text),
+    field("slot.auth.token.code", Form::Text),
+    field("slot.auth.token.access", Form::List),
+    field("slot.auth.token.refresh_token", Form::List),
+    field("slot.auth.token.life", Form::List),
+    field("slot.auth.token.default_life", Form::Text),
+    field("slot.auth.token.header", Form::Text),
+    field("slot.auth.token.scheme", Form::Text),
+    field("slot.auth.token.keep_password", Form::Boolean),
+    field("slot.auth.token.revoke", Form::Text),
     field("slot.auth.api_key.key_management", Form::Lines),
     field("slot.auth.api_key.key_operation", Form::Lines),
     field("slot.auth.api_key.approver", Form::Lines),
@@ -168,7 +189,10 @@ mod tests {
     #[test]
     fn tables_know_their_names() {
         assert_eq!(names_in(""), ["version", "fork", "log", "slot"]);
-        assert_eq!(names_in("slot.auth"), ["bearer", "pin_format", "api_key"]);
+        assert_eq!(
+            names_in("slot.auth"),
+            ["bearer", "pin_format", "user", "password", "basic", "token", "api_key"]
+        );
         assert_eq!(names_in("slot.key"), ["label", "id", "public_key", "certificate", "type", "password"]);
     }
 }

@@ -26,7 +26,7 @@ const LIMIT: usize = 64 * 1024;
 const COMMAND_TIME: Duration = Duration::from_secs(10);
 
 /// A credential, or the place to read it from.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub enum Secret {
     /// An environment variable of this name.
     Env(String),
@@ -35,6 +35,7 @@ pub enum Secret {
     /// What a command of `sh -c` prints, without the line break at its end.
     Command(String),
     /// What `C_Login` brings.
+    #[default]
     Pin,
     /// The secret itself.
     Literal(SecretString),

@@ -10,8 +10,8 @@ use super::environment::RawSlot;
 use super::problem::{Fault, Problem};
 use super::read::{self, Section, Source, read_all, word};
 use super::{
-    ApiKeys, Auth, Backend, BackendKind, Catalog, Crypto, EdwardsPoint, Hedge, Key, KeyType, PinFormat, Pool,
-    ProxyScheme, Secret, Timeouts, Token, Url, address, ciphertrust, declared, fast, luna, proxy, tls,
+    Backend, BackendKind, Catalog, Crypto, EdwardsPoint, Hedge, Key, KeyType, Pool, ProxyScheme, Timeouts,
+    Token, Url, address, auth, ciphertrust, declared, fast, luna, proxy, tls,
 };
 
 /// The largest `CK_SLOT_ID` that a `CK_ULONG` of 32 bits holds, less the one that means "no slot".
@@ -75,7 +75,7 @@ pub(super) fn token(slot: RawSlot, source: &Source) -> Result<Token, Problem> {
             Fault::new("is not for this back end, whose account is in slot.luna", "write [slot.luna]");
         return Err(section.problem("auth", fault));
     }
-    let auth = auth(&section.section("auth", "slot.auth")?)?;
+    let auth = auth::read(&section.section("auth", "slot.auth")?, kind)?;
     let tls_section = section.section("tls", "slot.tls")?;
     let tls = tls::read(&tls_section)?;
     let proxy = proxy::proxy(&section.section("proxy", "slot.proxy")?)?;
@@ -241,38 +241,6 @@ fn groups(item: &Item) -> Result<Vec<&[Item]>, (&Place, Fault)> {
         &alone.place,
         Fault::new("has lists and strings side by side", "write a list of strings, or a list of such lists"),
     ))
-}
-
-fn auth(section: &Section<'_>) -> Result<Auth, Problem> {
-    let keys = section.section("api_key", "slot.auth.api_key")?;
-    Ok(Auth {
-        bearer: section.text("bearer", |place, text| Secret::parse(place, text, section.source()))?,
-        api_key: ApiKeys {
-            key_management: secrets(&keys, "key_management")?,
-            key_operation: secrets(&keys, "key_operation")?,
-            approver: secrets(&keys, "approver")?,
-            service: secrets(&keys, "service")?,
-            approver_key_management: secrets(&keys, "approver_key_management")?,
-        },
-        pin_format: section
-            .text("pin_format", |_, text| {
-                word(text, &[("plain", PinFormat::Plain), ("roles", PinFormat::Roles)])
-            })?
-            .unwrap_or_default(),
-    })
-}
-
-/// One secret or a list of them.
-fn secrets(section: &Section<'_>, name: &str) -> Result<Vec<Secret>, Problem> {
-    let secrets = section.list(name, |place, text| Secret::parse(place, text, section.source()))?;
-    let fault = match secrets.as_deref() {
-        Some([]) => Fault::new("has no entry", "write \"env:NAME\", \"file:/path\" or \"pin\""),
-        Some(secrets @ [_, _, ..]) if secrets.iter().any(Secret::is_pin) => {
-            Fault::new("has \"pin\" among other secrets", "write \"pin\" alone, or take it out of the list")
-        }
-        _ => return Ok(secrets.unwrap_or_default()),
-    };
-    Err(section.problem(name, fault))
 }
 
 fn timeouts(section: &Section<'_>) -> Result<Timeouts, Problem> {

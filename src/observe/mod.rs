@@ -1,3 +1,4 @@
 //! What the module tells of itself.
 
+pub mod audit;
 pub mod log;

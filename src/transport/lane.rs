@@ -108,8 +108,8 @@ impl Lane {
         self.outgoing.clear();
         let Err(unsent) = result else { return Ok(()) };
         let kind = broken_or_late(deadline);
-        let error =
-            Error { kind, sent: unsent.started, context: format!("sending the request: {}", unsent.cause) };
+        let context = format!("sending the request: {}", unsent.cause);
+        let error = Error { sent: unsent.started, ..Error::unsent(kind, context) };
         if error.sent && kind == ErrorKind::Broken {
             self.cut = Some(error);
             return Ok(());

@@ -13,7 +13,7 @@ use super::resolve::Resolver;
 use super::retry::{Cause, Lost};
 use super::socket::Socket;
 use super::tls::{self, Tls};
-use super::{Class, Conventions, Deadline, Error, ErrorKind, Headers, Request, Response};
+use super::{CONTENT_TYPE, Class, Conventions, Deadline, Error, ErrorKind, Headers, Request, Response};
 use crate::config;
 
 /// One member.
@@ -23,6 +23,8 @@ pub(super) struct Member {
     name: String,
     base: String,
     fixed: Headers,
+    /// The same without `Content-Type`, for requests that have their own.
+    untyped: Headers,
     keep: Arc<[Box<str>]>,
     resolver: Resolver,
     tls: Option<(Arc<Tls>, ServerName<'static>)>,
@@ -77,8 +79,12 @@ impl Member {
         let name = authority(url);
         let mut fixed = Headers::default();
         fixed.add("Host", name.split_once("://").map_or(&name, |(_, host)| host))?;
+        let mut untyped = fixed.clone();
         for (header, value) in conventions.headers {
             fixed.add(header, value)?;
+            if !header.eq_ignore_ascii_case(CONTENT_TYPE) {
+                untyped.add(header, value)?;
+            }
         }
         let tls = match shared.filter(|_| url.tls) {
             Some(tls) => Some((Arc::clone(tls), tls::server_name(names, &url.host)?)),
@@ -89,6 +95,7 @@ impl Member {
             name,
             base: url.path.clone(),
             fixed,
+            untyped,
             keep: conventions.keep.iter().map(|&name| name.into()).collect(),
             resolver: Resolver::new(&url.host, url.port),
             tls,
@@ -111,6 +118,7 @@ impl Member {
             Class::Repeatable => Want::Any,
             Class::OnceOnly | Class::NeverTwice => Want::Proven,
         };
+        let fixed = if request.headers.is_typed() { &self.untyped } else { &self.fixed };
         loop {
             let mut seat = self.pool.take(want, wait).map_err(|refused| self.refused(refused, wait))?;
             let reused = seat.lane.is_some();
@@ -123,7 +131,7 @@ impl Member {
                 }
                 empty => empty.insert(self.connect(terms).map_err(Grounded::Failed)?),
             };
-            match lane.send(&self.base, self.fixed.as_bytes(), &self.keep, request, deadline) {
+            match lane.send(&self.base, fixed.as_bytes(), &self.keep, request, deadline) {
                 Ok(()) => return Ok(Flight { member: self, seat, reused, probe }),
                 Err(error) if reused && !error.sent && error.kind == ErrorKind::Broken => want = Want::Fresh,
                 Err(error) => return Err(Grounded::Failed(self.at(error))),

@@ -11,11 +11,13 @@
 //! member    one address: connecting, flights      pool     who gets which lane
 //! lane      one request, one answer               http1    bytes of both; chunked: the lines in a body
 //! stream    with or without TLS (tls)             socket   deadlines, no SIGPIPE; resolve: names
+//! auth      credentials in front of all of these: headers, tokens and their renewal
 //! ```
 //!
 //! Where a proxy or HTTP/2 is configured, [`proxied`] does the same over `reqwest::blocking`, with threads.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::config;
@@ -167,12 +169,18 @@ pub struct Request<'a> {
     pub class: Class,
 }
 
+const CONTENT_TYPE: &str = "Content-Type";
+
 /// Header lines of one request, as bytes ready for the wire. They may hold a credential: zeroised when dropped.
 #[derive(Clone, Default)]
-pub struct Headers(zeroize::Zeroizing<Vec<u8>>);
+pub struct Headers {
+    lines: zeroize::Zeroizing<Vec<u8>>,
+    /// Whether `Content-Type` is among them.
+    typed: bool,
+}
 
 impl Headers {
-    /// Adds one line.
+    /// Adds one line. A `Content-Type` here stands for the one of the [`Conventions`].
     ///
     /// # Errors
     /// [`ErrorKind::Header`] when `name` is no token of HTTP (RFC 9110 5.6.2), or `value` has a byte that would end the
@@ -190,22 +198,39 @@ impl Headers {
             ));
         }
         let parts = [name, ": ", value, "\r\n"];
-        discreet::reserve(&mut self.0, parts.iter().map(|part| part.len()).sum());
+        discreet::reserve(&mut self.lines, parts.iter().map(|part| part.len()).sum());
         for part in parts {
-            self.0.extend_from_slice(part.as_bytes());
+            self.lines.extend_from_slice(part.as_bytes());
         }
+        self.typed |= name.eq_ignore_ascii_case(CONTENT_TYPE);
         Ok(())
+    }
+
+    /// Adds the lines of others.
+    pub fn append(&mut self, others: &Self) {
+        discreet::append(&mut self.lines, &others.lines);
+        self.typed |= others.typed;
     }
 
     /// The lines, each ended by CR LF.
     pub fn as_bytes(&self) -> &[u8] {
-        &self.0
+        &self.lines
+    }
+
+    /// Whether there is no line.
+    pub fn is_empty(&self) -> bool {
+        self.lines.is_empty()
+    }
+
+    /// Whether `Content-Type` is among them.
+    fn is_typed(&self) -> bool {
+        self.typed
     }
 }
 
 impl fmt::Debug for Headers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Headers({} bytes)", self.0.len())
+        write!(f, "Headers({} bytes)", self.lines.len())
     }
 }
 
@@ -280,6 +305,8 @@ pub enum ErrorKind {
     Closed,
     /// No connection could be made.
     Connect,
+    /// The source of a credential cannot be read, or what it gives is none. Nothing was sent.
+    Credential,
     /// A header value that HTTP forbids.
     Header,
     /// What came back is not HTTP/1.1 as RFC 9112 has it.
@@ -288,16 +315,21 @@ pub enum ErrorKind {
     Name,
     /// All lanes are taken and none came free in time.
     PoolExhausted,
+    /// A credential was refused when a token was to be had for it, and there is nothing left to try: with
+    /// [`Error::refused`]. The request itself did nothing.
+    Refused,
     /// The deadline passed.
     Timeout,
     /// TLS refused: certificate, name, version or alert.
     Tls,
     /// The head or the body is larger than the limits.
     TooLarge,
+    /// A credential is one that `C_Login` brings, and it has not. Nothing was sent.
+    Unauthorised,
 }
 
 /// A request without an answer. An answer of any status is a [`Response`].
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Error {
     /// What happened.
     pub kind: ErrorKind,
@@ -305,12 +337,14 @@ pub struct Error {
     pub sent: bool,
     /// Member, phase and reason, for the log.
     pub context: String,
+    /// The answer that refused a credential, with [`ErrorKind::Refused`]: the dialect knows what it says.
+    pub refused: Option<Arc<Response>>,
 }
 
 impl Error {
     /// A failure before the first byte of the request left.
     pub fn unsent(kind: ErrorKind, context: impl Into<String>) -> Self {
-        Self { kind, sent: false, context: context.into() }
+        Self { kind, sent: false, context: context.into(), refused: None }
     }
 
     /// Puts what went wrong before in front. What was told already is not told again.
@@ -327,7 +361,7 @@ impl Error {
 
     /// A failure after the request, or a part of it, left.
     pub fn sent(kind: ErrorKind, context: impl Into<String>) -> Self {
-        Self { kind, sent: true, context: context.into() }
+        Self { kind, sent: true, context: context.into(), refused: None }
     }
 }
 

@@ -242,7 +242,7 @@ mod tests {
     }
 
     fn failure(kind: ErrorKind, sent: bool, cause: Cause) -> Result<Response, Lost> {
-        Err(Lost { error: Error { kind, sent, context: String::new() }, cause })
+        Err(Lost { error: Error { sent, ..Error::unsent(kind, "") }, cause })
     }
 
     /// The pause before a second attempt, in microseconds; `None`: there is none.

@@ -167,6 +167,7 @@ fn arranged(objects: Vec<(String, ObjectInfo)>) -> Shelf {
             names.push(name);
             KeyInfo {
                 id: None,
+                label: None,
                 kind: KeyKind::Listed(Listed::default()),
                 usage: Usage::default(),
                 protection: Protection::UNTOLD,

@@ -10,7 +10,7 @@ use super::roles::Role;
 use crate::config;
 use crate::observe::log::Log;
 use crate::transport::Headers;
-use crate::transport::auth::{ApiKey, AuthError, Bearer, Credential};
+use crate::transport::auth::{ApiKey, AuthError, Bearer, Credential, configured};
 
 /// What a request may carry. Each part is there if the configuration names it; one marked `"pin"` is empty until
 /// `C_Login`.
@@ -50,11 +50,11 @@ impl Credentials {
         let keys = |role: Role| {
             let key = |secret| ApiKey {
                 header: "X-API-KEY",
-                credential: credential(secret, format!("slot.auth.api_key.{}", role.name())),
+                credential: configured(secret, format!("slot.auth.api_key.{}", role.name())),
             };
             secrets(&auth.api_key, role).iter().map(key).collect()
         };
-        let bearer = |secret| Bearer { credential: credential(secret, "slot.auth.bearer".to_owned()) };
+        let bearer = |secret| Bearer { credential: configured(secret, "slot.auth.bearer") };
         Self {
             bearer: auth.bearer.as_ref().map(bearer),
             keys: Role::ALL.map(keys),
@@ -259,14 +259,4 @@ fn secrets(keys: &config::ApiKeys, role: Role) -> &[config::Secret] {
         Role::ApproverKeyManagement => &keys.approver_key_management,
         Role::Approver => &keys.approver,
     }
-}
-
-/// `name` is the key of the configuration, for messages.
-fn credential(secret: &config::Secret, name: String) -> Credential {
-    if secret.is_pin() {
-        return Credential::pin();
-    }
-    let secret = secret.clone();
-    let told = move |problem: config::Problem| format!("{name}: {}; {}", problem.what(), problem.remedy());
-    Credential::fixed(move || secret.read().map_err(&told))
 }

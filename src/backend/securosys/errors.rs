@@ -223,8 +223,10 @@ pub(super) fn unanswered(purpose: Purpose, error: transport::Error) -> Error {
         ErrorKind::Closed => CKR_CRYPTOKI_NOT_INITIALIZED,
         // Nothing was sent, and no device is to blame.
         ErrorKind::Header => CKR_GENERAL_ERROR,
+        ErrorKind::Refused | ErrorKind::Unauthorised => CKR_USER_NOT_LOGGED_IN,
         ErrorKind::Broken
         | ErrorKind::Connect
+        | ErrorKind::Credential
         | ErrorKind::Malformed
         | ErrorKind::Name
         | ErrorKind::PoolExhausted

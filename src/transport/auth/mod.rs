@@ -2,6 +2,24 @@
 //!
 //! A [`Credential`] does not know where its secret comes from: the configuration gives it a closure. That keeps files,
 //! commands and the environment out of the transport.
+//!
+//! [`Authenticated`] is a transport with layers in front: secrets that each request shows as they are ([`Basic`],
+//! [`Bearer`], [`ApiKey`]), and a [`Token`] that is got with a password, renewed, and given back. A dialect with token
+//! calls of its own says in a [`TokenProfile`] what they look like, and is short:
+//!
+//! ```text
+//! let login = TokenCall::json("/api/account/gettoken", [("username", User), ("password", Password)]);
+//! let profile = TokenProfile { access: vec!["/data/token".into()], ..TokenProfile::new(login) };
+//! let password = configured(&token.auth.password, "slot.auth.password");
+//! let audit = Audit::new(log, &token.label, user);
+//! let account = Arc::new(Token::new(profile, user.to_owned(), password, true, audit));
+//! let service = Authenticated::new(transport::open(token, &CONVENTIONS)?).with_token(account);
+//! service.call(&request, deadline)?         // with a token that lives; Response or Error as ever
+//! service.login(pin, deadline)?             // C_Login: GrantError::Refused(answer) goes to the dialect's table
+//! service.logout();                         // C_Logout: gives the token back, forgets it and the PIN
+//! service.wants_pin(); service.is_ready();  // CKF_LOGIN_REQUIRED; whether calls can be made
+//! service.brought(); service.inherit(pin);  // for the child of a fork
+//! ```
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,17 +28,37 @@ use parking_lot::RwLock;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::Error;
+use crate::config;
 
 mod api_key;
+mod authenticated;
 mod basic;
 mod bearer;
+mod gate;
+mod profile;
+mod token;
 
 pub use api_key::ApiKey;
+pub use authenticated::Authenticated;
 pub use basic::Basic;
 pub use bearer::Bearer;
+pub use profile::{BodyForm, FieldValue, Pointer, RevokeCall, Scheme, TokenCall, TokenProfile};
+pub use token::{GrantError, Token};
 
 /// Reads a secret; the error says which one and why not, without a part of it.
 pub type Source = dyn Fn() -> Result<SecretString, String> + Send + Sync;
+
+/// The credential of a secret of the configuration; `key` is the key there, for messages.
+pub fn configured(secret: &config::Secret, key: impl Into<String>) -> Credential {
+    if secret.is_pin() {
+        return Credential::pin();
+    }
+    let (secret, key) = (secret.clone(), key.into());
+    Credential::fixed(move || {
+        let told = |problem: config::Problem| format!("{key}: {}; {}", problem.what(), problem.remedy());
+        secret.read().map_err(told)
+    })
+}
 
 /// Why a request cannot carry its credential.
 #[derive(Debug)]

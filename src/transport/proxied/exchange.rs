@@ -220,7 +220,7 @@ impl Target {
             _ if sent && says(HEAD_TOO_LARGE) => (ErrorKind::TooLarge, told(&texts)),
             _ => (kind(&causes, sent, deadline), told(&texts)),
         };
-        self.own(Error { kind, sent, context: format!("{phase}: {reason}") })
+        self.own(Error { sent, ..Error::unsent(kind, format!("{phase}: {reason}")) })
     }
 
     fn refused_by_proxy(&self) -> Failure {

@@ -14,6 +14,7 @@ mod proxied;
 mod proxy;
 mod secured;
 mod server;
+mod tokens;
 
 use std::time::{Duration, Instant};
 

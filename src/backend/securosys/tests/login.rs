@@ -190,7 +190,7 @@ fn a_pin_may_have_a_secret_for_each_role() {
     let auth = || config::Auth {
         bearer: Some(Secret::Pin),
         pin_format: PinFormat::Roles,
-        api_key: config::ApiKeys { key_management: vec![Secret::Pin], ..config::ApiKeys::default() },
+        ..with_keys(config::ApiKeys { key_management: vec![Secret::Pin], ..config::ApiKeys::default() })
     };
     let hsm = open(&server, config::Auth { api_key, ..auth() });
     let pin = "key_operation=key_operation,bearer=j.w.t,\

@@ -167,7 +167,7 @@ fn family(kind: Kind) -> &'static str {
         Kind::Ec(_) => "EC",
         Kind::Ed25519 => "ED25519",
         Kind::Aes(_) => "AES",
-        Kind::HmacSha256 => "HMAC",
+        Kind::HmacSha1 | Kind::HmacSha256 | Kind::HmacSha384 | Kind::HmacSha512 => "HMAC",
     }
 }
 

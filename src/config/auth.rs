@@ -1,0 +1,337 @@
+//! The credentials of one slot: `[slot.auth]`.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::problem::{Fault, Problem};
+use super::read::{Section, word};
+use super::{ApiKeys, Auth, BackendKind, PinFormat, Secret};
+
+const AUTHORIZATION: &str = "Authorization";
+
+/// Header lines that belong to the transport.
+const RESERVED: [&str; 5] = ["connection", "content-length", "content-type", "host", "transfer-encoding"];
+
+/// User and password in each request: `[slot.auth.basic]`.
+#[derive(Debug)]
+pub struct BasicLogin {
+    /// The name, without a colon.
+    pub user: String,
+    /// The password.
+    pub password: Secret,
+}
+
+/// How tokens are got: `[slot.auth.token]`. What is `None` is as most services have it.
+#[derive(Debug)]
+pub struct TokenLogin {
+    /// The path of the login call.
+    pub login: String,
+    /// What its body is.
+    pub body: BodyForm,
+    /// The members of the body.
+    pub fields: Vec<(String, FieldValue)>,
+    /// Whether user and password are in `Authorization: Basic` of the login call.
+    pub basic: bool,
+    /// The refresh call, if there is one.
+    pub refresh: Option<RefreshCall>,
+    /// Where in an answer `true` must be.
+    pub success: Option<String>,
+    /// Where in an answer a number stands for its status.
+    pub code: Option<String>,
+    /// Where the access token is.
+    pub access: Option<Vec<String>>,
+    /// Where the refresh token is.
+    pub refresh_token: Option<Vec<String>>,
+    /// Where its life is.
+    pub life: Option<Vec<String>>,
+    /// The life of a token that says nothing of it.
+    pub default_life: Duration,
+    /// The header that carries it.
+    pub header: String,
+    /// What stands before it there.
+    pub scheme: Scheme,
+    /// Whether the PIN is kept as long as the user is logged in.
+    pub keep_password: bool,
+    /// The path that is deleted at logout.
+    pub revoke: Option<String>,
+}
+
+/// The call that exchanges a token for a new one.
+#[derive(Debug)]
+pub struct RefreshCall {
+    /// Its path.
+    pub path: String,
+    /// What its body is.
+    pub body: BodyForm,
+    /// The members of the body.
+    pub fields: Vec<(String, FieldValue)>,
+}
+
+/// What the body of a token call is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum BodyForm {
+    /// A JSON object.
+    #[default]
+    Json,
+    /// `application/x-www-form-urlencoded`.
+    Form,
+}
+
+/// A value in the body of a token call.
+#[derive(Clone, Debug, PartialEq)]
+pub enum FieldValue {
+    /// This one.
+    Literal(Value),
+    /// The name of the account.
+    User,
+    /// Its password.
+    Password,
+    /// The access token that there is.
+    Access,
+    /// The refresh token that there is.
+    Refresh,
+}
+
+/// What stands before a token in its header.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Scheme {
+    /// `Bearer` and a blank.
+    #[default]
+    Bearer,
+    /// Nothing.
+    Bare,
+    /// The one of the two that the service takes.
+    Auto,
+}
+
+/// Reads the table.
+pub(super) fn read(section: &Section<'_>, backend: BackendKind) -> Result<Auth, Problem> {
+    let keys = section.section("api_key", "slot.auth.api_key")?;
+    let auth = Auth {
+        bearer: secret(section, "bearer")?,
+        api_key: ApiKeys {
+            key_management: secrets(&keys, "key_management")?,
+            key_operation: secrets(&keys, "key_operation")?,
+            approver: secrets(&keys, "approver")?,
+            service: secrets(&keys, "service")?,
+            approver_key_management: secrets(&keys, "approver_key_management")?,
+        },
+        pin_format: section
+            .text("pin_format", |_, text| {
+                word(text, &[("plain", PinFormat::Plain), ("roles", PinFormat::Roles)])
+            })?
+            .unwrap_or_default(),
+        user: section.text("user", |_, text| name(text))?,
+        password: secret(section, "password")?.unwrap_or_default(),
+        basic: basic(&section.section("basic", "slot.auth.basic")?)?,
+        token: match section.item("token") {
+            Some(_) => Some(token(&section.section("token", "slot.auth.token")?)?),
+            None => None,
+        },
+    };
+    check(section, &auth, backend)?;
+    Ok(auth)
+}
+
+/// What goes together, and what does not.
+fn check(section: &Section<'_>, auth: &Auth, backend: BackendKind) -> Result<(), Problem> {
+    let own_tokens = backend.logs_in_by_itself();
+    if own_tokens && auth.token.is_some() {
+        let what = "is not for this back end, which has token calls of its own";
+        return Err(section.problem("token", Fault::new(what, "take it out")));
+    }
+    if let Some(token) = &auth.token {
+        let user = auth.user.as_ref();
+        if token.basic || token.fields.iter().any(|(_, value)| *value == FieldValue::User) {
+            section.required("user", user, "write user = \"the name of the account\"")?;
+        }
+    }
+    if auth.token.is_none() && !own_tokens {
+        for name in ["user", "password"] {
+            if section.item(name).is_some() {
+                let fault = Fault::new(
+                    "is for [slot.auth.token], which is not there",
+                    "write that, or take this out",
+                );
+                return Err(section.problem(name, fault));
+            }
+        }
+    }
+    let carried = [
+        ("bearer", auth.bearer.is_some()),
+        ("basic", auth.basic.is_some()),
+        ("token", auth.token.as_ref().is_some_and(|token| token.header.eq_ignore_ascii_case(AUTHORIZATION))),
+    ];
+    let mut carried = carried.into_iter().filter(|(_, there)| *there);
+    if let (Some((first, _)), Some((second, _))) = (carried.next(), carried.next()) {
+        let what = format!("would be in the header {AUTHORIZATION}, where slot.auth.{first} is");
+        let remedy = "take one of them out, or write another header for the token: slot.auth.token.header";
+        return Err(section.problem(second, Fault::new(what, remedy)));
+    }
+    Ok(())
+}
+
+fn basic(section: &Section<'_>) -> Result<Option<BasicLogin>, Problem> {
+    let user = section.text("user", |_, text| name_without_colon(text))?;
+    let password = secret(section, "password")?;
+    if user.is_none() && password.is_none() {
+        return Ok(None);
+    }
+    let user = section.required("user", user, "write user = \"the name of the account\"")?;
+    Ok(Some(BasicLogin { user, password: password.unwrap_or_default() }))
+}
+
+fn token(section: &Section<'_>) -> Result<TokenLogin, Problem> {
+    let login = section.text("login", |_, text| path(text))?;
+    let body = form(section, "body")?;
+    let usual: &[&str] = match body {
+        BodyForm::Json => &["username={user}", "password={password}"],
+        BodyForm::Form => &["grant_type=password", "username={user}", "password={password}"],
+    };
+    let refresh_body = form(section, "refresh_body")?;
+    let refresh_fields = fields(section, "refresh_fields", &["refresh_token={refresh}"])?;
+    let refresh = section.text("refresh", |_, text| path(text))?;
+    if refresh.is_none() {
+        for name in ["refresh_body", "refresh_fields"] {
+            if section.item(name).is_some() {
+                let fault = Fault::new("has no `refresh` beside it", "write refresh = \"/path\" too");
+                return Err(section.problem(name, fault));
+            }
+        }
+    }
+    let header = section.text("header", |_, text| header(text))?;
+    Ok(TokenLogin {
+        body,
+        fields: fields(section, "fields", usual)?,
+        basic: section.boolean("basic")?.unwrap_or(false),
+        refresh: refresh.map(|path| RefreshCall { path, body: refresh_body, fields: refresh_fields }),
+        success: section.text("success", |_, text| pointer(text))?,
+        code: section.text("code", |_, text| pointer(text))?,
+        access: section.list("access", |_, text| pointer(text))?,
+        refresh_token: section.list("refresh_token", |_, text| pointer(text))?,
+        life: section.list("life", |_, text| pointer(text))?,
+        default_life: section
+            .duration("default_life", Duration::from_secs(1))?
+            .unwrap_or(Duration::from_secs(3600)),
+        header: header.unwrap_or_else(|| AUTHORIZATION.to_owned()),
+        scheme: section
+            .text("scheme", |_, text| {
+                word(text, &[("bearer", Scheme::Bearer), ("bare", Scheme::Bare), ("auto", Scheme::Auto)])
+            })?
+            .unwrap_or_default(),
+        keep_password: section.boolean("keep_password")?.unwrap_or(true),
+        revoke: section.text("revoke", |_, text| path(text))?,
+        // At the end, so that what is wrong is told before what is missing.
+        login: section.required("login", login, "write login = \"/path/of/the/login/call\"")?,
+    })
+}
+
+fn form(section: &Section<'_>, name: &str) -> Result<BodyForm, Problem> {
+    let words = [("json", BodyForm::Json), ("form", BodyForm::Form)];
+    Ok(section.text(name, |_, text| word(text, &words))?.unwrap_or_default())
+}
+
+fn fields(section: &Section<'_>, name: &str, usual: &[&str]) -> Result<Vec<(String, FieldValue)>, Problem> {
+    let usual = || usual.iter().map(|text| field(text)).collect::<Result<_, _>>();
+    match section.list(name, |_, text| field(text))? {
+        Some(fields) => Ok(fields),
+        None => usual().map_err(|fault| section.problem(name, fault)),
+    }
+}
+
+/// `name=text`, `name={password}` and the like, or `name:=JSON`.
+fn field(text: &str) -> Result<(String, FieldValue), Fault> {
+    const REMEDY: &str = "write \"name=text\", \"name={user}\", \"name={password}\", \"name={access}\", \"name={refresh}\" or \"name:=JSON\"";
+    let bad = |what: &str| Fault::new(format!("has an entry that {what}"), REMEDY);
+    let (name, value) = text.split_once('=').ok_or_else(|| bad("has no ="))?;
+    let (name, json) = match name.strip_suffix(':') {
+        Some(name) => (name, true),
+        None => (name, false),
+    };
+    if name.is_empty() {
+        return Err(bad("has no name"));
+    }
+    let value = match value {
+        _ if json => {
+            FieldValue::Literal(serde_json::from_str(value).map_err(|_| bad("has no JSON behind :="))?)
+        }
+        "{user}" => FieldValue::User,
+        "{password}" => FieldValue::Password,
+        "{access}" => FieldValue::Access,
+        "{refresh}" => FieldValue::Refresh,
+        _ if value.starts_with('{') && value.ends_with('}') => {
+            return Err(bad("names nothing that is known"));
+        }
+        _ => FieldValue::Literal(value.into()),
+    };
+    Ok((name.to_owned(), value))
+}
+
+fn path(text: &str) -> Result<String, Fault> {
+    let allowed = |byte: u8| byte.is_ascii_graphic() && byte != b'#';
+    if text.starts_with('/') && text.bytes().all(allowed) {
+        return Ok(text.to_owned());
+    }
+    Err(Fault::new(
+        format!("\"{text}\" is not a path"),
+        "write \"/path\", which comes behind the URL of the member, percent-encoded",
+    ))
+}
+
+/// A JSON pointer (RFC 6901).
+fn pointer(text: &str) -> Result<String, Fault> {
+    if text.starts_with('/') {
+        return Ok(text.to_owned());
+    }
+    Err(Fault::new(format!("\"{text}\" is not a JSON pointer"), "write it as \"/data/access_token\""))
+}
+
+fn header(text: &str) -> Result<String, Fault> {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    let what = match text {
+        "" => "is empty".to_owned(),
+        _ if !text.bytes().all(allowed) => format!("\"{text}\" is not the name of a header"),
+        _ if RESERVED.iter().any(|reserved| text.eq_ignore_ascii_case(reserved)) => {
+            format!("{text} says something else in a request")
+        }
+        _ => return Ok(text.to_owned()),
+    };
+    Err(Fault::new(what, "write the name of a header, such as \"X-Auth-Token\""))
+}
+
+fn name(text: &str) -> Result<String, Fault> {
+    let what = match text {
+        "" => "is empty",
+        _ if text.chars().any(char::is_control) => "has a control character",
+        _ => return Ok(text.to_owned()),
+    };
+    Err(Fault::new(what, "write the name of the account"))
+}
+
+/// RFC 7617 section 2.
+fn name_without_colon(text: &str) -> Result<String, Fault> {
+    match name(text)? {
+        name if name.contains(':') => {
+            Err(Fault::new("has a colon, which ends the name in Basic", "write a name without one"))
+        }
+        name => Ok(name),
+    }
+}
+
+fn secret(section: &Section<'_>, name: &str) -> Result<Option<Secret>, Problem> {
+    section.text(name, |place, text| Secret::parse(place, text, section.source()))
+}
+
+/// One secret or a list of them.
+fn secrets(section: &Section<'_>, name: &str) -> Result<Vec<Secret>, Problem> {
+    let secrets = section.list(name, |place, text| Secret::parse(place, text, section.source()))?;
+    let fault = match secrets.as_deref() {
+        Some([]) => Fault::new("has no entry", "write \"env:NAME\", \"file:/path\" or \"pin\""),
+        Some(secrets @ [_, _, ..]) if secrets.iter().any(Secret::is_pin) => {
+            Fault::new("has \"pin\" among other secrets", "write \"pin\" alone, or take it out of the list")
+        }
+        _ => return Ok(secrets.unwrap_or_default()),
+    };
+    Err(section.problem(name, fault))
+}

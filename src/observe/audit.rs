@@ -1,0 +1,103 @@
+//! Audit events: which account logged in where, and what came of it.
+//!
+//! Each is one line of the log that begins with `audit:`, at level info; refusals and failures are at level warn. There is
+//! never a secret in one, nor a word that the service said: the status of its answer is all that is told of that.
+
+use std::fmt;
+
+use super::log::Log;
+use crate::config::Level;
+
+/// What is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A password, a key or a certificate was shown.
+    Login,
+    /// A token was exchanged for a new one, without the password.
+    Renewal,
+    /// A login ended.
+    Logout,
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Login => "login",
+            Self::Renewal => "renewal",
+            Self::Logout => "logout",
+        })
+    }
+}
+
+/// The events of one account at one slot.
+#[derive(Clone, Debug)]
+pub struct Audit {
+    log: Log,
+    slot: Box<str>,
+    account: Box<str>,
+}
+
+impl Audit {
+    /// `slot` is its label, `account` a name that is no secret: of a user, or of a role.
+    pub fn new(log: &Log, slot: &str, account: &str) -> Self {
+        Self { log: log.clone(), slot: slot.into(), account: account.into() }
+    }
+
+    /// The service did what was asked. `endpoint`: method and path.
+    pub fn granted(&self, event: Event, endpoint: impl fmt::Display) {
+        self.tell(Level::Info, event, endpoint, format_args!("granted"));
+    }
+
+    /// The service refused, with this status.
+    pub fn refused(&self, event: Event, endpoint: impl fmt::Display, status: u16) {
+        self.tell(Level::Warn, event, endpoint, format_args!("refused with HTTP {status}"));
+    }
+
+    /// There was no answer, or none that can be read. `reason` has neither a secret nor a part of an answer.
+    pub fn failed(&self, event: Event, endpoint: impl fmt::Display, reason: impl fmt::Display) {
+        self.tell(Level::Warn, event, endpoint, format_args!("failed: {reason}"));
+    }
+
+    fn tell(&self, level: Level, event: Event, endpoint: impl fmt::Display, outcome: fmt::Arguments<'_>) {
+        let Self { log, slot, account } = self;
+        log.write(
+            level,
+            format_args!("audit: slot {slot:?}, account {account:?}: {event} at {endpoint}: {outcome}"),
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{self, LogTarget};
+
+    #[test]
+    fn an_event_is_one_line_with_slot_account_endpoint_and_outcome() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        let settings = config::Log { level: Level::Info, target: LogTarget::File(path.clone()) };
+        let audit = Audit::new(&Log::open(&settings).unwrap(), "pay\nments", "al\"ice");
+        audit.granted(Event::Login, "POST /token");
+        audit.refused(Event::Renewal, "POST /refresh", 401);
+        audit.failed(Event::Logout, "DELETE /token", "no answer");
+        let text = std::fs::read_to_string(path).unwrap();
+        let told: Vec<_> = text.lines().map(|line| line.split_once(' ').unwrap().1).collect();
+        let told: Vec<_> = told
+            .iter()
+            .map(|line| {
+                let (level, rest) = line.split_once(' ').unwrap();
+                (level, rest.split_once(' ').unwrap().1)
+            })
+            .collect();
+        let who = r#"audit: slot "pay\nments", account "al\"ice":"#;
+        assert_eq!(
+            told,
+            [
+                ("INFO", format!("{who} login at POST /token: granted").as_str()),
+                ("WARN", &format!("{who} renewal at POST /refresh: refused with HTTP 401")),
+                ("WARN", &format!("{who} logout at DELETE /token: failed: no answer")),
+            ]
+        );
+    }
+}
