@@ -17,6 +17,7 @@ use crate::transport::Deadline;
 pub mod ciphertrust;
 pub mod declared;
 pub mod fast;
+mod front;
 pub mod luna;
 pub mod routed;
 pub mod securosys;

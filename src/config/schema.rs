@@ -49,6 +49,8 @@ pub(super) const FIELDS: &[Field] = &[
     field("slot.auth.password", Form::Text),
     field("slot.auth.basic.user", Form::Text),
     field("slot.auth.basic.password", Form::Text),
+    field("slot.auth.header.name", Form::Text),
+    field("slot.auth.header.value", Form::Text),
     field("slot.auth.token.login", Form::Text),
     field("slot.auth.token.body", Form::Text),
     field("slot.auth.token.fields", Form::Lines),
@@ -191,7 +193,7 @@ mod tests {
         assert_eq!(names_in(""), ["version", "fork", "log", "slot"]);
         assert_eq!(
             names_in("slot.auth"),
-            ["bearer", "pin_format", "user", "password", "basic", "token", "api_key"]
+            ["bearer", "pin_format", "user", "password", "basic", "header", "token", "api_key"]
         );
         assert_eq!(names_in("slot.key"), ["label", "id", "public_key", "certificate", "type", "password"]);
     }

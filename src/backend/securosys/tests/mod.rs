@@ -25,30 +25,7 @@ mod server;
 /// The back end that talks to `server`.
 fn open(server: &Server, auth: config::Auth) -> Securosys {
     let url = config::Url { tls: false, host: "127.0.0.1".into(), port: server.port, path: String::new() };
-    let token = config::Token {
-        label: "test".into(),
-        backend: config::Backend::Securosys,
-        members: vec![vec![url]],
-        crypto: None,
-        auth,
-        tls: config::Tls::default(),
-        proxy: None,
-        http2: false,
-        timeouts: config::Timeouts { connect: Duration::from_secs(5), call: Duration::from_secs(10) },
-        pool: config::Pool { max: 16, idle: Duration::from_secs(10) },
-        hedge: None,
-        catalog: config::Catalog {
-            refresh: Duration::from_secs(60),
-            capacity: 100,
-            width: 4,
-            hide: Vec::new(),
-            cache: None,
-        },
-        certificates: Vec::new(),
-        keys: Vec::new(),
-        mechanisms: None,
-        edwards_point: config::EdwardsPoint::Raw,
-    };
+    let token = config::Token { members: vec![vec![url]], auth, ..config::Token::plain("test") };
     Securosys::open(&token, &Log::off()).unwrap()
 }
 
