@@ -154,6 +154,15 @@ fn check(section: &Section<'_>, auth: &Auth, backend: BackendKind) -> Result<(),
         let what = "is not for this back end, which has token calls of its own";
         return Err(section.problem("token", Fault::new(what, "take it out")));
     }
+    if backend == BackendKind::CipherTrust {
+        for name in ["bearer", "basic", "api_key", "pin_format"] {
+            if section.item(name).is_some() {
+                let what = "is not for this back end, which shows a token for user and password";
+                return Err(section.problem(name, Fault::new(what, "take it out")));
+            }
+        }
+        section.required("user", auth.user.as_ref(), "write user = \"the name of the account\"")?;
+    }
     if let Some(token) = &auth.token {
         let user = auth.user.as_ref();
         if token.basic || token.fields.iter().any(|(_, value)| *value == FieldValue::User) {

@@ -200,7 +200,7 @@ impl Backend for Securosys {
         })?;
         let payload = match request.scheme {
             // What is longer than the order does not count (FIPS 186-5 section 6.4.1); the service may refuse it.
-            SignScheme::Ecdsa { width } => request.payload.get(..width).unwrap_or(request.payload),
+            SignScheme::Ecdsa { width, .. } => request.payload.get(..width).unwrap_or(request.payload),
             _ => request.payload,
         };
         within_limit(payload, CKR_DATA_LEN_RANGE, purpose)?;
@@ -214,9 +214,9 @@ impl Backend for Securosys {
             .filter(|signature| !signature.is_empty())
             .ok_or_else(|| unreadable(purpose, &response, "no signature"))?;
         let signature = match request.scheme {
-            SignScheme::Ecdsa { width } => encode::ecdsa_der_to_raw(&signature, width)
+            SignScheme::Ecdsa { width, .. } => encode::ecdsa_der_to_raw(&signature, width)
                 .map_err(|error| unreadable(purpose, &response, "not an ECDSA signature").because(error))?,
-            SignScheme::EdDsa | SignScheme::RsaPkcs1(_) | SignScheme::RsaPss(_) => signature,
+            _ => signature,
         };
         Ok(Outcome::Done(signature))
     }
@@ -261,8 +261,9 @@ impl Backend for Securosys {
         Ok(Outcome::Done(Zeroizing::new(plaintext)))
     }
 
-    fn can_encrypt(&self, _scheme: &EncryptScheme<'_>) -> bool {
-        true
+    fn can_encrypt(&self, scheme: &EncryptScheme<'_>) -> bool {
+        // The service chooses all IVs itself (section 3.4).
+        !matches!(scheme, EncryptScheme::AesGcm { iv: Some(_), .. })
     }
 
     fn encrypt(&self, request: &EncryptRequest<'_>, deadline: Deadline) -> Result<Encrypted> {
@@ -274,7 +275,7 @@ impl Backend for Securosys {
             .text("encryptKeyName", request.key.as_str())
             .password(password)
             .text("cipherAlgorithm", names::encrypting(&request.scheme));
-        if let EncryptScheme::AesGcm { aad, tag_bits } = request.scheme {
+        if let EncryptScheme::AesGcm { aad, tag_bits, .. } = request.scheme {
             body = with_gcm(body, aad, tag_bits, purpose)?;
         }
         let body = body.finish();
