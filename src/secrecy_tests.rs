@@ -97,7 +97,7 @@ fn parameters_of_mechanisms() {
     hides(&DecryptScheme::AesCbc { iv: data });
     hides(&DecryptScheme::AesCtr { counter: data });
     hides(&DecryptScheme::AesGcm { iv: data, aad: data, tag_bits: 128 });
-    hides(&EncryptScheme::AesGcm { aad: data, tag_bits: 128 });
+    hides(&EncryptScheme::AesGcm { iv: Some(data), aad: data, tag_bits: 128 });
 }
 
 fn configured(text: &str) -> String {
