@@ -148,6 +148,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::disallowed_methods, reason = "nobody times the server of a test")]
     fn the_server_reads_what_the_client_answers() {
         let folder = tempfile::tempdir().unwrap();
         let (client, client_pem) = certified();
