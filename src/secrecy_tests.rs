@@ -55,7 +55,7 @@ fn the_check_itself_sees_a_secret() {
 fn credentials_and_what_carries_them() {
     hides(&filled(Credential::pin()));
     hides(&filled(Credential::fixed(|| Ok(SECRET.into()))));
-    hides(&ApiKey { header: "X-API-KEY", credential: filled(Credential::pin()) });
+    hides(&ApiKey { header: "X-API-KEY".into(), credential: filled(Credential::pin()) });
     hides(&Bearer { credential: filled(Credential::pin()) });
     let mut headers = Headers::default();
     headers.add("Authorization", SECRET).unwrap();

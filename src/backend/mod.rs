@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use cryptoki_sys::{CKR_FUNCTION_NOT_SUPPORTED, CKR_USER_TYPE_INVALID};
+use cryptoki_sys::{CKR_FUNCTION_NOT_SUPPORTED, CKR_MECHANISM_INVALID, CKR_USER_TYPE_INVALID};
 use secrecy::SecretString;
 use zeroize::Zeroizing;
 
@@ -17,7 +17,9 @@ use crate::transport::Deadline;
 pub mod ciphertrust;
 pub mod declared;
 pub mod fast;
+mod front;
 pub mod luna;
+mod percent;
 pub mod routed;
 pub mod securosys;
 pub mod types;
@@ -154,14 +156,28 @@ pub trait Backend: Send + Sync {
     /// What `sign` wants for `scheme`; `None` where the service cannot do it.
     fn sign_input(&self, scheme: SignScheme) -> Option<SignInput>;
 
-    /// A signature in the form of PKCS#11: RSA as long as the modulus, ECDSA as r‖s, EdDSA as RFC 8032 has it.
+    /// A signature in the form of PKCS#11: RSA as long as the modulus, ECDSA as r‖s, EdDSA as RFC 8032 has it, a MAC as
+    /// long as its hash.
     ///
     /// # Errors
     /// `CKR_PIN_INCORRECT` for a wrong key password, `CKR_USER_NOT_LOGGED_IN` for a refused credential,
     /// `CKR_KEY_HANDLE_INVALID` for a key that is gone, and the codes of the dialect's table.
     fn sign(&self, request: &SignRequest<'_>, deadline: Deadline) -> Result<Outcome<Vec<u8>>>;
 
-    /// Whether the service decrypts with `scheme` (its parameters aside).
+    /// Whether a signature may be other than what was asked for, so that each is verified before its caller gets it.
+    fn signatures_are_doubtful(&self) -> bool {
+        false
+    }
+
+    /// Whether `mac` is that of a message, for schemes whose verification needs the secret: [`SignScheme::Hmac`].
+    ///
+    /// # Errors
+    /// As for `sign`.
+    fn verify_mac(&self, _request: &SignRequest<'_>, _mac: &[u8], _deadline: Deadline) -> Result<bool> {
+        Err(Error::new(CKR_MECHANISM_INVALID, "this HSM makes no MACs"))
+    }
+
+    /// Whether the service decrypts with `scheme`.
     fn can_decrypt(&self, scheme: &DecryptScheme<'_>) -> bool;
 
     /// The plaintext; padding of RSA is removed, padding of block modes is not.
@@ -171,10 +187,10 @@ pub trait Backend: Send + Sync {
         deadline: Deadline,
     ) -> Result<Outcome<Zeroizing<Vec<u8>>>>;
 
-    /// Whether the service encrypts with `scheme` (its parameters aside).
+    /// Whether the service encrypts with `scheme`.
     fn can_encrypt(&self, scheme: &EncryptScheme<'_>) -> bool;
 
-    /// The ciphertext, with the IV that the service chose.
+    /// The ciphertext, with the IV that was used.
     fn encrypt(&self, request: &EncryptRequest<'_>, deadline: Deadline) -> Result<Encrypted>;
 
     /// The most bytes that one request to decrypt, encrypt or sign takes.

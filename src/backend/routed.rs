@@ -98,7 +98,7 @@ fn joined(front: KeyInfo, other: Option<KeyInfo>) -> KeyInfo {
     let kind = match other.kind {
         KeyKind::Pair(key) if private => KeyKind::Pair(key),
         KeyKind::Pair(key) | KeyKind::Public(key) if public => KeyKind::Public(key),
-        KeyKind::Aes(bytes) if secret => KeyKind::Aes(bytes),
+        kind @ (KeyKind::Aes(_) | KeyKind::Hmac { .. }) if secret => kind,
         KeyKind::Locked if private || secret => KeyKind::Locked,
         // Another key of the same name: it is not to be used for this one.
         _ => return front,
@@ -217,6 +217,15 @@ impl Backend for Routed {
     fn sign(&self, request: &SignRequest<'_>, deadline: Deadline) -> Result<Outcome<Vec<u8>>> {
         self.front.keep_login(deadline)?;
         self.crypto.sign(request, deadline)
+    }
+
+    fn signatures_are_doubtful(&self) -> bool {
+        self.crypto.signatures_are_doubtful()
+    }
+
+    fn verify_mac(&self, request: &SignRequest<'_>, mac: &[u8], deadline: Deadline) -> Result<bool> {
+        self.front.keep_login(deadline)?;
+        self.crypto.verify_mac(request, mac, deadline)
     }
 
     fn can_decrypt(&self, scheme: &DecryptScheme<'_>) -> bool {

@@ -72,6 +72,13 @@ pub enum KeyKind {
     Public(PublicKey),
     /// An AES key of 16, 24 or 32 bytes; `None` where the HSM does not say.
     Aes(Option<usize>),
+    /// A secret key for HMAC with one hash.
+    Hmac {
+        /// The hash.
+        hash: Hash,
+        /// Its bytes; `None` where the HSM does not say.
+        bytes: Option<usize>,
+    },
     /// A key whose attributes are behind its password.
     Locked,
     /// Objects of which the HSM lists class and type and no more: they are shown, and nothing can be done with them.
@@ -240,13 +247,17 @@ pub enum SignScheme {
     RsaPkcs1(Option<Hash>),
     /// RSASSA-PSS with this hash, MGF1 with the same, a salt as long as the hash.
     RsaPss(Hash),
-    /// ECDSA over a digest not longer than the order.
+    /// ECDSA over a digest; what is longer than the order does not count.
     Ecdsa {
         /// Bytes of the order: r and s have this length each.
         width: usize,
+        /// The hash of the mechanism; `None`: the caller brings a digest of whatever hash.
+        hash: Option<Hash>,
     },
     /// Ed25519 over the message.
     EdDsa,
+    /// HMAC (FIPS 198-1) of the message.
+    Hmac(Hash),
 }
 
 /// What the service wants to sign.
@@ -330,14 +341,14 @@ pub struct DecryptRequest<'a> {
     pub approval: bool,
 }
 
-/// How a plaintext is sealed; an IV is the service's to choose.
+/// How a plaintext is sealed.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub enum EncryptScheme<'a> {
     /// Whole blocks.
     AesEcb,
-    /// With a fresh 12-byte IV.
-    AesGcm { aad: &'a [u8], tag_bits: usize },
+    /// With the caller's IV; `None`: with a fresh one of 12 bytes, which the service chooses.
+    AesGcm { iv: Option<&'a [u8]>, aad: &'a [u8], tag_bits: usize },
 }
 
 /// As for [`DecryptScheme`].
@@ -345,8 +356,8 @@ impl fmt::Debug for EncryptScheme<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::AesEcb => f.write_str("AesEcb"),
-            Self::AesGcm { aad, tag_bits } => {
-                f.debug_tuple("AesGcm").field(&Bytes(aad)).field(tag_bits).finish()
+            Self::AesGcm { iv, aad, tag_bits } => {
+                f.debug_tuple("AesGcm").field(&iv.map(Bytes)).field(&Bytes(aad)).field(tag_bits).finish()
             }
         }
     }
@@ -370,7 +381,7 @@ pub struct EncryptRequest<'a> {
 pub struct Encrypted {
     /// The ciphertext without the tag.
     pub ciphertext: Vec<u8>,
-    /// The IV that the service chose; empty where the scheme has none.
+    /// The IV; empty where the scheme has none.
     pub iv: Vec<u8>,
     /// The authentication tag; empty where the scheme has none.
     pub tag: Vec<u8>,

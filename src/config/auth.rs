@@ -10,6 +10,9 @@ use super::{ApiKeys, Auth, BackendKind, PinFormat, Secret};
 
 const AUTHORIZATION: &str = "Authorization";
 
+/// Where Securosys wants its API keys (reference section 1).
+pub const API_KEY: &str = "X-API-KEY";
+
 /// Header lines that belong to the transport.
 const RESERVED: [&str; 5] = ["connection", "content-length", "content-type", "host", "transfer-encoding"];
 
@@ -20,6 +23,15 @@ pub struct BasicLogin {
     pub user: String,
     /// The password.
     pub password: Secret,
+}
+
+/// A secret in a header line of each request: `[slot.auth.header]`.
+#[derive(Debug)]
+pub struct HeaderKey {
+    /// The name of the header.
+    pub name: String,
+    /// The secret.
+    pub value: Secret,
 }
 
 /// How tokens are got: `[slot.auth.token]`. What is `None` is as most services have it.
@@ -125,6 +137,7 @@ pub(super) fn read(section: &Section<'_>, backend: BackendKind) -> Result<Auth, 
         user: section.text("user", |_, text| name(text))?,
         password: secret(section, "password")?.unwrap_or_default(),
         basic: basic(&section.section("basic", "slot.auth.basic")?)?,
+        header: header_key(&section.section("header", "slot.auth.header")?)?,
         token: match section.item("token") {
             Some(_) => Some(token(&section.section("token", "slot.auth.token")?)?),
             None => None,
@@ -140,6 +153,15 @@ fn check(section: &Section<'_>, auth: &Auth, backend: BackendKind) -> Result<(),
     if own_tokens && auth.token.is_some() {
         let what = "is not for this back end, which has token calls of its own";
         return Err(section.problem("token", Fault::new(what, "take it out")));
+    }
+    if backend == BackendKind::CipherTrust {
+        for name in ["bearer", "basic", "api_key", "pin_format"] {
+            if section.item(name).is_some() {
+                let what = "is not for this back end, which shows a token for user and password";
+                return Err(section.problem(name, Fault::new(what, "take it out")));
+            }
+        }
+        section.required("user", auth.user.as_ref(), "write user = \"the name of the account\"")?;
     }
     if let Some(token) = &auth.token {
         let user = auth.user.as_ref();
@@ -158,16 +180,41 @@ fn check(section: &Section<'_>, auth: &Auth, backend: BackendKind) -> Result<(),
             }
         }
     }
+    each_header_once(section, auth, backend)
+}
+
+/// No two secrets want the same header, in the requests that carry both.
+fn each_header_once(section: &Section<'_>, auth: &Auth, backend: BackendKind) -> Result<(), Problem> {
+    let in_authorization = |there: bool| there.then_some(AUTHORIZATION);
+    let ApiKeys { key_management, key_operation, approver, service, approver_key_management } = &auth.api_key;
+    let keys = [key_management, key_operation, approver, service, approver_key_management];
+    let has_key = keys.iter().any(|keys| !keys.is_empty());
     let carried = [
-        ("bearer", auth.bearer.is_some()),
-        ("basic", auth.basic.is_some()),
-        ("token", auth.token.as_ref().is_some_and(|token| token.header.eq_ignore_ascii_case(AUTHORIZATION))),
+        // First what nothing else can stand for.
+        ("the token of the back end itself", None, in_authorization(backend.logs_in_by_itself())),
+        ("slot.auth.api_key", Some("api_key"), has_key.then_some(API_KEY)),
+        ("slot.auth.bearer", Some("bearer"), in_authorization(auth.bearer.is_some())),
+        ("slot.auth.basic", Some("basic"), in_authorization(auth.basic.is_some())),
+        ("slot.auth.header", Some("header"), auth.header.as_ref().map(|key| key.name.as_str())),
+        ("slot.auth.token", Some("token"), auth.token.as_ref().map(|token| token.header.as_str())),
     ];
-    let mut carried = carried.into_iter().filter(|(_, there)| *there);
-    if let (Some((first, _)), Some((second, _))) = (carried.next(), carried.next()) {
-        let what = format!("would be in the header {AUTHORIZATION}, where slot.auth.{first} is");
-        let remedy = "take one of them out, or write another header for the token: slot.auth.token.header";
-        return Err(section.problem(second, Fault::new(what, remedy)));
+    for (at, (_, key, header)) in carried.iter().enumerate() {
+        let same = |other: &Option<&str>| {
+            header.is_some_and(|header| other.is_some_and(|other| header.eq_ignore_ascii_case(other)))
+        };
+        let earlier = carried.iter().take(at).find(|(_, _, other)| same(other));
+        if let (Some((first, _, _)), Some(key), Some(header)) = (earlier, key, header) {
+            let what = format!("would be in the header {header}, where {first} is");
+            let remedy = match *key {
+                "header" => "write another name: slot.auth.header.name",
+                _ => "take one of them out, or write another header for the token: slot.auth.token.header",
+            };
+            return Err(section.problem(key, Fault::new(what, remedy)));
+        }
+    }
+    if auth.token.as_ref().is_some_and(|token| token.basic) && auth.basic.is_some() {
+        let what = "would be in the header Authorization of the login call, where slot.auth.token.basic is";
+        return Err(section.problem("basic", Fault::new(what, "take one of them out")));
     }
     Ok(())
 }
@@ -180,6 +227,16 @@ fn basic(section: &Section<'_>) -> Result<Option<BasicLogin>, Problem> {
     }
     let user = section.required("user", user, "write user = \"the name of the account\"")?;
     Ok(Some(BasicLogin { user, password: password.unwrap_or_default() }))
+}
+
+fn header_key(section: &Section<'_>) -> Result<Option<HeaderKey>, Problem> {
+    let name = section.text("name", |_, text| header(text))?;
+    let value = secret(section, "value")?;
+    if name.is_none() && value.is_none() {
+        return Ok(None);
+    }
+    let name = section.required("name", name, "write name = \"the name of the header\"")?;
+    Ok(Some(HeaderKey { name, value: section.required("value", value, "write value = \"file:/path\"")? }))
 }
 
 fn token(section: &Section<'_>) -> Result<TokenLogin, Problem> {

@@ -32,7 +32,7 @@ mod slot;
 mod tests;
 mod tls;
 
-pub use auth::{BasicLogin, BodyForm, FieldValue, RefreshCall, Scheme, TokenLogin};
+pub use auth::{API_KEY, BasicLogin, BodyForm, FieldValue, HeaderKey, RefreshCall, Scheme, TokenLogin};
 pub use ciphertrust::CipherTrust;
 pub use declared::Declared;
 pub use fast::Fast;
@@ -232,6 +232,35 @@ impl Token {
         serial
     }
 
+    /// A slot of Securosys with all that may be left out left out, for tests. It has no member.
+    #[cfg(test)]
+    pub(crate) fn plain(label: &str) -> Self {
+        Self {
+            label: label.to_owned(),
+            backend: Backend::Securosys,
+            members: Vec::new(),
+            crypto: None,
+            auth: Auth::default(),
+            tls: Tls::default(),
+            proxy: None,
+            http2: false,
+            timeouts: Timeouts { connect: Duration::from_secs(5), call: Duration::from_secs(10) },
+            pool: Pool { max: 16, idle: Duration::from_secs(10) },
+            hedge: None,
+            catalog: Catalog {
+                refresh: Duration::from_secs(60),
+                capacity: 100,
+                width: 4,
+                hide: Vec::new(),
+                cache: None,
+            },
+            certificates: Vec::new(),
+            keys: Vec::new(),
+            mechanisms: None,
+            edwards_point: EdwardsPoint::Raw,
+        }
+    }
+
     /// Whether the slot needs a thread of the module's own, since proxies and HTTP/2 do.
     pub fn needs_thread(&self) -> bool {
         self.proxy.is_some() || self.http2
@@ -243,12 +272,14 @@ impl Token {
         if matches!(self.backend, Backend::Luna(_)) {
             return true;
         }
-        let Auth { bearer, api_key, pin_format: _, user: _, password, basic, token } = &self.auth;
+        let Auth { bearer, api_key, pin_format: _, user: _, password, basic, header, token } = &self.auth;
         let ApiKeys { key_management, key_operation, approver, service, approver_key_management } = api_key;
         let lists = [key_management, key_operation, approver, service, approver_key_management];
         let password = (token.is_some() || self.backend.kind().logs_in_by_itself()).then_some(password);
         let basic = basic.as_ref().map(|basic| &basic.password);
-        let secrets = bearer.iter().chain(lists.into_iter().flatten()).chain(password).chain(basic);
+        let header = header.as_ref().map(|header| &header.value);
+        let layers = password.into_iter().chain(basic).chain(header);
+        let secrets = bearer.iter().chain(lists.into_iter().flatten()).chain(layers);
         secrets.into_iter().any(Secret::is_pin)
     }
 }
@@ -358,6 +389,8 @@ pub struct Auth {
     pub password: Secret,
     /// User and password in each request.
     pub basic: Option<BasicLogin>,
+    /// One more secret in each request.
+    pub header: Option<HeaderKey>,
     /// A token in each request, and how it is got.
     pub token: Option<TokenLogin>,
 }

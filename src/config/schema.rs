@@ -49,6 +49,8 @@ pub(super) const FIELDS: &[Field] = &[
     field("slot.auth.password", Form::Text),
     field("slot.auth.basic.user", Form::Text),
     field("slot.auth.basic.password", Form::Text),
+    field("slot.auth.header.name", Form::Text),
+    field("slot.auth.header.value", Form::Text),
     field("slot.auth.token.login", Form::Text),
     field("slot.auth.token.body", Form::Text),
     field("slot.auth.token.fields", Form::Lines),
@@ -89,6 +91,17 @@ pub(super) const FIELDS: &[Field] = &[
     field("slot.luna.session_idle", Form::Text),
     field("slot.luna.keep_pin", Form::Boolean),
     field("slot.luna.set_pin", Form::Text),
+    field("slot.ciphertrust.prefix", Form::Text),
+    field("slot.ciphertrust.domain", Form::Text),
+    field("slot.ciphertrust.auth_domain", Form::Text),
+    field("slot.ciphertrust.connection", Form::Text),
+    field("slot.ciphertrust.keep_password", Form::Boolean),
+    field("slot.ciphertrust.owner", Form::Text),
+    field("slot.ciphertrust.labels", Form::Lines),
+    field("slot.ciphertrust.max_message", Form::Integer),
+    field("slot.ciphertrust.prehashed", Form::Text),
+    field("slot.ciphertrust.pss", Form::Text),
+    field("slot.ciphertrust.oaep_hash", Form::Text),
     field("slot.tls.ca", Form::Text),
     field("slot.tls.server_name", Form::Text),
     field("slot.tls.identity.certificate", Form::Text),
@@ -191,7 +204,7 @@ mod tests {
         assert_eq!(names_in(""), ["version", "fork", "log", "slot"]);
         assert_eq!(
             names_in("slot.auth"),
-            ["bearer", "pin_format", "user", "password", "basic", "token", "api_key"]
+            ["bearer", "pin_format", "user", "password", "basic", "header", "token", "api_key"]
         );
         assert_eq!(names_in("slot.key"), ["label", "id", "public_key", "certificate", "type", "password"]);
     }

@@ -91,7 +91,15 @@ impl PublicKey {
     /// As [`Self::from_spki`].
     pub fn from_rsa(modulus: &[u8], exponent: &[u8]) -> Result<Self, Error> {
         let key = tlv::element(tag::SEQUENCE, &[tlv::unsigned(modulus), tlv::unsigned(exponent)].concat());
-        Self::from_parts(RSA, &[tag::NULL, 0], &key)
+        Self::from_rsa_der(&key)
+    }
+
+    /// An RSA key from the DER of an RSAPublicKey (RFC 8017 section A.1.1).
+    ///
+    /// # Errors
+    /// As [`Self::from_spki`].
+    pub fn from_rsa_der(der: &[u8]) -> Result<Self, Error> {
+        Self::from_parts(RSA, &[tag::NULL, 0], der)
     }
 
     /// An EC or Ed25519 key from `CKA_EC_PARAMS` and `CKA_EC_POINT` (PKCS#11 3.2 sections 6.3.3 and 6.3.5).

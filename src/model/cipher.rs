@@ -59,6 +59,7 @@ enum EncryptTarget {
     RsaOaep(PublicKey, Hash),
     Jwe(PublicKey),
     AesEcb(KeyInUse),
+    AesGcm { key: KeyInUse, iv: Vec<u8>, aad: Vec<u8>, tag_bits: usize },
 }
 
 impl Encrypting {
@@ -77,21 +78,31 @@ impl Encrypting {
         Ok(Self { target, intake: Intake::collect(limit, Excess::Refuse) })
     }
 
-    /// `C_EncryptInit` with a secret key. Modes whose IV the caller chooses are not the HSM's.
+    /// `C_EncryptInit` with a secret key.
     pub fn with_secret_key(chosen: &Chosen, key: Arc<HsmKey>, backend: &dyn Backend) -> Result<Self> {
-        match chosen.mechanism.cipher_kind() {
-            Some(CipherKind::AesEcb) => Ok(Self {
-                target: EncryptTarget::AesEcb(KeyInUse::new(key)),
-                intake: Intake::collect(backend.payload_limit(), Excess::Refuse),
-            }),
-            _ => Err(Error::new(CKR_MECHANISM_INVALID, "the HSM does not encrypt with an IV of the caller")),
-        }
+        let key = KeyInUse::new(key);
+        let target = match (chosen.mechanism.cipher_kind(), &chosen.parameter) {
+            (Some(CipherKind::AesEcb), _) => EncryptTarget::AesEcb(key),
+            (Some(CipherKind::AesGcm), Parameter::Gcm { iv, aad, tag_bits }) => {
+                let tag_bits = gcm_tag_bits(*tag_bits)?;
+                if !backend.can_encrypt(&EncryptScheme::AesGcm { iv: Some(iv), aad, tag_bits }) {
+                    let text = "the HSM does not encrypt with these parameters";
+                    return Err(Error::new(CKR_MECHANISM_PARAM_INVALID, text));
+                }
+                EncryptTarget::AesGcm { key, iv: iv.clone(), aad: aad.clone(), tag_bits }
+            }
+            _ => {
+                let text = "the HSM does not encrypt with an IV of the caller";
+                return Err(Error::new(CKR_MECHANISM_INVALID, text));
+            }
+        };
+        Ok(Self { target, intake: Intake::collect(backend.payload_limit(), Excess::Refuse) })
     }
 
     /// The key at the HSM, if one is needed.
     pub fn hsm_key(&self) -> Option<&HsmKey> {
         match &self.target {
-            EncryptTarget::AesEcb(in_use) => Some(&in_use.key),
+            EncryptTarget::AesEcb(in_use) | EncryptTarget::AesGcm { key: in_use, .. } => Some(&in_use.key),
             EncryptTarget::RsaPkcs1(_) | EncryptTarget::RsaOaep(..) | EncryptTarget::Jwe(_) => None,
         }
     }
@@ -99,7 +110,7 @@ impl Encrypting {
     /// The same, to be given its password.
     pub fn key_in_use(&mut self) -> Option<&mut KeyInUse> {
         match &mut self.target {
-            EncryptTarget::AesEcb(in_use) => Some(in_use),
+            EncryptTarget::AesEcb(in_use) | EncryptTarget::AesGcm { key: in_use, .. } => Some(in_use),
             EncryptTarget::RsaPkcs1(_) | EncryptTarget::RsaOaep(..) | EncryptTarget::Jwe(_) => None,
         }
     }
@@ -142,6 +153,7 @@ impl Encrypting {
                 Err(Error::new(CKR_DATA_LEN_RANGE, "ECB takes whole blocks"))
             }
             EncryptTarget::AesEcb(_) => Ok(data),
+            EncryptTarget::AesGcm { tag_bits, .. } => Ok(data + tag_bits / 8),
         }
     }
 
@@ -163,18 +175,34 @@ impl Encrypting {
             }
             EncryptTarget::AesEcb(_) if data.is_empty() => Vec::new(),
             EncryptTarget::AesEcb(in_use) => {
-                let request = EncryptRequest {
-                    key: &in_use.key.name,
-                    password: in_use.password()?,
-                    scheme: EncryptScheme::AesEcb,
-                    plaintext: &data,
-                };
-                let sealed = backend.encrypt(&request, deadline)?.ciphertext;
-                exact(sealed, data.len())?
+                let sealed = ask(in_use, EncryptScheme::AesEcb, &data, backend, deadline)?;
+                exact(sealed.ciphertext, data.len())?
+            }
+            EncryptTarget::AesGcm { key, iv, aad, tag_bits } => {
+                let scheme = EncryptScheme::AesGcm { iv: Some(iv), aad, tag_bits: *tag_bits };
+                let sealed = ask(key, scheme, &data, backend, deadline)?;
+                if sealed.iv != *iv {
+                    return Err(Error::new(CKR_DEVICE_ERROR, "the HSM took another IV"));
+                }
+                let mut whole = exact(sealed.ciphertext, data.len())?;
+                whole.extend(exact(sealed.tag, tag_bits / 8)?);
+                whole
             }
         };
         Ok(Output::bytes(sealed))
     }
+}
+
+/// Has the HSM seal a plaintext.
+fn ask(
+    in_use: &KeyInUse,
+    scheme: EncryptScheme<'_>,
+    plaintext: &[u8],
+    backend: &dyn Backend,
+    deadline: Deadline,
+) -> Result<Encrypted> {
+    let request = EncryptRequest { key: &in_use.key.name, password: in_use.password()?, scheme, plaintext };
+    backend.encrypt(&request, deadline)
 }
 
 /// What came from the HSM, if it is as long as it must be.
@@ -452,15 +480,14 @@ impl MessageEncrypting {
         if plaintext.len() > backend.payload_limit() {
             return Err(Error::new(CKR_DATA_LEN_RANGE, "more than the HSM takes"));
         }
+        let scheme = EncryptScheme::AesGcm { iv: None, aad: message.aad, tag_bits };
+        if !backend.can_encrypt(&scheme) {
+            let text = format!("the HSM makes no tag of {tag_bits} bits");
+            return Err(Error::new(CKR_MECHANISM_PARAM_INVALID, text));
+        }
         let mut sealed = None;
         let ciphertext = room.fit(plaintext.len(), || {
-            let request = EncryptRequest {
-                key: &self.key.key.name,
-                password: self.key.password()?,
-                scheme: EncryptScheme::AesGcm { aad: message.aad, tag_bits },
-                plaintext,
-            };
-            let Encrypted { ciphertext, iv, tag } = backend.encrypt(&request, deadline)?;
+            let Encrypted { ciphertext, iv, tag } = ask(&self.key, scheme, plaintext, backend, deadline)?;
             if iv.len() != message.iv_len {
                 let text =
                     format!("the HSM made an IV of {} bytes, the caller wants {}", iv.len(), message.iv_len);

@@ -8,13 +8,15 @@ use std::fmt;
 use cryptoki_sys::{
     CK_FLAGS, CK_KEY_TYPE, CK_MECHANISM_TYPE, CK_ULONG, CKF_DECRYPT, CKF_DIGEST, CKF_EC_F_P,
     CKF_EC_NAMEDCURVE, CKF_EC_UNCOMPRESS, CKF_ENCRYPT, CKF_HW, CKF_MESSAGE_ENCRYPT, CKF_SIGN, CKF_VERIFY,
-    CKK_AES, CKK_EC, CKK_EC_EDWARDS, CKK_RSA, CKM_AES_CBC, CKM_AES_CBC_PAD, CKM_AES_CTR, CKM_AES_ECB,
-    CKM_AES_GCM, CKM_ECDSA, CKM_ECDSA_SHA1, CKM_ECDSA_SHA224, CKM_ECDSA_SHA256, CKM_ECDSA_SHA384,
-    CKM_ECDSA_SHA512, CKM_EDDSA, CKM_RSA_PKCS, CKM_RSA_PKCS_OAEP, CKM_RSA_PKCS_PSS, CKM_SHA_1,
+    CKK_AES, CKK_EC, CKK_EC_EDWARDS, CKK_RSA, CKK_SHA_1_HMAC, CKK_SHA224_HMAC, CKK_SHA256_HMAC,
+    CKK_SHA384_HMAC, CKK_SHA512_HMAC, CKM_AES_CBC, CKM_AES_CBC_PAD, CKM_AES_CTR, CKM_AES_ECB, CKM_AES_GCM,
+    CKM_ECDSA, CKM_ECDSA_SHA1, CKM_ECDSA_SHA224, CKM_ECDSA_SHA256, CKM_ECDSA_SHA384, CKM_ECDSA_SHA512,
+    CKM_EDDSA, CKM_RSA_PKCS, CKM_RSA_PKCS_OAEP, CKM_RSA_PKCS_PSS, CKM_SHA_1, CKM_SHA_1_HMAC,
     CKM_SHA1_RSA_PKCS, CKM_SHA1_RSA_PKCS_PSS, CKM_SHA3_224, CKM_SHA3_256, CKM_SHA3_384, CKM_SHA3_512,
-    CKM_SHA224, CKM_SHA224_RSA_PKCS, CKM_SHA224_RSA_PKCS_PSS, CKM_SHA256, CKM_SHA256_RSA_PKCS,
-    CKM_SHA256_RSA_PKCS_PSS, CKM_SHA384, CKM_SHA384_RSA_PKCS, CKM_SHA384_RSA_PKCS_PSS, CKM_SHA512,
-    CKM_SHA512_RSA_PKCS, CKM_SHA512_RSA_PKCS_PSS, CKR_MECHANISM_INVALID, CKR_MECHANISM_PARAM_INVALID,
+    CKM_SHA224, CKM_SHA224_HMAC, CKM_SHA224_RSA_PKCS, CKM_SHA224_RSA_PKCS_PSS, CKM_SHA256, CKM_SHA256_HMAC,
+    CKM_SHA256_RSA_PKCS, CKM_SHA256_RSA_PKCS_PSS, CKM_SHA384, CKM_SHA384_HMAC, CKM_SHA384_RSA_PKCS,
+    CKM_SHA384_RSA_PKCS_PSS, CKM_SHA512, CKM_SHA512_HMAC, CKM_SHA512_RSA_PKCS, CKM_SHA512_RSA_PKCS_PSS,
+    CKR_MECHANISM_INVALID, CKR_MECHANISM_PARAM_INVALID,
 };
 
 use super::vendor::CKM_P11REST_JWE;
@@ -57,6 +59,7 @@ pub enum SignKind {
     RsaPss(Option<Hash>),
     Ecdsa(Option<Hash>),
     EdDsa,
+    Hmac(Hash),
 }
 
 /// A cipher mechanism.
@@ -156,7 +159,7 @@ macro_rules! table {
 
 use Action::{Both, Cipher, Digest, Sign};
 use CipherKind::{AesCbc, AesCtr, AesEcb, AesGcm, Jwe, RsaOaep};
-use SignKind::{Ecdsa, EdDsa, RsaPkcs1, RsaPss};
+use SignKind::{Ecdsa, EdDsa, Hmac, RsaPkcs1, RsaPss};
 
 /// Every mechanism that the module knows.
 pub const TABLE: &[Mechanism] = table! {
@@ -181,6 +184,11 @@ pub const TABLE: &[Mechanism] = table! {
     CKM_ECDSA_SHA384         None  Sign(Ecdsa(Some(Hash::Sha384)));
     CKM_ECDSA_SHA512         None  Sign(Ecdsa(Some(Hash::Sha512)));
     CKM_EDDSA                EdDsa Sign(EdDsa);
+    CKM_SHA_1_HMAC           None  Sign(Hmac(Hash::Sha1));
+    CKM_SHA224_HMAC          None  Sign(Hmac(Hash::Sha224));
+    CKM_SHA256_HMAC          None  Sign(Hmac(Hash::Sha256));
+    CKM_SHA384_HMAC          None  Sign(Hmac(Hash::Sha384));
+    CKM_SHA512_HMAC          None  Sign(Hmac(Hash::Sha512));
     CKM_AES_ECB              None  Cipher(AesEcb);
     CKM_AES_CBC              Iv    Cipher(AesCbc { pad: false });
     CKM_AES_CBC_PAD          Iv    Cipher(AesCbc { pad: true });
@@ -197,6 +205,21 @@ pub const TABLE: &[Mechanism] = table! {
     CKM_SHA3_512             None  Digest(Hash::Sha3_512);
 };
 
+/// The hashes that signatures, OAEP and MACs may have.
+const HASHES: [Hash; 5] = [Hash::Sha1, Hash::Sha224, Hash::Sha256, Hash::Sha384, Hash::Sha512];
+
+/// The type of keys for HMAC with this hash and no other; `None` where a token has no mechanism for it.
+pub fn hmac_key_type(hash: Hash) -> Option<CK_KEY_TYPE> {
+    Some(match hash {
+        Hash::Sha1 => CKK_SHA_1_HMAC,
+        Hash::Sha224 => CKK_SHA224_HMAC,
+        Hash::Sha256 => CKK_SHA256_HMAC,
+        Hash::Sha384 => CKK_SHA384_HMAC,
+        Hash::Sha512 => CKK_SHA512_HMAC,
+        _ => return None,
+    })
+}
+
 /// The row of a number.
 ///
 /// # Errors
@@ -211,7 +234,7 @@ pub fn find(kind: CK_MECHANISM_TYPE) -> Result<&'static Mechanism> {
 /// What `C_GetMechanismInfo` tells of one mechanism on one token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Offer {
-    /// `ulMinKeySize`: bits of RSA and elliptic-curve keys, bytes of AES keys, 0 for digests.
+    /// `ulMinKeySize`: bits of RSA and elliptic-curve keys, bytes of secret keys, 0 for digests.
     pub min: CK_ULONG,
     /// `ulMaxKeySize`, likewise.
     pub max: CK_ULONG,
@@ -229,6 +252,7 @@ impl Mechanism {
             }
             Sign(Ecdsa(_)) => Some(CKK_EC),
             Sign(EdDsa) => Some(CKK_EC_EDWARDS),
+            Sign(Hmac(hash)) => hmac_key_type(hash),
             Cipher(_) => Some(CKK_AES),
         }
     }
@@ -255,11 +279,11 @@ impl Mechanism {
             Digest(_) => CKF_DIGEST,
             _ => 0,
         };
-        if let Some(kind) = self.sign_kind() {
-            flags |= CKF_VERIFY;
-            if kind.probe_schemes().any(|scheme| kind.served_by(backend, scheme)) {
-                flags |= CKF_SIGN | CKF_HW;
-            }
+        // Nobody has to verify what nobody here signs.
+        if let Some(kind) = self.sign_kind()
+            && kind.probe_schemes().any(|scheme| kind.served_by(backend, scheme))
+        {
+            flags |= CKF_VERIFY | CKF_SIGN | CKF_HW;
         }
         if let Some(kind) = self.cipher_kind() {
             flags |= kind.flags(backend);
@@ -270,7 +294,10 @@ impl Mechanism {
 
     /// What is left of an offer where the HSM may not be used: digests, and what a public key does.
     pub fn without_hsm(&self, offer: Offer) -> Option<Offer> {
-        let secret_key = if self.key_type() == Some(CKK_AES) { CKF_ENCRYPT } else { 0 };
+        let secret_key = match self.key_type() {
+            None | Some(CKK_RSA | CKK_EC | CKK_EC_EDWARDS) => 0,
+            Some(_) => CKF_ENCRYPT | CKF_VERIFY,
+        };
         let flags = offer.flags & !(CKF_HW | CKF_SIGN | CKF_DECRYPT | CKF_MESSAGE_ENCRYPT | secret_key);
         (flags & (CKF_DIGEST | CKF_VERIFY | CKF_ENCRYPT) != 0).then_some(Offer { flags, ..offer })
     }
@@ -281,7 +308,9 @@ impl Mechanism {
             Some(CKK_EC) => (224, 521, CKF_EC_F_P | CKF_EC_NAMEDCURVE | CKF_EC_UNCOMPRESS),
             Some(CKK_EC_EDWARDS) => (255, 255, CKF_EC_F_P | CKF_EC_NAMEDCURVE),
             Some(CKK_AES) => (16, 32, 0),
-            _ => (0, 0, 0),
+            // A key of any length will do (FIPS 198-1 section 3).
+            Some(_) => (1, 1024, 0),
+            None => (0, 0, 0),
         }
     }
 }
@@ -289,13 +318,15 @@ impl Mechanism {
 impl SignKind {
     /// Schemes of which one at least has to be served.
     fn probe_schemes(self) -> impl Iterator<Item = SignScheme> {
-        let hashes = [Hash::Sha1, Hash::Sha224, Hash::Sha256, Hash::Sha384, Hash::Sha512];
         let width = 32; // any: the width only tells how to write the result
-        hashes.into_iter().filter_map(move |hash| match self {
+        HASHES.into_iter().filter_map(move |hash| match self {
             RsaPkcs1(fixed) if fixed.is_none_or(|fixed| fixed == hash) => Some(SignScheme::RsaPkcs1(fixed)),
             RsaPss(fixed) if fixed.is_none_or(|fixed| fixed == hash) => Some(SignScheme::RsaPss(hash)),
-            Ecdsa(fixed) if fixed.is_none_or(|fixed| fixed == hash) => Some(SignScheme::Ecdsa { width }),
+            Ecdsa(fixed) if fixed.is_none_or(|fixed| fixed == hash) => {
+                Some(SignScheme::Ecdsa { width, hash: fixed })
+            }
             EdDsa => Some(SignScheme::EdDsa),
+            Hmac(fixed) if fixed == hash => Some(SignScheme::Hmac(hash)),
             _ => None,
         })
     }
@@ -306,40 +337,42 @@ impl SignKind {
         match backend.sign_input(scheme) {
             None => false,
             Some(SignInput::Digest) => true,
-            Some(SignInput::Message { .. }) => self == EdDsa || self.hash().is_some(),
+            Some(SignInput::Message { .. }) => matches!(self, EdDsa | Hmac(_)) || self.hash().is_some(),
         }
     }
 
-    /// The hash that the mechanism itself has.
+    /// The hash of the mechanism that the message goes through before it is signed.
     pub fn hash(self) -> Option<Hash> {
         match self {
             RsaPkcs1(hash) | RsaPss(hash) | Ecdsa(hash) => hash,
-            EdDsa => None,
+            EdDsa | Hmac(_) => None,
         }
     }
 }
 
 impl CipherKind {
     fn flags(self, backend: &dyn Backend) -> CK_FLAGS {
-        let (iv, aad) = (&[][..], &[][..]);
+        // An IV that each mode takes for one.
+        let (iv, aad) = (&[0; 12][..], &[][..]);
         let decrypt = match self {
             CipherKind::RsaPkcs1 => backend.can_decrypt(&DecryptScheme::RsaPkcs1),
-            RsaOaep => backend.can_decrypt(&DecryptScheme::RsaOaep(Hash::Sha1)),
+            RsaOaep => HASHES.iter().any(|hash| backend.can_decrypt(&DecryptScheme::RsaOaep(*hash))),
             AesEcb => backend.can_decrypt(&DecryptScheme::AesEcb),
             AesCbc { .. } => backend.can_decrypt(&DecryptScheme::AesCbc { iv }),
             AesCtr => backend.can_decrypt(&DecryptScheme::AesCtr { counter: iv }),
             AesGcm => backend.can_decrypt(&DecryptScheme::AesGcm { iv, aad, tag_bits: 128 }),
             Jwe => backend.can_decrypt(&DecryptScheme::Jwe),
         };
+        let gcm = |iv| backend.can_encrypt(&EncryptScheme::AesGcm { iv, aad, tag_bits: 128 });
+        let when = |able, flags| if able { flags } else { 0 };
         let encrypt = match self {
-            CipherKind::RsaPkcs1 | RsaOaep => CKF_ENCRYPT,
             // The public key seals, but for nobody where no service opens it.
-            Jwe if decrypt => CKF_ENCRYPT,
-            AesEcb if backend.can_encrypt(&EncryptScheme::AesEcb) => CKF_ENCRYPT | CKF_HW,
-            AesGcm if backend.can_encrypt(&EncryptScheme::AesGcm { aad, tag_bits: 128 }) => {
-                CKF_MESSAGE_ENCRYPT | CKF_HW
+            CipherKind::RsaPkcs1 | RsaOaep | Jwe => when(decrypt, CKF_ENCRYPT),
+            AesEcb => when(backend.can_encrypt(&EncryptScheme::AesEcb), CKF_ENCRYPT | CKF_HW),
+            AesGcm => {
+                when(gcm(None), CKF_MESSAGE_ENCRYPT | CKF_HW) | when(gcm(Some(iv)), CKF_ENCRYPT | CKF_HW)
             }
-            _ => 0,
+            AesCbc { .. } | AesCtr => 0,
         };
         encrypt | if decrypt { CKF_DECRYPT | CKF_HW } else { 0 }
     }
@@ -377,7 +410,8 @@ mod tests {
             (CKM_ECDSA, CKF_HW | CKF_SIGN | CKF_VERIFY | CKF_EC_F_P, CKF_VERIFY | CKF_EC_F_P),
             (CKM_SHA256, CKF_DIGEST, CKF_DIGEST),
             (CKM_AES_ECB, CKF_HW | CKF_ENCRYPT | CKF_DECRYPT, 0),
-            (CKM_AES_GCM, CKF_HW | CKF_MESSAGE_ENCRYPT | CKF_DECRYPT, 0),
+            (CKM_AES_GCM, CKF_HW | CKF_MESSAGE_ENCRYPT | CKF_ENCRYPT | CKF_DECRYPT, 0),
+            (CKM_SHA256_HMAC, CKF_HW | CKF_SIGN | CKF_VERIFY, 0),
         ] {
             let offer = Offer { min: 1, max: 2, flags: offered };
             let rest = find(kind).unwrap().without_hsm(offer);

@@ -13,9 +13,9 @@ use cryptoki_sys::{
     CKA_PRIME_1, CKA_PRIME_2, CKA_PRIVATE, CKA_PRIVATE_EXPONENT, CKA_PUBLIC_EXPONENT, CKA_PUBLIC_KEY_INFO,
     CKA_SENSITIVE, CKA_SERIAL_NUMBER, CKA_SIGN, CKA_SIGN_RECOVER, CKA_START_DATE, CKA_SUBJECT, CKA_TOKEN,
     CKA_TRUSTED, CKA_UNIQUE_ID, CKA_UNWRAP, CKA_URL, CKA_VALUE, CKA_VALUE_LEN, CKA_VERIFY,
-    CKA_VERIFY_RECOVER, CKA_WRAP, CKA_WRAP_WITH_TRUSTED, CKC_X_509, CKK_AES, CKK_EC, CKK_EC_EDWARDS, CKK_RSA,
-    CKM_AES_KEY_GEN, CKM_EC_EDWARDS_KEY_PAIR_GEN, CKM_EC_KEY_PAIR_GEN, CKM_RSA_PKCS_KEY_PAIR_GEN,
-    CKO_CERTIFICATE, CKO_PRIVATE_KEY, CKO_PUBLIC_KEY, CKO_SECRET_KEY,
+    CKA_VERIFY_RECOVER, CKA_WRAP, CKA_WRAP_WITH_TRUSTED, CKC_X_509, CKK_EC, CKK_EC_EDWARDS, CKK_RSA,
+    CKM_EC_EDWARDS_KEY_PAIR_GEN, CKM_EC_KEY_PAIR_GEN, CKM_RSA_PKCS_KEY_PAIR_GEN, CKO_CERTIFICATE,
+    CKO_PRIVATE_KEY, CKO_PUBLIC_KEY, CKO_SECRET_KEY,
 };
 
 use super::attribute::{Attributes, Builder};
@@ -154,19 +154,28 @@ impl Maker<'_> {
         Object { attributes: builder.build(), material: Material::Public(public.clone()) }
     }
 
-    /// An AES key object.
-    pub fn aes_key(&self, known: &Known<'_>, bytes: Option<usize>) -> Object {
+    /// A secret key object.
+    pub fn secret_key(
+        &self,
+        known: &Known<'_>,
+        key_type: CK_KEY_TYPE,
+        bytes: Option<usize>,
+        generator: CK_MECHANISM_TYPE,
+    ) -> Object {
         let mut builder = self.key(known, CKO_SECRET_KEY, true);
         let usage = known.info.usage;
-        builder.ulong(CKA_KEY_TYPE, CKK_AES);
+        builder.ulong(CKA_KEY_TYPE, key_type);
         held_uses(&mut builder, usage);
         builder.bool(CKA_ENCRYPT, usage.decrypt).bool(CKA_WRAP, usage.unwrap).bool(CKA_VERIFY, usage.sign);
         builder.bool(CKA_TRUSTED, false);
         protection(&mut builder, known.info.protection);
         // Where the HSM does not say, SunPKCS11 still wants an answer, and NSS takes this one for none.
         builder.ulong(CKA_VALUE_LEN, bytes.map_or(CK_UNAVAILABLE_INFORMATION, |bytes| bytes as u64));
-        generated_by(&mut builder, known.info.protection.local, Some(CKM_AES_KEY_GEN));
-        self.allow(&mut builder, CKK_AES, |_| usage.decrypt);
+        generated_by(&mut builder, known.info.protection.local, Some(generator));
+        self.allow(&mut builder, key_type, |flags| {
+            (usage.sign && flags & cryptoki_sys::CKF_SIGN != 0)
+                || (usage.decrypt && flags & cryptoki_sys::CKF_DECRYPT != 0)
+        });
         self.finish(builder, known, None)
     }
 

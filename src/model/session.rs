@@ -22,8 +22,9 @@ use super::operation::{Input, Output, Room, begin, continuing, ending, not_initi
 use super::sign::{KeyInUse, Signing, Verifying};
 use super::template::Template;
 use super::token::Token;
-use crate::backend::User;
+use crate::backend::{Backend, User};
 use crate::error::{Error, Result};
+use crate::transport::Deadline;
 
 /// One session. Its lock is held during its own operation, requests included, and covers nothing else.
 pub struct Session {
@@ -306,15 +307,21 @@ impl Session {
             self.token.offers_for(chosen, CKF_VERIFY)?;
             let object = self.key_for(chosen, key, CKA_VERIFY)?;
             match &object.material {
-                Material::Public(public) => Verifying::new(chosen, public.clone(), signature).map(Box::new),
-                _ => Err(not_permitted()),
+                Material::Public(public) => Verifying::new(chosen, public.clone(), signature),
+                Material::Hsm(key) => {
+                    Verifying::with_secret_key(chosen, Arc::clone(key), signature, self.token.backend())
+                }
+                Material::Passive => Err(not_permitted()),
             }
+            .map(Box::new)
         })
     }
 
     /// `C_Verify`
     pub fn verify(&self, data: Input<'_>, signature: Input<'_>) -> Result<()> {
-        self.end_verifying(false, |verify| verify.verify(data, signature))
+        self.end_verifying(false, |verify, backend, deadline| {
+            verify.verify(data, signature, backend, deadline)
+        })
     }
 
     /// `C_VerifyUpdate`
@@ -324,12 +331,12 @@ impl Session {
 
     /// `C_VerifyFinal`
     pub fn verify_final(&self, signature: Input<'_>) -> Result<()> {
-        self.end_verifying(false, |verify| verify.finish(signature))
+        self.end_verifying(false, |verify, backend, deadline| verify.finish(signature, backend, deadline))
     }
 
     /// `C_VerifySignature`
     pub fn verify_signature(&self, data: Input<'_>) -> Result<()> {
-        self.end_verifying(true, |verify| verify.verify(data, None))
+        self.end_verifying(true, |verify, backend, deadline| verify.verify(data, None, backend, deadline))
     }
 
     /// `C_VerifySignatureUpdate`
@@ -339,7 +346,7 @@ impl Session {
 
     /// `C_VerifySignatureFinal`
     pub fn verify_signature_final(&self) -> Result<()> {
-        self.end_verifying(true, |verify| verify.finish(None))
+        self.end_verifying(true, |verify, backend, deadline| verify.finish(None, backend, deadline))
     }
 
     fn go_on_verifying(&self, signature_first: bool, part: Input<'_>) -> Result<()> {
@@ -351,11 +358,17 @@ impl Session {
     fn end_verifying(
         &self,
         signature_first: bool,
-        run: impl FnOnce(&mut Verifying) -> Result<()>,
+        run: impl FnOnce(&mut Verifying, &dyn Backend, Deadline) -> Result<()>,
     ) -> Result<()> {
+        let deadline = self.token.deadline();
         let place = &mut self.operations.lock().verify;
         check_kind(place, signature_first)?;
-        ending(place, |verify| run(verify).map(|()| Output::bytes([]))).map(|_| ())
+        ending(place, |verify| {
+            self.check_access(verify.hsm_key())?;
+            let result = run(verify, self.token.backend(), deadline);
+            self.noticing_loss(result, verify.hsm_key()).map(|()| Output::bytes([]))
+        })
+        .map(|_| ())
     }
 
     // Ciphers.
@@ -380,7 +393,7 @@ impl Session {
     pub fn encrypt(&self, data: Input<'_>, room: Room) -> Result<Output> {
         let deadline = self.token.deadline();
         ending(&mut self.operations.lock().encrypt, |encrypt| {
-            self.check_access(encrypt)?;
+            self.check_access(encrypt.hsm_key())?;
             let result = encrypt.encrypt(data, room, self.token.backend(), deadline);
             self.noticing_loss(result, encrypt.hsm_key())
         })
@@ -395,7 +408,7 @@ impl Session {
     pub fn encrypt_final(&self, room: Room) -> Result<Output> {
         let deadline = self.token.deadline();
         ending(&mut self.operations.lock().encrypt, |encrypt| {
-            self.check_access(encrypt)?;
+            self.check_access(encrypt.hsm_key())?;
             let result = encrypt.finish(room, self.token.backend(), deadline);
             self.noticing_loss(result, encrypt.hsm_key())
         })
@@ -516,9 +529,9 @@ impl Session {
         result
     }
 
-    /// Encryption with a public key needs no login.
-    fn check_access(&self, encrypting: &Encrypting) -> Result<()> {
-        encrypting.hsm_key().map_or(Ok(()), |_| self.token.check_private_access())
+    /// What a public key does needs no login.
+    fn check_access(&self, hsm_key: Option<&HsmKey>) -> Result<()> {
+        hsm_key.map_or(Ok(()), |_| self.token.check_private_access())
     }
 }
 

@@ -43,7 +43,8 @@ struct Plan {
 }
 
 impl Plan {
-    fn new(chosen: &Chosen, public: &PublicKey, message_limit: usize) -> Result<Self> {
+    /// `public`: the public half, where there is one to know of.
+    fn new(chosen: &Chosen, public: Option<&PublicKey>, message_limit: usize) -> Result<Self> {
         let kind = chosen.mechanism.sign_kind().ok_or_else(|| mechanism_invalid(chosen.mechanism.name))?;
         let hash = kind.hash();
         let plan = |scheme, signature_len, limit, excess| Self {
@@ -53,6 +54,17 @@ impl Plan {
             signature_len,
             limit,
             excess,
+        };
+        let Some(public) = public else {
+            return match kind {
+                SignKind::Hmac(hash) => {
+                    Ok(plan(SignScheme::Hmac(hash), hash.len(), message_limit, Excess::Refuse))
+                }
+                _ => Err(Error::new(
+                    CKR_KEY_TYPE_INCONSISTENT,
+                    "what this key is stays behind its password: give its public key in [[slot.key]]",
+                )),
+            };
         };
         match (kind, public.kind()) {
             (SignKind::RsaPkcs1(_), PublicKeyKind::Rsa { modulus, .. }) => {
@@ -66,7 +78,7 @@ impl Plan {
             }
             (SignKind::Ecdsa(_), PublicKeyKind::Ec { curve, .. }) => {
                 let width = curve.order_bytes();
-                Ok(plan(SignScheme::Ecdsa { width }, 2 * width, width, Excess::Ignore))
+                Ok(plan(SignScheme::Ecdsa { width, hash }, 2 * width, width, Excess::Ignore))
             }
             (SignKind::EdDsa, PublicKeyKind::Ed25519(_)) => {
                 pure_eddsa(&chosen.parameter)?;
@@ -83,12 +95,23 @@ impl Plan {
         }
     }
 
+    /// How what it makes is verified here.
+    fn verification(&self) -> Result<verify::Scheme> {
+        match self.scheme {
+            SignScheme::RsaPkcs1(hash) => Ok(verify::Scheme::RsaPkcs1(hash)),
+            SignScheme::RsaPss(hash) => Ok(verify::Scheme::RsaPss { hash, salt_len: self.salt_len }),
+            SignScheme::Ecdsa { .. } => Ok(verify::Scheme::Ecdsa),
+            SignScheme::EdDsa => Ok(verify::Scheme::EdDsa),
+            SignScheme::Hmac(_) => Err(mechanism_invalid("HMAC")),
+        }
+    }
+
     /// What the caller gave, cut and checked: `CKR_DATA_LEN_RANGE` where its length cannot be right.
     fn check_length(&self, length: usize) -> Result<()> {
         let fits = match self.scheme {
             SignScheme::RsaPss(hash) => length == hash.len(),
             SignScheme::Ecdsa { .. } => length > 0,
-            SignScheme::RsaPkcs1(_) | SignScheme::EdDsa => true,
+            SignScheme::RsaPkcs1(_) | SignScheme::EdDsa | SignScheme::Hmac(_) => true,
         };
         if fits || self.hash.is_some() {
             return Ok(());
@@ -199,11 +222,7 @@ pub struct Signing {
 impl Signing {
     /// The operation of `C_SignInit`.
     pub fn new(chosen: &Chosen, key: Arc<HsmKey>, backend: &dyn Backend) -> Result<Self> {
-        let public = key.public.as_ref().ok_or_else(|| {
-            let text = "what this key is stays behind its password: give its public key in [[slot.key]]";
-            Error::new(CKR_KEY_TYPE_INCONSISTENT, text)
-        })?;
-        let plan = Plan::new(chosen, public, backend.payload_limit())?;
+        let plan = Plan::new(chosen, key.public.as_ref(), backend.payload_limit())?;
         let kind = chosen.mechanism.sign_kind().ok_or_else(|| mechanism_invalid(chosen.mechanism.name))?;
         let salt_is_served = !matches!(plan.scheme, SignScheme::RsaPss(hash) if plan.salt_len != hash.len());
         if !kind.served_by(backend, plan.scheme) || !salt_is_served {
@@ -255,7 +274,7 @@ impl Signing {
             approval: self.key.key.approval,
         };
         let signature = done(backend.sign(&request, deadline)?)?;
-        self.check(scheme, payload, &signature)?;
+        self.check(scheme, payload, &signature, backend)?;
         Ok(Output::Bytes(Zeroizing::new(signature)))
     }
 
@@ -283,7 +302,13 @@ impl Signing {
 
     /// A signature of the wrong length would overrun or shorten what the caller was told; one over raw bytes is checked
     /// whole, because services differ in what they take such a request for.
-    fn check(&self, scheme: SignScheme, payload: &[u8], signature: &[u8]) -> Result<()> {
+    fn check(
+        &self,
+        scheme: SignScheme,
+        payload: &[u8],
+        signature: &[u8],
+        backend: &dyn Backend,
+    ) -> Result<()> {
         if signature.len() != self.plan.signature_len {
             let text = format!(
                 "the HSM gave a signature of {} bytes instead of {}",
@@ -292,36 +317,67 @@ impl Signing {
             );
             return Err(Error::new(CKR_DEVICE_ERROR, text));
         }
-        match (scheme, &self.key.key.public) {
-            (SignScheme::RsaPkcs1(None), Some(public)) => {
-                verify::verify(public, verify::Scheme::RsaPkcs1(None), payload, signature).map_err(|error| {
-                    Error::new(CKR_DEVICE_ERROR, "the HSM signed something else").because(error)
-                })
-            }
-            _ => Ok(()),
-        }
+        let doubtful = scheme == SignScheme::RsaPkcs1(None) || backend.signatures_are_doubtful();
+        let Some(public) = self.key.key.public.as_ref().filter(|public| doubtful && verify::serves(public))
+        else {
+            return Ok(());
+        };
+        let digest = self.plan.hash.filter(|_| self.sends_message).map(|hash| hash.digest(payload));
+        let verification = Plan { scheme, ..self.plan }.verification()?;
+        verify::verify(public, verification, digest.as_deref().unwrap_or(payload), signature)
+            .map_err(|error| Error::new(CKR_DEVICE_ERROR, "the HSM signed something else").because(error))
     }
 }
 
-/// A verification under way: without the HSM.
+/// A verification under way.
 pub struct Verifying {
-    public: PublicKey,
+    verifier: Verifier,
     plan: Plan,
     intake: Intake,
     /// The signature, where it came first (`C_VerifySignatureInit`).
     signature: Option<Vec<u8>>,
 }
 
+/// Who verifies.
+enum Verifier {
+    /// The module, without the HSM.
+    Here(PublicKey),
+    /// The HSM, for the key is its secret.
+    Hsm(KeyInUse),
+}
+
 impl Verifying {
-    /// The operation of `C_VerifyInit`, or with a signature that of `C_VerifySignatureInit`.
+    /// The operation of `C_VerifyInit`, or with a signature that of `C_VerifySignatureInit`, with a public key.
     pub fn new(chosen: &Chosen, public: PublicKey, signature: Option<Vec<u8>>) -> Result<Self> {
         if !verify::serves(&public) {
             let text = "signatures over this curve are not verified here";
             return Err(Error::new(CKR_KEY_FUNCTION_NOT_PERMITTED, text));
         }
-        let plan = Plan::new(chosen, &public, LONGEST_MESSAGE)?;
-        let intake = plan.intake();
-        Ok(Self { public, plan, intake, signature })
+        let plan = Plan::new(chosen, Some(&public), LONGEST_MESSAGE)?;
+        Ok(Self { verifier: Verifier::Here(public), intake: plan.intake(), plan, signature })
+    }
+
+    /// The same with a secret key.
+    pub fn with_secret_key(
+        chosen: &Chosen,
+        key: Arc<HsmKey>,
+        signature: Option<Vec<u8>>,
+        backend: &dyn Backend,
+    ) -> Result<Self> {
+        let plan = Plan::new(chosen, key.public.as_ref(), backend.payload_limit())?;
+        if !matches!(plan.scheme, SignScheme::Hmac(_)) {
+            let text = "a private key does not verify: its public key does";
+            return Err(Error::new(CKR_KEY_FUNCTION_NOT_PERMITTED, text));
+        }
+        Ok(Self { verifier: Verifier::Hsm(KeyInUse::new(key)), intake: plan.intake(), plan, signature })
+    }
+
+    /// The key at the HSM, if one is needed.
+    pub fn hsm_key(&self) -> Option<&HsmKey> {
+        match &self.verifier {
+            Verifier::Here(_) => None,
+            Verifier::Hsm(in_use) => Some(&in_use.key),
+        }
     }
 
     /// Whether the signature came with the initialisation.
@@ -330,10 +386,16 @@ impl Verifying {
     }
 
     /// `C_Verify`, `C_VerifySignature`
-    pub fn verify(&mut self, data: Input<'_>, signature: Input<'_>) -> Result<()> {
+    pub fn verify(
+        &mut self,
+        data: Input<'_>,
+        signature: Input<'_>,
+        backend: &dyn Backend,
+        deadline: Deadline,
+    ) -> Result<()> {
         let data = self.intake.only_part(data)?;
         self.intake.update(data)?;
-        self.finish(signature)
+        self.finish(signature, backend, deadline)
     }
 
     /// `C_VerifyUpdate`, `C_VerifySignatureUpdate`
@@ -342,7 +404,7 @@ impl Verifying {
     }
 
     /// `C_VerifyFinal`, `C_VerifySignatureFinal`
-    pub fn finish(&mut self, signature: Input<'_>) -> Result<()> {
+    pub fn finish(&mut self, signature: Input<'_>, backend: &dyn Backend, deadline: Deadline) -> Result<()> {
         let signature = match &self.signature {
             Some(signature) => signature.as_slice(),
             None => given(signature)?,
@@ -352,13 +414,25 @@ impl Verifying {
         }
         let data = self.intake.finish();
         self.plan.check_length(data.len())?;
-        let scheme = match self.plan.scheme {
-            SignScheme::RsaPkcs1(hash) => verify::Scheme::RsaPkcs1(hash),
-            SignScheme::RsaPss(hash) => verify::Scheme::RsaPss { hash, salt_len: self.plan.salt_len },
-            SignScheme::Ecdsa { .. } => verify::Scheme::Ecdsa,
-            SignScheme::EdDsa => verify::Scheme::EdDsa,
-        };
-        verify::verify(&self.public, scheme, &data, signature).map_err(verification_failed)
+        match &self.verifier {
+            Verifier::Here(public) => {
+                let scheme = self.plan.verification()?;
+                verify::verify(public, scheme, &data, signature).map_err(verification_failed)
+            }
+            Verifier::Hsm(in_use) => {
+                let request = SignRequest {
+                    key: &in_use.key.name,
+                    password: in_use.password()?,
+                    scheme: self.plan.scheme,
+                    payload: &data,
+                    approval: in_use.key.approval,
+                };
+                if backend.verify_mac(&request, signature, deadline)? {
+                    return Ok(());
+                }
+                Err(Error::new(CKR_SIGNATURE_INVALID, "the HSM says that the MAC is of other data"))
+            }
+        }
     }
 }
 

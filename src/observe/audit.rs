@@ -13,8 +13,10 @@ use crate::config::Level;
 pub enum Event {
     /// A password, a key or a certificate was shown.
     Login,
-    /// A token was exchanged for a new one, without the password.
+    /// A token was exchanged for a new one, without the password; or a secret was read anew after a refusal.
     Renewal,
+    /// A call showed a token, a password or a key.
+    Use,
     /// A login ended.
     Logout,
 }
@@ -24,6 +26,7 @@ impl fmt::Display for Event {
         f.write_str(match self {
             Self::Login => "login",
             Self::Renewal => "renewal",
+            Self::Use => "use",
             Self::Logout => "logout",
         })
     }
@@ -41,6 +44,11 @@ impl Audit {
     /// `slot` is its label, `account` a name that is no secret: of a user, or of a role.
     pub fn new(log: &Log, slot: &str, account: &str) -> Self {
         Self { log: log.clone(), slot: slot.into(), account: account.into() }
+    }
+
+    /// The same of another account at the slot.
+    pub fn of(&self, account: &str) -> Self {
+        Self { account: account.into(), ..self.clone() }
     }
 
     /// The service did what was asked. `endpoint`: method and path.

@@ -177,7 +177,10 @@ fn key_type(name: &str) -> Option<CK_KEY_TYPE> {
 
 fn hexadecimal(text: &str) -> Option<Vec<u8>> {
     let digits: String = text.trim_start_matches("0x").chars().filter(|char| *char != ':').collect();
-    if digits.is_empty() || !digits.len().is_multiple_of(2) || !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+    if digits.is_empty()
+        || !digits.len().is_multiple_of(2)
+        || !digits.bytes().all(|byte| byte.is_ascii_hexdigit())
+    {
         return None;
     }
     let pair = |at: usize| digits.get(at..at + 2).and_then(|pair| u8::from_str_radix(pair, 16).ok());

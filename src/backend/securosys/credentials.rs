@@ -7,7 +7,7 @@ use secrecy::SecretString;
 
 use super::errors::Blame;
 use super::roles::Role;
-use crate::config;
+use crate::config::{self, API_KEY};
 use crate::observe::log::Log;
 use crate::transport::Headers;
 use crate::transport::auth::{ApiKey, AuthError, Bearer, Credential, configured};
@@ -49,7 +49,7 @@ impl Credentials {
     pub(super) fn new(auth: &config::Auth, log: &Log) -> Self {
         let keys = |role: Role| {
             let key = |secret| ApiKey {
-                header: "X-API-KEY",
+                header: API_KEY.into(),
                 credential: configured(secret, format!("slot.auth.api_key.{}", role.name())),
             };
             secrets(&auth.api_key, role).iter().map(key).collect()
@@ -201,6 +201,16 @@ impl Credentials {
     /// What `C_Login` brings: the names in the configuration, in a fixed order.
     pub(super) fn pin_names(&self) -> Vec<&'static str> {
         self.pins().map(|(name, _)| name).collect()
+    }
+
+    /// Who calls in `role`, for events.
+    pub(super) fn account(&self, role: Role) -> &'static str {
+        if self.keys(role).is_empty() { "bearer" } else { role.name() }
+    }
+
+    /// Whether there is nothing to show at all.
+    pub(super) fn is_empty(&self) -> bool {
+        self.bearer.is_none() && self.keys.iter().all(Vec::is_empty)
     }
 
     /// What it brought, in the same order.

@@ -1,6 +1,6 @@
 //! The paths that this module calls, behind the base of the member.
 
-use std::fmt::Write;
+use crate::backend::percent;
 
 pub(super) const APPROVER_STATUS: &str = "/v1/approverManagement/onboarding/status";
 pub(super) const ATTRIBUTES: &str = "/v1/key/attributes";
@@ -23,16 +23,7 @@ pub(super) fn below(path: &str, segment: &str) -> String {
     let mut longer = String::with_capacity(path.len() + 1 + 3 * segment.len());
     longer.push_str(path);
     longer.push('/');
-    for byte in segment.bytes() {
-        match byte {
-            // Unreserved characters of RFC 3986 section 2.3.
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => longer.push(byte.into()),
-            _ => {
-                let written = write!(longer, "%{byte:02X}");
-                debug_assert!(written.is_ok(), "a String takes all that is written");
-            }
-        }
-    }
+    percent::push(&mut longer, segment);
     longer
 }
 

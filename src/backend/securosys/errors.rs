@@ -14,6 +14,7 @@ use cryptoki_sys::{
 };
 
 use super::wire::Fault;
+use crate::backend::front;
 use crate::error::Error;
 use crate::transport::auth::AuthError;
 use crate::transport::{self, ErrorKind, Response};
@@ -129,6 +130,11 @@ impl<'a> Refusal<'a> {
         }
     }
 
+    /// Whether the service itself says so, by a number of its own: what stands in front of it does not know those.
+    pub(super) fn is_own(&self) -> bool {
+        self.code().is_some()
+    }
+
     /// Whether an API key or a JWT was refused.
     pub(super) fn is_credential(&self) -> bool {
         self.blame().is_some()
@@ -223,7 +229,8 @@ pub(super) fn unanswered(purpose: Purpose, error: transport::Error) -> Error {
         ErrorKind::Closed => CKR_CRYPTOKI_NOT_INITIALIZED,
         // Nothing was sent, and no device is to blame.
         ErrorKind::Header => CKR_GENERAL_ERROR,
-        ErrorKind::Refused | ErrorKind::Unauthorised => CKR_USER_NOT_LOGGED_IN,
+        ErrorKind::Refused => error.refused.as_deref().map_or(CKR_USER_NOT_LOGGED_IN, front::refused_code),
+        ErrorKind::Unauthorised => CKR_USER_NOT_LOGGED_IN,
         ErrorKind::Broken
         | ErrorKind::Connect
         | ErrorKind::Credential

@@ -81,7 +81,7 @@ fn key(answer: &Response) {
 fn ciphertexts(answer: &Response) {
     let Some(told) = parsed::<EncryptAnswer<'_>>(answer) else { return };
     for tag_bits in [64, 96, 128] {
-        let scheme = EncryptScheme::AesGcm { aad: &[], tag_bits };
+        let scheme = EncryptScheme::AesGcm { iv: None, aad: &[], tag_bits };
         if let Some(sealed) = encrypted(&told, &scheme) {
             assert!(sealed.tag.len() == tag_bits / 8 && !sealed.iv.is_empty());
         }

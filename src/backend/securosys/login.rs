@@ -5,43 +5,51 @@ use rand_core::{OsRng, RngCore};
 
 use super::errors::{Purpose, Refusal};
 use super::roles::Role;
-use super::service::Call;
+use super::service::{Call, Service};
 use super::{Securosys, endpoint};
+use crate::backend::front;
 use crate::config::PinFormat;
 use crate::error::{Error, Result};
+use crate::observe::audit::Event;
 use crate::transport::{Class, Deadline};
 
 impl Securosys {
     /// As [`crate::backend::Backend::login`] has it.
     pub(super) fn log_in(&self, pin: &[u8], deadline: Deadline) -> Result<()> {
-        let credentials = &self.service.credentials;
-        let class = if credentials.wants_pin() {
-            self.fill(text(pin)?)?;
+        let Service { transport, credentials, .. } = &self.service;
+        let class = if self.service.wants_pin() {
             // What somebody typed is looked at once for each role that it fills.
             Class::NeverTwice
         } else {
             Class::Repeatable
         };
+        let front = transport.pin_names();
+        let names = [front.clone(), credentials.pin_names()].concat();
+        let secrets = secrets(pin, &names, self.pin_format)?;
+        // Passwords may have any letter; what stands in a header as it is may not.
+        let in_headers = names.iter().zip(&secrets).filter(|(name, _)| !["basic", "password"].contains(name));
+        in_headers.into_iter().try_for_each(|(_, secret)| check_visible(secret))?;
+        let (for_front, own) = secrets.split_at(front.len());
+        let in_front = transport.login_with(for_front, deadline);
+        in_front.map_err(|error| front::login_error(error, front.contains(&"password")))?;
+        credentials.fill(own.iter().copied());
         let roles = credentials.roles_to_prove();
         let proven = roles.into_iter().try_for_each(|role| self.prove(role, class, deadline));
         if proven.is_err() {
             credentials.clear();
+            transport.logout();
         }
         proven
     }
 
-    /// Puts the PIN, or its parts, in the places that wait for it.
-    fn fill(&self, pin: &str) -> Result<()> {
-        let credentials = &self.service.credentials;
-        let names = credentials.pin_names();
-        match self.pin_format {
-            PinFormat::Plain => credentials.fill(names.iter().map(|_| pin)),
-            PinFormat::Roles => credentials.fill(by_role(pin, &names).ok_or_else(|| {
-                let entries: Vec<_> = names.iter().map(|name| format!("{name}=…")).collect();
-                Error::new(CKR_PIN_INCORRECT, format!("logging in: the PIN is not {}", entries.join(",")))
-            })?),
+    /// As [`crate::backend::Backend::logout`] has it.
+    pub(super) fn log_out(&self) {
+        let Service { transport, credentials, audit, .. } = &self.service;
+        transport.logout();
+        credentials.clear();
+        if credentials.wants_pin() {
+            audit.of(&credentials.pin_names().join(" ")).granted(Event::Logout, "this side");
         }
-        Ok(())
     }
 
     /// Asks for something cheap and harmless that the key of `role` protects.
@@ -57,19 +65,52 @@ impl Securosys {
         // An approver's question without a signature is not answered: an accepted key is told what is missing.
         let body = (role == Role::Approver).then_some(&b"{}"[..]);
         let call = Call { body, class, ..Call::get(&path, Purpose::Login) };
-        let answer = self.service.exchange(&call, deadline)?;
-        if answer.is_success() {
-            if role == Role::Service {
-                self.about.take_version(&answer);
-            }
-            return Ok(());
-        }
+        let audit = self.service.audit.of(self.service.credentials.account(role));
+        let answer = self
+            .service
+            .exchange(&call, deadline)
+            .inspect_err(|error| audit.failed(Event::Login, call.endpoint(), error))?;
         // Any other verdict (no such request, no licence for requests) comes after the credential was accepted.
         let refusal = Refusal::read(&answer);
-        if refusal.accepts_credential() {
-            return Ok(());
+        if !answer.is_success() && !refusal.accepts_credential() {
+            audit.refused(Event::Login, call.endpoint(), answer.status);
+            return Err(self.blamed(&refusal));
         }
-        Err(refusal.error(Purpose::Login))
+        if !self.service.credentials.is_empty() {
+            audit.granted(Event::Login, call.endpoint());
+        }
+        if role == Role::Service && answer.is_success() {
+            self.about.take_version(&answer);
+        }
+        Ok(())
+    }
+
+    /// The error for a refused login. A gateway that refuses what is not the PIN has not let it through to be looked at.
+    fn blamed(&self, refusal: &Refusal<'_>) -> Error {
+        let transport = &self.service.transport;
+        if transport.has_layers() && !transport.wants_pin() && refusal.is_credential() && !refusal.is_own() {
+            let text = format!("{}: what stands in front of the service answered {refusal}", Purpose::Login);
+            return Error::new(CKR_DEVICE_ERROR, text);
+        }
+        refusal.error(Purpose::Login)
+    }
+}
+
+/// A secret for each of `names`, in their order.
+fn secrets<'a>(pin: &'a [u8], names: &[&str], format: PinFormat) -> Result<Vec<&'a str>> {
+    if names.is_empty() {
+        return Ok(Vec::new());
+    }
+    let incorrect =
+        |what: String| Error::new(CKR_PIN_INCORRECT, format!("logging in: the PIN is not {what}"));
+    let pin = str::from_utf8(pin).ok().filter(|pin| !pin.is_empty());
+    let pin = pin.ok_or_else(|| incorrect("a text".to_owned()))?;
+    match format {
+        PinFormat::Plain => Ok(names.iter().map(|_| pin).collect()),
+        PinFormat::Roles => by_role(pin, names).ok_or_else(|| {
+            let entries: Vec<_> = names.iter().map(|name| format!("{name}=…")).collect();
+            incorrect(entries.join(","))
+        }),
     }
 }
 
@@ -83,12 +124,13 @@ fn by_role<'a>(pin: &'a str, names: &[&str]) -> Option<Vec<&'a str>> {
     whole.then_some(secrets)
 }
 
-/// The PIN as a header takes it: visible ASCII. Anything else cannot be right, and is not sent.
-fn text(pin: &[u8]) -> Result<&str> {
-    let visible = !pin.is_empty() && pin.iter().all(u8::is_ascii_graphic);
-    str::from_utf8(pin).ok().filter(|_| visible).ok_or_else(|| {
-        Error::new(CKR_PIN_INCORRECT, "logging in: the PIN is not visible ASCII, as API keys and JWTs are")
-    })
+/// That a header takes a secret: visible ASCII. Anything else cannot be right, and is not sent.
+fn check_visible(secret: &str) -> Result<()> {
+    if secret.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Ok(());
+    }
+    let text = "logging in: the PIN is not visible ASCII, as API keys and JWTs are";
+    Err(Error::new(CKR_PIN_INCORRECT, text))
 }
 
 /// Version 4 of RFC 9562 section 5.4.

@@ -36,8 +36,9 @@ use crate::config::{self, PinFormat};
 use crate::crypto::certificate::Certificate;
 use crate::crypto::encode;
 use crate::error::{Error, Result};
+use crate::observe::audit::Audit;
 use crate::observe::log::Log;
-use crate::transport::{self, Class, Conventions, Deadline, Response};
+use crate::transport::{Class, Conventions, Deadline, Response, Transport, auth};
 
 mod about;
 mod attributes;
@@ -80,7 +81,7 @@ impl Securosys {
     /// # Errors
     /// `CKR_DEVICE_ERROR` where the authorities to trust or the client certificate cannot be read.
     pub fn open(token: &config::Token, log: &Log) -> Result<Self> {
-        let transport = transport::open(token, &CONVENTIONS).map_err(|error| {
+        let transport = auth::open(token, &CONVENTIONS, log).map_err(|error| {
             Error::new(CKR_DEVICE_ERROR, format!("slot {:?} cannot be opened", token.label)).because(error)
         })?;
         if let Some(warning) = transport.warning() {
@@ -88,10 +89,13 @@ impl Securosys {
         }
         Ok(Self {
             service: Service {
-                transport,
+                // With a number of its own the service speaks, whom a gateway has let the request through to.
+                transport: transport
+                    .refused_by(|answer| answer.status == 401 && !Refusal::read(answer).is_own()),
                 credentials: Credentials::new(&token.auth, log),
                 roles: Roles::default(),
                 width: token.catalog.width,
+                audit: Audit::new(log, &token.label, ""),
                 log: log.clone(),
             },
             about: About::default(),
@@ -114,7 +118,7 @@ impl Backend for Securosys {
     }
 
     fn login_required(&self) -> bool {
-        self.service.credentials.wants_pin()
+        self.service.wants_pin()
     }
 
     fn is_licensed(&self) -> bool {
@@ -122,7 +126,7 @@ impl Backend for Securosys {
     }
 
     fn may_list(&self) -> bool {
-        self.service.credentials.may_use(Role::KeyManagement)
+        self.service.transport.is_ready() && self.service.credentials.may_use(Role::KeyManagement)
     }
 
     fn login(&self, pin: &[u8], deadline: Deadline) -> Result<()> {
@@ -132,16 +136,29 @@ impl Backend for Securosys {
         Ok(())
     }
 
+    fn login_stands(&self) -> bool {
+        !self.service.transport.wants_pin() || self.service.transport.is_ready()
+    }
+
     fn logout(&self) {
-        self.service.credentials.clear();
+        self.log_out();
     }
 
     fn login_secrets(&self) -> Vec<SecretString> {
-        self.service.credentials.brought()
+        let Service { transport, credentials, .. } = &self.service;
+        let front = transport.login_secrets();
+        if front.len() < transport.pin_names().len() {
+            return Vec::new();
+        }
+        front.into_iter().chain(credentials.brought()).collect()
     }
 
     fn inherit_login(&self, secrets: &[SecretString]) {
-        self.service.credentials.fill(secrets.iter().map(ExposeSecret::expose_secret));
+        let Service { transport, credentials, .. } = &self.service;
+        if let Some((front, own)) = secrets.split_at_checked(transport.pin_names().len()) {
+            transport.inherit_login(front);
+            credentials.fill(own.iter().map(ExposeSecret::expose_secret));
+        }
     }
 
     fn list(&self, deadline: Deadline) -> Result<Vec<KeyName>> {
@@ -183,7 +200,7 @@ impl Backend for Securosys {
         })?;
         let payload = match request.scheme {
             // What is longer than the order does not count (FIPS 186-5 section 6.4.1); the service may refuse it.
-            SignScheme::Ecdsa { width } => request.payload.get(..width).unwrap_or(request.payload),
+            SignScheme::Ecdsa { width, .. } => request.payload.get(..width).unwrap_or(request.payload),
             _ => request.payload,
         };
         within_limit(payload, CKR_DATA_LEN_RANGE, purpose)?;
@@ -197,9 +214,9 @@ impl Backend for Securosys {
             .filter(|signature| !signature.is_empty())
             .ok_or_else(|| unreadable(purpose, &response, "no signature"))?;
         let signature = match request.scheme {
-            SignScheme::Ecdsa { width } => encode::ecdsa_der_to_raw(&signature, width)
+            SignScheme::Ecdsa { width, .. } => encode::ecdsa_der_to_raw(&signature, width)
                 .map_err(|error| unreadable(purpose, &response, "not an ECDSA signature").because(error))?,
-            SignScheme::EdDsa | SignScheme::RsaPkcs1(_) | SignScheme::RsaPss(_) => signature,
+            _ => signature,
         };
         Ok(Outcome::Done(signature))
     }
@@ -244,8 +261,9 @@ impl Backend for Securosys {
         Ok(Outcome::Done(Zeroizing::new(plaintext)))
     }
 
-    fn can_encrypt(&self, _scheme: &EncryptScheme<'_>) -> bool {
-        true
+    fn can_encrypt(&self, scheme: &EncryptScheme<'_>) -> bool {
+        // The service chooses all IVs itself (section 3.4).
+        !matches!(scheme, EncryptScheme::AesGcm { iv: Some(_), .. })
     }
 
     fn encrypt(&self, request: &EncryptRequest<'_>, deadline: Deadline) -> Result<Encrypted> {
@@ -257,7 +275,7 @@ impl Backend for Securosys {
             .text("encryptKeyName", request.key.as_str())
             .password(password)
             .text("cipherAlgorithm", names::encrypting(&request.scheme));
-        if let EncryptScheme::AesGcm { aad, tag_bits } = request.scheme {
+        if let EncryptScheme::AesGcm { aad, tag_bits, .. } = request.scheme {
             body = with_gcm(body, aad, tag_bits, purpose)?;
         }
         let body = body.finish();

@@ -38,6 +38,7 @@ pub(super) fn signing(scheme: SignScheme) -> Option<Signing> {
         SignScheme::RsaPkcs1(Some(_)) | SignScheme::RsaPss(_) => None,
         SignScheme::Ecdsa { .. } => digest("NONE_WITH_ECDSA"),
         SignScheme::EdDsa => message("EDDSA", None),
+        SignScheme::Hmac(_) => None,
     }
 }
 
@@ -101,7 +102,7 @@ mod tests {
         assert_eq!(name(SignScheme::RsaPkcs1(Some(Hash::Sha256))), Some("NONESHA256_WITH_RSA"));
         assert_eq!(name(SignScheme::RsaPkcs1(None)), Some("NONE_WITH_RSA"));
         assert_eq!(name(SignScheme::RsaPss(Hash::Sha384)), Some("NONESHA384_WITH_RSA_PSS"));
-        assert_eq!(name(SignScheme::Ecdsa { width: 66 }), Some("NONE_WITH_ECDSA"));
+        assert_eq!(name(SignScheme::Ecdsa { width: 66, hash: None }), Some("NONE_WITH_ECDSA"));
         assert_eq!(name(SignScheme::EdDsa), Some("EDDSA"));
         assert_eq!(name(SignScheme::RsaPkcs1(Some(Hash::Sha3_256))), None);
         assert_eq!(name(SignScheme::RsaPss(Hash::Sha3_256)), None);
@@ -115,7 +116,7 @@ mod tests {
         assert_eq!(input(SignScheme::EdDsa), message(None));
         assert_eq!(input(SignScheme::RsaPkcs1(Some(Hash::Sha1))), Some(SignInput::Digest));
         assert_eq!(input(SignScheme::RsaPss(Hash::Sha512)), Some(SignInput::Digest));
-        assert_eq!(input(SignScheme::Ecdsa { width: 32 }), Some(SignInput::Digest));
+        assert_eq!(input(SignScheme::Ecdsa { width: 32, hash: None }), Some(SignInput::Digest));
     }
 
     #[test]

@@ -12,16 +12,20 @@ use super::errors::{Blame, Purpose, Refusal, unanswered, unauthorised, unreadabl
 use super::roles::{Order, Role, Roles};
 use crate::config::Level;
 use crate::error::{Error, Result};
+use crate::observe::audit::{Audit, Event};
 use crate::observe::log::Log;
+use crate::transport::auth::Authenticated;
 use crate::transport::{self, Class, Deadline, Headers, Method, Request, Response, Transport};
 
 /// The service as one set of credentials sees it.
 pub(super) struct Service {
-    pub(super) transport: Box<dyn Transport>,
+    /// With what the configuration puts in front of the service.
+    pub(super) transport: Authenticated,
     pub(super) credentials: Credentials,
     pub(super) roles: Roles,
     /// How many requests of one scatter are in flight.
     pub(super) width: usize,
+    pub(super) audit: Audit,
     pub(super) log: Log,
 }
 
@@ -44,6 +48,16 @@ impl<'a> Call<'a> {
     /// A request with a body.
     pub(super) fn post(path: &'a str, body: &'a [u8], class: Class, purpose: Purpose) -> Self {
         Self { path, body: Some(body), class, purpose }
+    }
+
+    fn method(&self) -> Method {
+        if self.body.is_some() { Method::Post } else { Method::Get }
+    }
+
+    /// For events: method and path.
+    pub(super) fn endpoint(&self) -> impl fmt::Display {
+        let (method, path) = (self.method().as_str(), self.path);
+        fmt::from_fn(move |f| write!(f, "{method} {path}"))
     }
 }
 
@@ -81,6 +95,7 @@ impl Service {
         deadline: Deadline,
     ) -> Result<Option<Response>> {
         let (mut role, mut blame) = (order.first, self.repeatable(call, order.first, answer));
+        self.tell_refusal(call, role, answer);
         let (mut tried, mut read_anew) = (vec![headers], Vec::new());
         let mut told = None;
         while let Some(refused) = blame {
@@ -101,9 +116,11 @@ impl Service {
                 if answer.is_success() || Refusal::read(&answer).accepts_credential() {
                     self.credentials.remember(&candidate);
                     self.roles.remember(call.path, role);
+                    self.audit.of(self.credentials.account(role)).granted(Event::Renewal, call.endpoint());
                 }
                 return Ok(Some(answer));
             }
+            self.tell_refusal(call, role, &answer);
             tried.push(candidate.headers);
             blame = self.repeatable(call, role, &answer);
             if role == order.documented {
@@ -112,6 +129,19 @@ impl Service {
         }
         self.roles.remember(call.path, order.documented);
         Ok(told)
+    }
+
+    /// That a credential was refused; what becomes of a login is told there.
+    fn tell_refusal(&self, call: &Call<'_>, role: Role, answer: &Response) {
+        if call.purpose != Purpose::Login {
+            let account = self.credentials.account(role);
+            self.audit.of(account).refused(Event::Use, call.endpoint(), answer.status);
+        }
+    }
+
+    /// Whether `C_Login` has to bring something.
+    pub(super) fn wants_pin(&self) -> bool {
+        self.transport.wants_pin() || self.credentials.wants_pin()
     }
 
     /// What to try next, of what the credentials are now.
@@ -258,8 +288,7 @@ pub(super) fn read<'a, T: Deserialize<'a>>(purpose: Purpose, response: &'a Respo
 }
 
 fn request<'a>(call: &Call<'a>, headers: &'a Headers) -> Request<'a> {
-    let method = if call.body.is_some() { Method::Post } else { Method::Get };
-    Request { method, path: call.path, headers, body: call.body, class: call.class }
+    Request { method: call.method(), path: call.path, headers, body: call.body, class: call.class }
 }
 
 fn is_refused(answer: &Response) -> bool {

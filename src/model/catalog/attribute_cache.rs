@@ -155,7 +155,7 @@ impl Stored {
             KeyKind::Pair(public) => (Some(public), true, None),
             KeyKind::Public(public) => (Some(public), false, None),
             KeyKind::Aes(bytes) => (None, false, *bytes),
-            KeyKind::Listed(_) | KeyKind::Locked | KeyKind::Other(_) => return None,
+            KeyKind::Hmac { .. } | KeyKind::Listed(_) | KeyKind::Locked | KeyKind::Other(_) => return None,
         };
         Some(Self {
             at: now(),

@@ -2,12 +2,15 @@
 
 use std::sync::Arc;
 
-use cryptoki_sys::{CKO_PRIVATE_KEY, CKO_PUBLIC_KEY, CKO_SECRET_KEY};
+use cryptoki_sys::{
+    CKK_AES, CKM_AES_KEY_GEN, CKM_GENERIC_SECRET_KEY_GEN, CKO_PRIVATE_KEY, CKO_PUBLIC_KEY, CKO_SECRET_KEY,
+};
 
 use crate::backend::{KeyInfo, KeyKind, KeyName};
 use crate::config;
 use crate::crypto::digest::Hash;
 use crate::crypto::public_key::{PublicKey, PublicKeyKind};
+use crate::model::mechanism::hmac_key_type;
 use crate::model::object::{Known, Maker, Object, key_type};
 
 /// The private or secret key.
@@ -60,7 +63,16 @@ pub fn build(
                 remark =
                     Some("the HSM does not tell its length: [[slot.key]] with type = \"aes-…\" can".into());
             }
-            (Some(maker.aes_key(&known, *bytes)), None, None)
+            (Some(maker.secret_key(&known, CKK_AES, *bytes, CKM_AES_KEY_GEN)), None, None)
+        }
+        KeyKind::Hmac { hash, bytes } => {
+            let key_type = hmac_key_type(*hash);
+            if key_type.is_none() {
+                remark = Some(format!("not shown, HMAC with {hash:?} is not served"));
+            }
+            let key = key_type
+                .map(|key_type| maker.secret_key(&known, key_type, *bytes, CKM_GENERIC_SECRET_KEY_GEN));
+            (key, None, None)
         }
         KeyKind::Locked => (Some(maker.locked_key(&known)), None, None),
         KeyKind::Listed(listed) => {

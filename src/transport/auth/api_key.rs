@@ -1,5 +1,7 @@
 //! An API key in a header of its own.
 
+use std::borrow::Cow;
+
 use super::{AuthError, Credential};
 use crate::transport::Headers;
 
@@ -7,7 +9,7 @@ use crate::transport::Headers;
 #[derive(Debug)]
 pub struct ApiKey {
     /// The name of the header.
-    pub header: &'static str,
+    pub header: Cow<'static, str>,
     /// The key.
     pub credential: Credential,
 }
@@ -20,7 +22,7 @@ impl ApiKey {
     pub fn apply(&self, headers: &mut Headers) -> Result<(), AuthError> {
         self.credential.with(|secret| {
             let key = secret.ok_or(AuthError::Missing)?;
-            headers.add(self.header, key).map_err(AuthError::Unfit)
+            headers.add(&self.header, key).map_err(AuthError::Unfit)
         })?
     }
 }

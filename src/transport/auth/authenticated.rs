@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use parking_lot::RwLock;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 
-use super::token::{Grant, Tried};
+use super::presented::{Layer, Lines, Presented};
+use super::token::{Endpoint, Grant, Tried};
 use super::{ApiKey, AuthError, Basic, Bearer, Credential, GrantError, Token};
+use crate::observe::audit::{Audit, Event};
 use crate::transport::{Class, Deadline, Error, Headers, Request, Response, Transport};
 
 /// Adds the header lines of its layers to each request and reacts to a refusal of them: a token is renewed, a secret
@@ -17,89 +18,8 @@ pub struct Authenticated {
     presented: Presented,
     token: Option<Arc<Token>>,
     refuses: fn(&Response) -> bool,
-}
-
-/// A secret that requests show as it is.
-#[derive(Debug)]
-enum Layer {
-    ApiKey(ApiKey),
-    Basic(Basic),
-    Bearer(Bearer),
-}
-
-impl Layer {
-    fn apply(&self, headers: &mut Headers) -> Result<(), AuthError> {
-        match self {
-            Self::ApiKey(layer) => layer.apply(headers),
-            Self::Basic(layer) => layer.apply(headers),
-            Self::Bearer(layer) => layer.apply(headers),
-        }
-    }
-
-    fn credential(&self) -> &Credential {
-        match self {
-            Self::ApiKey(ApiKey { credential, .. })
-            | Self::Basic(Basic { credential, .. })
-            | Self::Bearer(Bearer { credential }) => credential,
-        }
-    }
-}
-
-/// Those layers, with the lines that they make.
-#[derive(Default)]
-struct Presented {
-    layers: Vec<Layer>,
-    made: RwLock<Made>,
-}
-
-#[derive(Default)]
-struct Made {
-    /// Grows when a secret changes, so that lines made of older ones are not kept.
-    generation: u64,
-    lines: Option<Arc<Headers>>,
-}
-
-impl Presented {
-    /// `None` without a layer.
-    fn lines(&self) -> Result<Option<Arc<Headers>>, Error> {
-        if self.layers.is_empty() {
-            return Ok(None);
-        }
-        let generation = {
-            let made = self.made.read();
-            if let Some(lines) = &made.lines {
-                return Ok(Some(Arc::clone(lines)));
-            }
-            made.generation
-        };
-        let mut lines = Headers::default();
-        self.layers.iter().try_for_each(|layer| layer.apply(&mut lines)).map_err(unauthorised)?;
-        let lines = Arc::new(lines);
-        let mut made = self.made.write();
-        if made.generation == generation {
-            made.lines = Some(Arc::clone(&lines));
-        }
-        Ok(Some(lines))
-    }
-
-    /// To be called after a secret has changed.
-    fn forget_lines(&self) {
-        let mut made = self.made.write();
-        made.generation += 1;
-        made.lines = None;
-    }
-
-    /// Reads the secrets anew and says whether one is another now. One that cannot be read stays what it was.
-    fn refresh(&self) -> bool {
-        let mut changed = false;
-        for layer in &self.layers {
-            changed |= layer.credential().refresh().unwrap_or(false);
-        }
-        if changed {
-            self.forget_lines();
-        }
-        changed
-    }
+    /// Of the secrets that are presented; the token has its own.
+    audit: Option<Audit>,
 }
 
 fn unauthorised(error: AuthError) -> Error {
@@ -107,15 +27,22 @@ fn unauthorised(error: AuthError) -> Error {
 }
 
 /// What one attempt carries besides the lines of the request.
+#[derive(Clone)]
 struct Attire {
-    presented: Option<Arc<Headers>>,
+    presented: Option<Arc<Lines>>,
     grant: Option<Arc<Grant>>,
 }
 
 impl Authenticated {
     /// No layer yet.
     pub fn new(inner: Box<dyn Transport>) -> Self {
-        Self { inner, presented: Presented::default(), token: None, refuses: |answer| answer.status == 401 }
+        Self {
+            inner,
+            presented: Presented::default(),
+            token: None,
+            refuses: |answer| answer.status == 401,
+            audit: None,
+        }
     }
 
     /// With user and password in each request, token calls included.
@@ -134,8 +61,13 @@ impl Authenticated {
     }
 
     fn with(mut self, layer: Layer) -> Self {
-        self.presented.layers.push(layer);
+        self.presented.add(layer);
         self
+    }
+
+    /// With events of the secrets that requests show as they are: accepted for the first time, refused, read anew.
+    pub fn audited(self, audit: Audit) -> Self {
+        Self { audit: Some(audit), ..self }
     }
 
     /// With a token in each request but for the token calls.
@@ -146,6 +78,11 @@ impl Authenticated {
     /// Says which answers mean that a credential was refused, where the status line does not (401).
     pub fn refused_by(self, refuses: fn(&Response) -> bool) -> Self {
         Self { refuses, ..self }
+    }
+
+    /// Whether anything is shown besides what the requests have themselves.
+    pub fn has_layers(&self) -> bool {
+        self.token.is_some() || !self.presented.is_empty()
     }
 
     /// The token layer, if there is one.
@@ -159,17 +96,32 @@ impl Authenticated {
     /// # Errors
     /// Those of [`Token::login`]; then nothing is kept.
     pub fn login(&self, pin: &str, deadline: Deadline) -> Result<(), GrantError> {
-        self.fill(pin);
-        let Some(token) = &self.token else { return Ok(()) };
-        token.login_with(Some(pin), &self.below(), deadline).inspect_err(|_| self.clear())
+        let secrets: Vec<_> = self.pins().map(|_| pin).collect();
+        self.login_with(&secrets, deadline)
     }
 
-    /// Gives the token back, within 2 s, and forgets it and what `C_Login` brought.
+    /// The same with a secret for each of [`Self::pin_names`].
+    ///
+    /// # Errors
+    /// Those of [`Token::login`]; then nothing is kept.
+    pub fn login_with(&self, secrets: &[&str], deadline: Deadline) -> Result<(), GrantError> {
+        self.presented.fill(secrets);
+        let Some(token) = &self.token else { return Ok(()) };
+        // What C_Login does not bring it does not change either.
+        if !token.password().is_pin() && token.is_logged_in() {
+            return Ok(());
+        }
+        let pin = secrets.get(self.presented.pins().count()).copied();
+        token.login_with(pin, &self.below(), deadline).inspect_err(|_| self.clear())
+    }
+
+    /// Gives the token back, within 2 s, and forgets it and what `C_Login` brought. A token for a password that it did
+    /// not bring stays until [`Transport::close`].
     pub fn logout(&self) {
-        if let Some(token) = &self.token {
+        if let Some(token) = self.token.as_ref().filter(|token| token.password().is_pin()) {
             token.logout(&self.below());
         }
-        self.clear();
+        self.presented.clear();
     }
 
     /// Forgets what `C_Login` brought and what came of it. Makes no request.
@@ -177,49 +129,46 @@ impl Authenticated {
         if let Some(token) = &self.token {
             token.clear();
         }
-        let pins = self.presented.layers.iter().map(Layer::credential).filter(|secret| secret.is_pin());
-        pins.for_each(Credential::clear);
-        self.presented.forget_lines();
+        self.presented.clear();
     }
 
     /// Whether `C_Login` has to bring something.
     pub fn wants_pin(&self) -> bool {
-        self.credentials().any(Credential::is_pin)
+        self.pins().next().is_some()
     }
 
-    /// Whether nothing is still to come from `C_Login`.
+    /// What it has to bring: the names in `[slot.auth]`, in a fixed order.
+    pub fn pin_names(&self) -> Vec<&'static str> {
+        self.pins().map(|(name, _)| name).collect()
+    }
+
+    /// Whether nothing is still to come from `C_Login`: where a service refused to renew a token, it is again.
     pub fn is_ready(&self) -> bool {
-        let presented = self.presented.layers.iter().all(|layer| layer.credential().is_filled());
-        presented && self.token.as_ref().is_none_or(|token| token.is_ready())
+        self.presented.is_ready() && self.token.as_ref().is_none_or(|token| token.is_ready())
     }
 
-    /// What `C_Login` brought, for the child of a fork; empty where it is not kept. Tokens are not handed down: a refresh
-    /// token is good for one of the two processes alone.
-    pub fn brought(&self) -> Option<SecretString> {
+    /// What `C_Login` brought, in the order of [`Self::pin_names`], for the child of a fork; empty where a part of it is
+    /// not kept. Tokens are not handed down: a refresh token is good for one of the two processes alone, and so is what
+    /// a logout ends.
+    pub fn login_secrets(&self) -> Vec<SecretString> {
         // A PIN has no source that could fail.
-        let shown = |secret: &Credential| secret.with(|pin| pin.map(SecretString::from)).ok().flatten();
-        self.credentials().filter(|secret| secret.is_pin()).find_map(shown)
+        let shown = |pin: &Credential| pin.with(|pin| pin.map(SecretString::from)).ok().flatten();
+        self.pins().map(|(_, pin)| shown(pin)).collect::<Option<_>>().unwrap_or_default()
     }
 
-    /// Takes what [`Self::brought`] gave in the parent. Makes no request: the first call gets a token.
-    pub fn inherit(&self, pin: &str) {
-        self.fill(pin);
-        if let Some(token) = &self.token
-            && token.password().is_pin()
-        {
-            token.password().fill(pin.into());
-        }
+    /// Takes what [`Self::login_secrets`] gave in the parent. Makes no request: the first call gets a token.
+    pub fn inherit_login(&self, secrets: &[SecretString]) {
+        let secrets: Vec<_> = secrets.iter().map(ExposeSecret::expose_secret).collect();
+        self.presented.fill(&secrets);
+        let mine = self.pins().skip(self.presented.pins().count());
+        let theirs = secrets.iter().skip(self.presented.pins().count());
+        mine.zip(theirs).for_each(|((_, password), secret)| password.fill((*secret).into()));
     }
 
-    fn fill(&self, pin: &str) {
-        let pins = self.presented.layers.iter().map(Layer::credential).filter(|secret| secret.is_pin());
-        pins.for_each(|secret| secret.fill(pin.into()));
-        self.presented.forget_lines();
-    }
-
-    fn credentials(&self) -> impl Iterator<Item = &Credential> {
-        let presented = self.presented.layers.iter().map(Layer::credential);
-        presented.chain(self.token.iter().map(|token| token.password()))
+    /// Those of the layers, then the password of the token.
+    fn pins(&self) -> impl Iterator<Item = (&'static str, &Credential)> {
+        let password = self.token.iter().map(|token| ("password", token.password()));
+        self.presented.pins().chain(password.filter(|(_, password)| password.is_pin()))
     }
 
     /// What token calls go through: the layers without the token.
@@ -227,8 +176,12 @@ impl Authenticated {
         Below(self)
     }
 
+    fn lines(&self) -> Result<Option<Arc<Lines>>, Error> {
+        self.presented.lines().map_err(unauthorised)
+    }
+
     fn attire(&self, deadline: Deadline) -> Result<Attire, Error> {
-        let presented = self.presented.lines()?;
+        let presented = self.lines()?;
         let grant = match &self.token {
             Some(token) => Some(token.grant(&self.below(), deadline)?),
             None => None,
@@ -240,7 +193,8 @@ impl Authenticated {
     fn dress<'h>(&'h self, own: &'h Headers, attire: &'h Attire) -> Dressed<'h> {
         let token = self.token.as_ref().zip(attire.grant.as_deref());
         let token = token.map(|(token, grant)| token.line(grant));
-        let parts = [(!own.is_empty()).then_some(own), attire.presented.as_deref(), token];
+        let parts =
+            [(!own.is_empty()).then_some(own), attire.presented.as_ref().map(|lines| &lines.headers), token];
         let mut parts = parts.into_iter().flatten();
         match (parts.next(), parts.next()) {
             (None, _) => Dressed::As(own),
@@ -258,11 +212,25 @@ impl Authenticated {
         self.inner.call(&Request { headers: dressed.lines(), ..*request }, deadline)
     }
 
-    /// An answer to a call has come. One that is no refusal says that the token is taken.
-    fn is_refusal(&self, answer: &Response, attire: &Attire) -> bool {
+    /// An answer to a call has come: whether it refuses what was shown with it. What a server says that fails is neither
+    /// a refusal nor the contrary.
+    fn is_refusal(&self, answer: &Response, request: &Request<'_>, attire: &Attire) -> bool {
         let refused = (self.refuses)(answer);
-        if !refused && let (Some(token), Some(grant)) = (&self.token, &attire.grant) {
-            token.accepted(grant);
+        let endpoint = || Endpoint::of(request);
+        let token = self.token.as_ref().zip(attire.grant.as_deref());
+        if let Some((token, grant)) = token {
+            match refused {
+                true => token.audit().refused(Event::Use, endpoint(), answer.status),
+                false if answer.status < 500 => token.accepted(grant),
+                false => {}
+            }
+        }
+        if let (Some(lines), Some(audit)) = (&attire.presented, &self.audit) {
+            match refused {
+                true if token.is_none() => audit.refused(Event::Use, endpoint(), answer.status),
+                false if answer.status < 500 && lines.accept() => audit.granted(Event::Login, endpoint()),
+                _ => {}
+            }
         }
         refused
     }
@@ -277,12 +245,21 @@ impl Authenticated {
         if let (Some(token), Some(grant)) = (&self.token, &attire.grant)
             && let Some(grant) = token.after_refusal(grant, &mut tried.token, &self.below(), deadline)?
         {
-            return Ok(Some(Attire { presented: attire.presented.clone(), grant: Some(grant) }));
+            return Ok(Some(Attire { grant: Some(grant), ..attire.clone() }));
         }
-        if std::mem::replace(&mut tried.presented, true) || !self.presented.refresh() {
+        if std::mem::replace(&mut tried.presented, true) || !self.has_new_secret() {
             return Ok(None);
         }
-        Ok(Some(Attire { presented: self.presented.lines()?, grant: attire.grant.clone() }))
+        Ok(Some(Attire { presented: self.lines()?, grant: attire.grant.clone() }))
+    }
+
+    /// Reads the secrets that are presented anew.
+    fn has_new_secret(&self) -> bool {
+        let changed = self.presented.refresh();
+        if changed && let Some(audit) = &self.audit {
+            audit.granted(Event::Renewal, "the source of the secret");
+        }
+        changed
     }
 
     /// A call was refused that must not be repeated: the next one gets what is better.
@@ -290,7 +267,7 @@ impl Authenticated {
         if let (Some(token), Some(grant)) = (&self.token, &attire.grant) {
             token.distrust(grant);
         }
-        self.presented.refresh();
+        self.has_new_secret();
     }
 
     /// What comes of a call that was refused with `attire`; `None` where it stays with that.
@@ -308,7 +285,7 @@ impl Authenticated {
         let mut last = None;
         while let Some(better) = self.better(&attire, &mut tried, deadline)? {
             let answer = self.send(request, &better, deadline)?;
-            if !self.is_refusal(&answer, &better) {
+            if !self.is_refusal(&answer, request, &better) {
                 return Ok(Some(answer));
             }
             (attire, last) = (better, Some(answer));
@@ -343,7 +320,7 @@ impl Transport for Authenticated {
     fn call(&self, request: &Request<'_>, deadline: Deadline) -> Result<Response, Error> {
         let attire = self.attire(deadline)?;
         let answer = self.send(request, &attire, deadline)?;
-        if !self.is_refusal(&answer, &attire) {
+        if !self.is_refusal(&answer, request, &attire) {
             return Ok(answer);
         }
         Ok(self.recover(request, attire, deadline)?.unwrap_or(answer))
@@ -363,7 +340,7 @@ impl Transport for Authenticated {
         let mut answers = self.send_many(requests, &attire, width, deadline);
         let mut refused = Vec::new();
         for (at, (request, answer)) in requests.iter().zip(&answers).enumerate() {
-            if answer.as_ref().is_ok_and(|answer| self.is_refusal(answer, &attire)) {
+            if answer.as_ref().is_ok_and(|answer| self.is_refusal(answer, request, &attire)) {
                 refused.push((at, *request));
             }
         }
@@ -391,7 +368,11 @@ impl Transport for Authenticated {
         self.inner.exiting(limit);
     }
 
+    /// A token is given back first.
     fn close(&self) {
+        if let Some(token) = &self.token {
+            token.logout(&self.below());
+        }
         self.inner.close();
     }
 }
@@ -425,7 +406,7 @@ struct Below<'a>(&'a Authenticated);
 
 impl Transport for Below<'_> {
     fn call(&self, request: &Request<'_>, deadline: Deadline) -> Result<Response, Error> {
-        let attire = Attire { presented: self.0.presented.lines()?, grant: None };
+        let attire = Attire { presented: self.0.lines()?, grant: None };
         self.0.send(request, &attire, deadline)
     }
 
@@ -435,7 +416,7 @@ impl Transport for Below<'_> {
         width: usize,
         deadline: Deadline,
     ) -> Vec<Result<Response, Error>> {
-        match self.0.presented.lines() {
+        match self.0.lines() {
             Ok(presented) => self.0.send_many(requests, &Attire { presented, grant: None }, width, deadline),
             Err(error) => requests.iter().map(|_| Err(error.clone())).collect(),
         }

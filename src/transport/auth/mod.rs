@@ -35,6 +35,8 @@ mod authenticated;
 mod basic;
 mod bearer;
 mod gate;
+mod layers;
+mod presented;
 mod profile;
 mod token;
 
@@ -42,6 +44,7 @@ pub use api_key::ApiKey;
 pub use authenticated::Authenticated;
 pub use basic::Basic;
 pub use bearer::Bearer;
+pub use layers::open;
 pub use profile::{BodyForm, FieldValue, Pointer, RevokeCall, Scheme, TokenCall, TokenProfile};
 pub use token::{GrantError, Token};
 
@@ -242,7 +245,7 @@ mod tests {
     #[test]
     fn credentials_become_headers_or_say_why_not() {
         let mut headers = Headers::default();
-        let key = ApiKey { header: "X-API-KEY", credential: Credential::pin() };
+        let key = ApiKey { header: "X-API-KEY".into(), credential: Credential::pin() };
         assert!(matches!(key.apply(&mut headers), Err(AuthError::Missing)));
         key.credential.fill("k\r\nX-Admin: 1".into());
         assert!(matches!(key.apply(&mut headers), Err(AuthError::Unfit(_))));

@@ -140,6 +140,11 @@ impl Grant {
     fn lives(&self) -> bool {
         Instant::now() < self.expires
     }
+
+    /// Whether a refusal may be for its age: nobody has used it with success and it is new where it is not.
+    fn may_be_old(&self) -> bool {
+        !self.is_young() || self.accepted.load(Ordering::Relaxed)
+    }
 }
 
 /// What one call has tried since it was refused.
@@ -185,11 +190,6 @@ impl Token {
     /// The password's place: `C_Login` fills it if it [is the PIN](Credential::is_pin).
     pub fn password(&self) -> &Credential {
         &self.password
-    }
-
-    /// Whether a login would be without effect on a child of a fork: the password is not kept.
-    pub fn keeps_password(&self) -> bool {
-        self.keep_password
     }
 
     /// Shows the password, once, and takes the tokens that come of it. `transport` is the one without this token.
@@ -269,9 +269,14 @@ impl Token {
         !matches!(self.standing(), Standing::Gone)
     }
 
-    /// Whether a call could have a token: there is one, or a password for one.
+    /// Whether a call could have a token: there is one, or what it takes to get one.
     pub fn is_ready(&self) -> bool {
-        self.is_logged_in() || self.password.is_filled()
+        self.is_logged_in() || self.can_renew()
+    }
+
+    /// Where its events are told.
+    pub(super) fn audit(&self) -> &Audit {
+        &self.audit
     }
 
     /// The line that carries `grant`.
@@ -299,8 +304,8 @@ impl Token {
         }
     }
 
-    /// A call with `grant` was refused: the token to try it with again, if one is worth it. Nobody has used it with success
-    /// and it is new: then it is not its age, and another would be no better.
+    /// A call with `grant` was refused: the token to try it with again, if one is worth it. Where the refusal is not for
+    /// its age another would be no better.
     ///
     /// # Errors
     /// Where a new one cannot be had.
@@ -320,8 +325,7 @@ impl Token {
             tried.followed += 1;
             return Ok(Some(newer));
         }
-        let pointless = grant.is_young() && !grant.accepted.load(Ordering::Relaxed);
-        if pointless || tried.renewals == RENEWAL_LIMIT || !self.can_renew(grant) {
+        if !grant.may_be_old() || tried.renewals == RENEWAL_LIMIT || !self.can_renew() {
             return Ok(None);
         }
         tried.renewals += 1;
@@ -344,15 +348,17 @@ impl Token {
         let mut state = self.state.write();
         if let Some(held) = &mut state.held
             && held.grant.number == grant.number
-            && !grant.is_young()
+            && grant.may_be_old()
         {
             held.renew_at = Instant::now();
         }
     }
 
-    fn can_renew(&self, grant: &Grant) -> bool {
-        let refreshable = self.state.read().held.as_ref().is_some_and(|held| held.refreshable);
-        self.password.is_filled() || (refreshable && self.refresh_call(grant).is_some())
+    /// Whether there is something to get a new token with.
+    fn can_renew(&self) -> bool {
+        let state = self.state.read();
+        let held = state.held.as_ref().filter(|held| held.refreshable);
+        self.password.is_filled() || held.is_some_and(|held| self.refresh_call(&held.grant).is_some())
     }
 
     fn standing(&self) -> Standing {
@@ -443,17 +449,17 @@ impl Token {
         };
         let refresh = old.as_ref().and_then(|old| Some((old, self.refresh_call(old)?)));
         let Some((old, call)) = refresh else { return self.show_password(transport, deadline) };
-        match self.ask(call, Event::Renewal, Some(old), transport, deadline) {
-            Err(Denied { error: GrantError::Refused(response), verdict: true }) => {
-                if let Some(held) = &mut self.state.write().held {
-                    held.refreshable = false;
-                }
-                match self.show_password(transport, deadline) {
-                    Err(GrantError::Missing) => Err(GrantError::Refused(response)),
-                    outcome => outcome,
-                }
-            }
-            outcome => outcome.map_err(|denied| denied.error),
+        let denied = match self.ask(call, Event::Renewal, Some(old), transport, deadline) {
+            Ok(grant) => return Ok(grant),
+            Err(denied) if !denied.verdict => return Err(denied.error),
+            Err(denied) => denied,
+        };
+        if let Some(held) = &mut self.state.write().held {
+            held.refreshable = false;
+        }
+        match self.show_password(transport, deadline) {
+            Err(GrantError::Missing) => Err(denied.error),
+            outcome => outcome,
         }
     }
 
@@ -510,10 +516,10 @@ impl Token {
     ) -> Result<Arc<Grant>, Denied> {
         let life = self.state.read().life;
         let endpoint = Endpoint(call.method.as_str(), &call.path);
-        let response = self.send(call, old, transport, deadline).inspect_err(|error| {
-            if let GrantError::Transport(error) = error {
-                self.audit.failed(event, &endpoint, error);
-            }
+        let response = self.send(call, old, transport, deadline).inspect_err(|error| match error {
+            GrantError::Transport(error) => self.audit.failed(event, &endpoint, error),
+            GrantError::Unreadable(reason) => self.audit.failed(event, &endpoint, reason),
+            GrantError::Missing | GrantError::Malformed(_) | GrantError::Refused(_) => {}
         })?;
         match self.profile.read(&response) {
             Reading::Granted(granted) => {
@@ -529,7 +535,9 @@ impl Token {
             Reading::Malformed => {
                 let reason = format!("HTTP {} without a token", response.status);
                 self.audit.failed(event, &endpoint, &reason);
-                Err(GrantError::Malformed(format!("{endpoint}: {reason}")).into())
+                let error = GrantError::Malformed(format!("{endpoint}: {reason}"));
+                // What answers so to a refresh token does not take it; a password is not blamed for it.
+                Err(Denied { error, verdict: true })
             }
         }
     }
@@ -591,7 +599,15 @@ impl fmt::Debug for Token {
 }
 
 /// Method and path, for messages.
-struct Endpoint<'a>(&'static str, &'a str);
+pub(super) struct Endpoint<'a>(&'static str, &'a str);
+
+impl<'a> Endpoint<'a> {
+    /// Where a request goes.
+    pub(super) fn of(request: &Request<'a>) -> Self {
+        let path = request.path.split_once('?').map_or(request.path, |(path, _query)| path);
+        Self(request.method.as_str(), path)
+    }
+}
 
 impl fmt::Display for Endpoint<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -7,6 +7,8 @@ mod hedging;
 mod http2;
 mod identities;
 mod idle;
+mod issuer;
+mod layers;
 mod members;
 mod plain;
 mod proxied;

@@ -1,115 +1,18 @@
 //! Tokens over real connections: none is lost when they expire, whoever uses them meanwhile.
 
-use std::collections::HashSet;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+use std::thread;
 
+use super::issuer::{Issuer, PASSWORD, RULES, Rules, USER};
 use super::*;
+use crate::config::Level;
 use crate::observe::audit::Audit;
 use crate::observe::log::Log;
-use crate::transport::auth::{Authenticated, Credential, FieldValue, Token, TokenCall, TokenProfile};
+use crate::transport::auth::{
+    Authenticated, Credential, FieldValue, GrantError, RevokeCall, Token, TokenCall, TokenProfile,
+};
 
-/// A service whose tokens are good for so many calls, whose refresh tokens are good for one, and which takes its time
-/// over both.
-struct Issuer {
-    uses: usize,
-    state: Mutex<Issued>,
-    granting: AtomicUsize,
-    most_granting: AtomicUsize,
-}
-
-#[derive(Default)]
-struct Issued {
-    count: usize,
-    /// The access token that is good, and for how many calls still.
-    access: Option<(String, usize)>,
-    refresh: String,
-    spent: HashSet<String>,
-    logins: usize,
-    renewals: usize,
-    replays: usize,
-    refused: usize,
-}
-
-impl Issuer {
-    fn new(uses: usize) -> Arc<Self> {
-        Arc::new(Self {
-            uses,
-            state: Mutex::default(),
-            granting: AtomicUsize::new(0),
-            most_granting: AtomicUsize::new(0),
-        })
-    }
-
-    fn serve(self: &Arc<Self>) -> Server {
-        let issuer = Arc::clone(self);
-        Server::start(move |got| vec![Act::Send(issuer.answer(&got.text))])
-    }
-
-    fn answer(&self, text: &str) -> Vec<u8> {
-        let (head, body) = text.split_once("\r\n\r\n").unwrap();
-        match head.split(' ').nth(1).unwrap() {
-            "/login" | "/refresh" => {
-                let now = self.granting.fetch_add(1, Ordering::SeqCst) + 1;
-                self.most_granting.fetch_max(now, Ordering::SeqCst);
-                std::thread::sleep(Duration::from_millis(5));
-                let answer = self.grant(head, body);
-                self.granting.fetch_sub(1, Ordering::SeqCst);
-                answer
-            }
-            _ => {
-                // So that a token lives for some time slices of a busy machine.
-                std::thread::sleep(Duration::from_millis(2));
-                self.use_token(head)
-            }
-        }
-    }
-
-    fn grant(&self, head: &str, body: &str) -> Vec<u8> {
-        let mut state = self.state.lock().unwrap();
-        assert!(head.contains("\r\nContent-Type: application/json"), "{head}");
-        assert_eq!(head.matches("Content-Type").count(), 1, "{head}");
-        assert!(!head.contains("Authorization"), "{head}");
-        if head.starts_with("POST /login ") {
-            assert_eq!(body, r#"{"username":"tok-user","password":"tok-p4ss"}"#);
-            state.logins += 1;
-        } else {
-            let wanted = format!(r#"{{"AccessToken":"tok-access-{}","RefreshToken":"#, state.count);
-            let refresh = body.rsplit('"').nth(1).unwrap().to_owned();
-            if !body.starts_with(&wanted) || refresh != state.refresh || !state.spent.insert(refresh) {
-                state.replays += 1;
-                return reply(401, "{}");
-            }
-            state.renewals += 1;
-        }
-        state.count += 1;
-        let count = state.count;
-        state.refresh = format!("tok-refresh-{count}");
-        state.access = Some((format!("tok-access-{count}"), self.uses));
-        reply(
-            200,
-            &format!(r#"{{"access_token":"tok-access-{count}","refresh_token":"tok-refresh-{count}"}}"#),
-        )
-    }
-
-    fn use_token(&self, head: &str) -> Vec<u8> {
-        let mut state = self.state.lock().unwrap();
-        let shown = head.lines().find_map(|line| line.strip_prefix("Authorization: Bearer "));
-        if let Some((access, left)) = &mut state.access
-            && shown == Some(access)
-            && *left > 0
-        {
-            *left -= 1;
-            return reply(200, "ok");
-        }
-        state.refused += 1;
-        reply(401, "{}")
-    }
-}
-
-fn reply(status: u16, body: &str) -> Vec<u8> {
-    format!("HTTP/1.1 {status} X\r\nContent-Length: {}\r\n\r\n{body}", body.len()).into_bytes()
-}
+const THREADS: usize = 20;
 
 fn profile() -> TokenProfile {
     let login =
@@ -118,42 +21,371 @@ fn profile() -> TokenProfile {
         "/refresh",
         [("AccessToken", FieldValue::Access), ("RefreshToken", FieldValue::Refresh)],
     );
-    TokenProfile { refresh: Some(refresh), ..TokenProfile::new(login) }
+    let revoke = RevokeCall { method: Method::Delete, path: "/logout".into() };
+    TokenProfile { refresh: Some(refresh), revoke: Some(revoke), ..TokenProfile::new(login) }
 }
 
-fn authenticated(server: &Server, profile: TokenProfile) -> Authenticated {
-    // The type of the token calls stands for this one.
-    let conventions = Conventions { headers: &[("Content-Type", "application/vnd.other")], keep: &[] };
-    let pool = config::Pool { max: 32, ..POOL };
-    let groups = [vec![server.url()]];
-    let cluster = Cluster::new(&groups, &config::Tls::default(), TIMEOUTS, pool, &conventions).unwrap();
-    let password = Credential::fixed(|| Ok("tok-p4ss".into()));
-    let audit = Audit::new(&Log::off(), "slot", "tok-user");
-    let token = Token::new(profile, "tok-user".into(), password, true, audit);
-    Authenticated::new(Box::new(cluster)).with_token(Arc::new(token))
+/// How a client of the issuer has its password.
+struct Client {
+    password: Credential,
+    keep_password: bool,
+    log: Log,
 }
 
-#[test]
-fn no_call_is_lost_across_expiries_and_one_thread_renews() {
-    const THREADS: usize = 20;
-    const CALLS: usize = 200;
-    const PER_TOKEN: usize = 400;
-    let issuer = Issuer::new(PER_TOKEN);
-    let server = issuer.serve();
-    let service = authenticated(&server, profile());
-    std::thread::scope(|scope| {
+impl Client {
+    fn configured() -> Self {
+        let password = Credential::fixed(|| Ok(PASSWORD.into()));
+        Self { password, keep_password: true, log: Log::off() }
+    }
+
+    fn with_pin(keep_password: bool) -> Self {
+        Self { password: Credential::pin(), keep_password, log: Log::off() }
+    }
+
+    fn of(self, server: &Server) -> Authenticated {
+        // The type of the token calls stands for this one.
+        let conventions = Conventions { headers: &[("Content-Type", "application/vnd.other")], keep: &[] };
+        let pool = config::Pool { max: 32, ..POOL };
+        let groups = [vec![server.url()]];
+        let cluster = Cluster::new(&groups, &config::Tls::default(), TIMEOUTS, pool, &conventions).unwrap();
+        let audit = Audit::new(&self.log, "slot", USER);
+        let token = Token::new(profile(), USER.into(), self.password, self.keep_password, audit);
+        Authenticated::new(Box::new(cluster)).with_token(Arc::new(token))
+    }
+}
+
+/// So many calls by each of so many threads, none of which fails.
+fn call_at_once(service: &Authenticated, calls: usize) {
+    thread::scope(|scope| {
         for _ in 0..THREADS {
             scope.spawn(|| {
-                for _ in 0..CALLS {
-                    assert_eq!(body(post(&service, Class::Repeatable, soon())), "ok");
+                for _ in 0..calls {
+                    assert_eq!(body(post(service, Class::Repeatable, soon())), "ok");
                 }
             });
         }
     });
-    let state = issuer.state.lock().unwrap();
+}
+
+#[test]
+fn no_call_is_lost_across_expiries_and_one_thread_renews() {
+    const CALLS: usize = 400;
+    const PER_TOKEN: usize = 400;
+    let issuer = Issuer::new(Rules { uses: PER_TOKEN, ..RULES });
+    let server = issuer.serve();
+    call_at_once(&Client::configured().of(&server), CALLS);
+    let state = issuer.state();
     assert_eq!((state.logins, state.replays), (1, 0), "the first token, and no refresh token twice");
     // Each was used to its end, but for the last.
     assert_eq!(state.renewals, THREADS * CALLS / PER_TOKEN - 1);
     assert!(state.refused >= state.renewals);
-    assert_eq!(issuer.most_granting.load(Ordering::SeqCst), 1);
+    assert_eq!(state.most_granting, 1);
+}
+
+/// The life is 800 ms, of which the last 160 are for the renewal.
+#[test]
+fn others_go_on_with_the_old_token_while_one_renews() {
+    let rules = Rules { says: r#","expires_in":0.8"#, takes: Duration::from_millis(60), ..RULES };
+    let issuer = Issuer::new(rules);
+    let server = issuer.serve();
+    let service = Client::configured().of(&server);
+    body(post(&service, Class::Repeatable, soon()));
+    let end = Instant::now() + Duration::from_millis(2500);
+    thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                while Instant::now() < end {
+                    body(post(&service, Class::Repeatable, soon()));
+                }
+            });
+        }
+    });
+    let state = issuer.state();
+    assert_eq!((state.logins, state.replays, state.most_granting), (1, 0, 1));
+    assert!(state.renewals >= 2, "{}", state.renewals);
+    assert!(state.answered_meanwhile > 0, "nobody has to wait for a renewal that is early");
+    // A renewal ends the token before it: whoever was under way with that comes again.
+    assert!(state.refused <= 8 * state.renewals, "{} refused", state.refused);
+}
+
+#[test]
+fn a_refused_renewal_is_one_login_with_the_kept_password() {
+    const CALLS: usize = 100;
+    const PER_TOKEN: usize = 200;
+    let issuer = Issuer::new(Rules { uses: PER_TOKEN, refuses_refresh: true, ..RULES });
+    let server = issuer.serve();
+    let service = Client::with_pin(true).of(&server);
+    service.login(PASSWORD, soon()).unwrap();
+    call_at_once(&service, CALLS);
+    let state = issuer.state();
+    let tokens = THREADS * CALLS / PER_TOKEN;
+    assert_eq!((state.logins, state.refused_refreshes), (tokens, tokens - 1));
+    assert_eq!((state.most_granting, state.refused_logins), (1, 0));
+}
+
+#[test]
+fn a_refused_renewal_without_a_kept_password_ends_the_login() {
+    let issuer = Issuer::new(RULES);
+    let server = issuer.serve();
+    let service = Client::with_pin(false).of(&server);
+    assert!(service.wants_pin() && !service.is_ready());
+    assert_eq!(post(&service, Class::Repeatable, soon()).unwrap_err().kind, ErrorKind::Unauthorised);
+    service.login(PASSWORD, soon()).unwrap();
+    body(post(&service, Class::Repeatable, soon()));
+    // As long as renewals do, nobody needs the password.
+    issuer.expire();
+    body(post(&service, Class::Repeatable, soon()));
+    assert!(service.is_ready());
+    issuer.state().rules.refuses_refresh = true;
+    issuer.expire();
+    let refused = post(&service, Class::Repeatable, soon()).unwrap_err();
+    assert_eq!((refused.kind, refused.refused.unwrap().status), (ErrorKind::Refused, 400));
+    assert!(!service.is_ready(), "the user is logged out");
+    let before = server.requests().len();
+    assert_eq!(post(&service, Class::Repeatable, soon()).unwrap_err().kind, ErrorKind::Unauthorised);
+    assert_eq!(server.requests().len(), before, "there is nothing to ask with");
+    assert_eq!(issuer.state().logins, 1);
+    service.login(PASSWORD, soon()).unwrap();
+    body(post(&service, Class::Repeatable, soon()));
+}
+
+/// The password was changed meanwhile: the kept one is shown once, and not by each of the threads.
+#[test]
+fn a_kept_password_that_is_refused_is_not_shown_again() {
+    let issuer = Issuer::new(RULES);
+    let server = issuer.serve();
+    let service = Client::with_pin(true).of(&server);
+    service.login(PASSWORD, soon()).unwrap();
+    body(post(&service, Class::Repeatable, soon()));
+    {
+        let mut state = issuer.state();
+        (state.rules.refuses_refresh, state.rules.refuses_login) = (true, true);
+    }
+    issuer.expire();
+    thread::scope(|scope| {
+        for _ in 0..THREADS {
+            scope.spawn(|| assert!(post(&service, Class::Repeatable, soon()).is_err()));
+        }
+    });
+    assert!(!service.is_ready());
+    let state = issuer.state();
+    assert_eq!((state.refused_refreshes, state.refused_logins), (1, 1));
+}
+
+#[test]
+fn a_wrong_pin_is_shown_once_and_forgotten() {
+    let issuer = Issuer::new(RULES);
+    let server = issuer.serve();
+    let service = Client::with_pin(true).of(&server);
+    let Err(GrantError::Refused(refusal)) = service.login("another", soon()) else { panic!() };
+    assert_eq!(refusal.status, 401);
+    assert_eq!(post(&service, Class::Repeatable, soon()).unwrap_err().kind, ErrorKind::Unauthorised);
+    assert_eq!(server.requests().len(), 1);
+    service.login(PASSWORD, soon()).unwrap();
+    body(post(&service, Class::Repeatable, soon()));
+}
+
+/// By the difference of its two dates, the service's clock being far from ours.
+#[test]
+fn the_claims_of_a_token_tell_when_to_renew_it() {
+    let issuer = Issuer::new(Rules { claims: r#"{"iat":1000,"exp":1001}"#, ..RULES });
+    let server = issuer.serve();
+    let service = Client::configured().of(&server);
+    body(post(&service, Class::Repeatable, soon()));
+    thread::sleep(Duration::from_millis(850));
+    body(post(&service, Class::Repeatable, soon()));
+    let state = issuer.state();
+    assert_eq!((state.logins, state.renewals, state.refused), (1, 1, 0), "before anybody was refused");
+}
+
+/// Tokens without `iat`, and a clock of ours that was set an hour, a day, a year ahead or back: whatever it makes us
+/// believe, refusals put it right.
+#[test]
+fn a_clock_that_is_wrong_loses_no_call() {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    for exp in [now - 3600, now + 1, now + 3600, now + 365 * 24 * 3600] {
+        let claims: &'static str = format!(r#"{{"exp":{exp}}}"#).leak();
+        let issuer = Issuer::new(Rules { claims, uses: 40, ..RULES });
+        let server = issuer.serve();
+        call_at_once(&Client::configured().of(&server), 10);
+        let state = issuer.state();
+        assert_eq!((state.logins, state.replays, state.answered), (1, 0, 10 * THREADS), "{exp}");
+    }
+}
+
+/// Method and path of what the server has got from the `from`-th request on.
+fn targets(server: &Server, from: usize) -> Vec<String> {
+    let target = |text: &str| text.split(' ').take(2).collect::<Vec<_>>().join(" ");
+    server.requests()[from..].iter().map(|got| target(&got.text)).collect()
+}
+
+#[test]
+fn a_refused_call_is_one_renewal_and_one_repetition() {
+    for class in [Class::Repeatable, Class::OnceOnly] {
+        let issuer = Issuer::new(RULES);
+        let server = issuer.serve();
+        let service = Client::configured().of(&server);
+        body(post(&service, class, soon()));
+        issuer.expire();
+        body(post(&service, class, soon()));
+        assert_eq!(targets(&server, 2), ["POST /do", "POST /refresh", "POST /do"]);
+    }
+}
+
+/// It may carry a password of its own.
+#[test]
+fn a_refused_call_that_must_not_be_repeated_is_not() {
+    let issuer = Issuer::new(RULES);
+    let server = issuer.serve();
+    let service = Client::configured().of(&server);
+    body(post(&service, Class::Repeatable, soon()));
+    issuer.expire();
+    assert_eq!(post(&service, Class::NeverTwice, soon()).unwrap().status, 401);
+    assert_eq!(targets(&server, 2), ["POST /do"]);
+    // The next one has a new token from the start.
+    body(post(&service, Class::NeverTwice, soon()));
+    assert_eq!(targets(&server, 3), ["POST /refresh", "POST /do"]);
+}
+
+/// A right is missing, say: each new token would be refused as well.
+#[test]
+fn a_call_that_is_refused_with_a_new_token_is_refused() {
+    let issuer = Issuer::new(Rules { uses: 0, ..RULES });
+    let server = issuer.serve();
+    let service = Client::configured().of(&server);
+    assert_eq!(post(&service, Class::Repeatable, soon()).unwrap().status, 401);
+    assert_eq!(targets(&server, 0), ["POST /login", "POST /do"]);
+}
+
+#[test]
+fn of_many_calls_one_renews_and_the_others_follow() {
+    const MANY: usize = 30;
+    let issuer = Issuer::new(RULES);
+    let server = issuer.serve();
+    let service = Client::configured().of(&server);
+    body(post(&service, Class::Repeatable, soon()));
+    issuer.expire();
+    let headers = Headers::default();
+    let request = |class| Request { method: Method::Post, path: "/do", headers: &headers, body: None, class };
+    let mut requests = vec![request(Class::Repeatable); MANY];
+    requests[0].class = Class::NeverTwice;
+    requests[7].class = Class::OnceOnly;
+    let answers = service.call_many(&requests, 8, soon());
+    let statuses: Vec<_> = answers.iter().map(|answer| answer.as_ref().unwrap().status).collect();
+    assert_eq!(statuses[0], 401, "once, whatever comes of it");
+    assert_eq!(statuses[1..], [200; MANY - 1]);
+    let state = issuer.state();
+    assert_eq!((state.logins, state.renewals, state.replays), (1, 1, 0));
+    assert_eq!((state.refused, state.answered), (MANY, MANY));
+}
+
+/// Each process has tokens of its own: what one of them renews or gives back is none of the other's.
+#[test]
+fn the_child_of_a_fork_gets_a_token_of_its_own() {
+    let issuer = Issuer::new(Rules { uses: 50, ..RULES });
+    let server = issuer.serve();
+    let parent = Client::with_pin(true).of(&server);
+    assert!(parent.login_secrets().is_empty());
+    parent.login(PASSWORD, soon()).unwrap();
+    body(post(&parent, Class::Repeatable, soon()));
+    let child = Client::with_pin(true).of(&server);
+    let before = server.requests().len();
+    child.inherit_login(&parent.login_secrets());
+    assert!(child.is_ready());
+    assert_eq!(server.requests().len(), before, "no request by itself");
+    thread::scope(|scope| {
+        scope.spawn(|| call_at_once(&parent, 10));
+        scope.spawn(|| call_at_once(&child, 10));
+    });
+    {
+        let state = issuer.state();
+        assert_eq!((state.logins, state.replays), (2, 0));
+        assert!(state.renewals >= 6, "{}", state.renewals);
+    }
+    parent.logout();
+    body(post(&child, Class::Repeatable, soon()));
+    // What is not kept cannot be handed down.
+    let careful = Client::with_pin(false).of(&server);
+    careful.login(PASSWORD, soon()).unwrap();
+    assert!(careful.login_secrets().is_empty());
+    let orphan = Client::with_pin(false).of(&server);
+    orphan.inherit_login(&careful.login_secrets());
+    assert!(!orphan.is_ready());
+}
+
+#[test]
+fn a_logout_gives_the_token_back_that_the_pin_brought() {
+    let issuer = Issuer::new(RULES);
+    let server = issuer.serve();
+    let service = Client::with_pin(true).of(&server);
+    service.login(PASSWORD, soon()).unwrap();
+    service.logout();
+    assert_eq!(issuer.state().revoked, 1);
+    assert_eq!(post(&service, Class::Repeatable, soon()).unwrap_err().kind, ErrorKind::Unauthorised);
+
+    // The configuration's own stays until the end.
+    let service = Client::configured().of(&server);
+    body(post(&service, Class::Repeatable, soon()));
+    service.logout();
+    body(post(&service, Class::Repeatable, soon()));
+    assert_eq!((issuer.state().logins, issuer.state().revoked), (2, 1));
+    service.close();
+    assert_eq!(issuer.state().revoked, 2);
+    service.close();
+    assert_eq!(issuer.state().revoked, 2);
+}
+
+/// The words of the log, without time and process, of a service with this log.
+fn told(talk: impl FnOnce(Log)) -> Vec<String> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log");
+    let settings = config::Log { level: Level::Info, target: config::LogTarget::File(path.clone()) };
+    talk(Log::open(&settings).unwrap());
+    let text = std::fs::read_to_string(path).unwrap();
+    for secret in [PASSWORD, "tok-access", "tok-refresh"] {
+        assert!(!text.contains(secret), "{text}");
+    }
+    let words = |line: &str| {
+        let mut words = line.splitn(4, ' ');
+        format!("{} {}", words.nth(1).unwrap(), words.nth(1).unwrap())
+    };
+    text.lines().map(words).collect()
+}
+
+#[test]
+fn each_step_of_a_token_is_an_event() {
+    let issuer = Issuer::new(RULES);
+    let server = issuer.serve();
+    let events = told(|log| {
+        let service = Client { log, ..Client::with_pin(false) }.of(&server);
+        assert!(service.login("another", soon()).is_err());
+        service.login(PASSWORD, soon()).unwrap();
+        body(post(&service, Class::Repeatable, soon()));
+        issuer.expire();
+        body(post(&service, Class::Repeatable, soon()));
+        service.logout();
+        service.login(PASSWORD, soon()).unwrap();
+        body(post(&service, Class::Repeatable, soon()));
+        issuer.state().rules.refuses_refresh = true;
+        issuer.expire();
+        assert!(post(&service, Class::Repeatable, soon()).is_err());
+        server.kill();
+        assert!(service.login(PASSWORD, soon()).is_err());
+    });
+    let event = |level, what| format!("{level} audit: slot \"slot\", account \"tok-user\": {what}");
+    let (last, events) = events.split_last().unwrap();
+    assert_eq!(
+        events,
+        [
+            event("WARN", "login at POST /login: refused with HTTP 401"),
+            event("INFO", "login at POST /login: granted"),
+            event("WARN", "use at POST /do: refused with HTTP 401"),
+            event("INFO", "renewal at POST /refresh: granted"),
+            event("INFO", "logout at DELETE /logout: granted"),
+            event("INFO", "login at POST /login: granted"),
+            event("WARN", "use at POST /do: refused with HTTP 401"),
+            event("WARN", "renewal at POST /refresh: refused with HTTP 400"),
+        ]
+    );
+    assert!(last.starts_with(&event("WARN", "login at POST /login: failed: ")), "{last}");
 }

@@ -25,30 +25,7 @@ mod server;
 /// The back end that talks to `server`.
 fn open(server: &Server, auth: config::Auth) -> Securosys {
     let url = config::Url { tls: false, host: "127.0.0.1".into(), port: server.port, path: String::new() };
-    let token = config::Token {
-        label: "test".into(),
-        backend: config::Backend::Securosys,
-        members: vec![vec![url]],
-        crypto: None,
-        auth,
-        tls: config::Tls::default(),
-        proxy: None,
-        http2: false,
-        timeouts: config::Timeouts { connect: Duration::from_secs(5), call: Duration::from_secs(10) },
-        pool: config::Pool { max: 16, idle: Duration::from_secs(10) },
-        hedge: None,
-        catalog: config::Catalog {
-            refresh: Duration::from_secs(60),
-            capacity: 100,
-            width: 4,
-            hide: Vec::new(),
-            cache: None,
-        },
-        certificates: Vec::new(),
-        keys: Vec::new(),
-        mechanisms: None,
-        edwards_point: config::EdwardsPoint::Raw,
-    };
+    let token = config::Token { members: vec![vec![url]], auth, ..config::Token::plain("test") };
     Securosys::open(&token, &Log::off()).unwrap()
 }
 
@@ -243,7 +220,7 @@ fn an_ecdsa_signature_comes_back_as_r_and_s() {
         r#"{"signature":"MEQCIGvSZ9Fylbf5ofsbXxDnpjWfr+IOPVL3qSUzlO7cDK88AiAzdZ7h5eXI9zo4UauFoVG3NEB9U99+leODNuJXGMnjvg=="}"#,
     );
     let hsm = open(&server, three_keys());
-    let signature = sign(&hsm, SignScheme::Ecdsa { width: 32 }, &[9; 64], None).unwrap();
+    let signature = sign(&hsm, SignScheme::Ecdsa { width: 32, hash: None }, &[9; 64], None).unwrap();
     let hex: String = signature.iter().map(|byte| format!("{byte:02X}")).collect();
     assert_eq!(
         hex,
@@ -265,7 +242,8 @@ fn no_signature_is_an_error() {
     }
     let server = Server::saying(200, r#"{"signature":"YXNk"}"#);
     let error =
-        sign(&open(&server, three_keys()), SignScheme::Ecdsa { width: 32 }, &[0; 32], None).unwrap_err();
+        sign(&open(&server, three_keys()), SignScheme::Ecdsa { width: 32, hash: None }, &[0; 32], None)
+            .unwrap_err();
     assert_eq!(error.rv(), CKR_DEVICE_ERROR);
 }
 
@@ -323,7 +301,7 @@ fn gcm_as_in_the_worked_exchange() {
 }
 
 fn seal(hsm: &Securosys, plaintext: &[u8]) -> Result<Encrypted> {
-    let scheme = EncryptScheme::AesGcm { aad: b"", tag_bits: 128 };
+    let scheme = EncryptScheme::AesGcm { iv: None, aad: b"", tag_bits: 128 };
     hsm.encrypt(&EncryptRequest { key: &"aes-1".into(), password: None, scheme, plaintext }, soon())
 }
 

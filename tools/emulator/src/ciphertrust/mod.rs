@@ -170,7 +170,7 @@ impl Vendor for CipherTrust {
             own += &format!("domain = {}\n", toml_string(domain));
         }
         if self.settings.prehashed {
-            own += "prehashed = true\n";
+            own += "prehashed = \"none\"\n";
         }
         if self.settings.oaep_sha256 {
             own += "oaep_hash = \"sha256\"\n";

@@ -58,7 +58,7 @@ pub(crate) fn sign(key: &Material, scheme: Scheme, form: SignatureType, payload:
         }
         (Material::Rsa(key), Scheme::RsaPss(_) | Scheme::RsaPssDigest(_)) => {
             let (hash, digest) = rsa_digest(scheme, payload)?;
-            key.sign_with_rng(&mut OsRng, pss(hash), &digest).map_err(|_| signing_failed())
+            key.sign_with_rng(&mut OsRng, pss(hash, hash.size()), &digest).map_err(|_| signing_failed())
         }
         (Material::Rsa(key), _) => {
             let (padding, input) = pkcs1(key, scheme, payload)?;
@@ -79,7 +79,7 @@ pub(crate) fn verify(key: &Material, scheme: Scheme, payload: &[u8], signature: 
     match (key, scheme) {
         (Material::Rsa(key), Scheme::RsaPss(_) | Scheme::RsaPssDigest(_)) => {
             let (hash, digest) = rsa_digest(scheme, payload)?;
-            Ok(key.to_public_key().verify(pss(hash), &digest, signature).is_ok())
+            Ok(key.to_public_key().verify(pss(hash, hash.size()), &digest, signature).is_ok())
         }
         (Material::Rsa(key), _) => {
             let (padding, input) = pkcs1(key, scheme, payload)?;
@@ -146,9 +146,8 @@ fn pkcs1(key: &RsaPrivateKey, scheme: Scheme, payload: &[u8]) -> Answer<(Pkcs1v1
     Ok((padding, digest))
 }
 
-/// MGF1 with the same hash, salt as long as the hash.
-fn pss(hash: RsaHash) -> Pss {
-    let salt = hash.size();
+/// MGF1 with the same hash, a salt of so many bytes.
+pub(crate) fn pss(hash: RsaHash, salt: usize) -> Pss {
     match hash {
         RsaHash::Sha1 => Pss::new_with_salt::<sha1::Sha1>(salt),
         RsaHash::Sha224 => Pss::new_with_salt::<sha2::Sha224>(salt),

@@ -13,4 +13,5 @@ mod idle;
 mod lifecycle;
 mod signatures;
 mod strictness;
+mod vault;
 mod worked;

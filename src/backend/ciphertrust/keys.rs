@@ -1,0 +1,142 @@
+//! What the vault holds: its keys in pages, and what each of them is. A pair is two keys there, and one name here.
+
+use std::collections::HashSet;
+
+use super::errors::{Purpose, Refusal};
+use super::names::{PUBLIC_SUFFIX, secret_kind};
+use super::service::{Call, read};
+use super::wire::{Page, Resource, usage};
+use super::{CipherTrust, Filter};
+use crate::backend::types::{KeyInfo, KeyKind, KeyName, Protection, Usage};
+use crate::error::Result;
+use crate::transport::{Deadline, Method, Response};
+
+impl CipherTrust {
+    /// The names of all keys that the filter lets through.
+    pub(super) fn names(&self, deadline: Deadline) -> Result<Vec<KeyName>> {
+        let mut found = Vec::new();
+        let mut seen = HashSet::new();
+        // How many the server has told, keys that came again included: the next page begins behind them.
+        let mut skip = 0;
+        loop {
+            let path = self.paths.keys(skip);
+            let answer = self.service.call(&Call::get(&path, Purpose::List), deadline)?;
+            let Page { resources, total } = read(Purpose::List, &answer)?;
+            skip += resources.len();
+            let before = found.len();
+            found.extend(resources.into_iter().filter(|key| seen.insert(key.name.clone())));
+            // Where nothing is new, the server has no pages, or no more of them.
+            if found.len() == before || total.is_some_and(|total| skip >= total) {
+                return Ok(shown(&found, &seen, &self.filter));
+            }
+        }
+    }
+
+    /// What each key is.
+    pub(super) fn described(&self, names: &[KeyName], deadline: Deadline) -> Vec<Result<Option<KeyInfo>>> {
+        let all: Vec<_> = names.iter().map(|name| self.paths.key(name.as_str(), "")).collect();
+        let answers = self.ask(Method::Get, &all, deadline);
+        let mut keys: Vec<_> = answers.into_iter().map(|answer| resource(&answer?)).collect();
+        // Where the public key is, the page leaves open: with the private key, with the other half, or to be exported.
+        self.add_public_keys(names, &mut keys, Method::Get, "", deadline);
+        self.add_public_keys(names, &mut keys, Method::Post, "/export", deadline);
+        keys.into_iter().map(|key| key.map(|key| key.map(|key| info(&key)))).collect()
+    }
+
+    /// Asks for the other halves of those pairs whose public key is not known yet.
+    fn add_public_keys(
+        &self,
+        names: &[KeyName],
+        keys: &mut [Result<Option<Resource>>],
+        method: Method,
+        call: &str,
+        deadline: Deadline,
+    ) {
+        let lacking: Vec<_> = names
+            .iter()
+            .zip(keys)
+            .filter_map(|(name, key)| Some((name, key.as_mut().ok()?.as_mut()?)))
+            .filter(|(_, key)| key.is_asymmetric() && key.public_key().is_none())
+            .collect();
+        let path = |name: &KeyName, key: &Resource| {
+            let half = if key.is_public() { "" } else { PUBLIC_SUFFIX };
+            self.paths.key(name.as_str(), &format!("{half}{call}"))
+        };
+        let paths: Vec<_> = lacking.iter().map(|(name, key)| path(name, key)).collect();
+        for ((_, key), answer) in lacking.into_iter().zip(self.ask(method, &paths, deadline)) {
+            // One that cannot be had leaves the key without: it is not shown, and a [[slot.key]] can say what it is.
+            if let Ok(Ok(Some(half))) = answer.map(|answer| resource(&answer)) {
+                key.take_public_key(half);
+            }
+        }
+    }
+
+    fn ask(&self, method: Method, paths: &[String], deadline: Deadline) -> Vec<Result<Response>> {
+        if paths.is_empty() {
+            return Vec::new();
+        }
+        let purpose = Purpose::Describe;
+        let call = |path| match method {
+            Method::Post => Call::json(path, b"{}", purpose),
+            _ => Call::get(path, purpose),
+        };
+        let calls: Vec<_> = paths.iter().map(|path| call(path)).collect();
+        self.service.exchange_many(&calls, deadline)
+    }
+}
+
+/// A key; `None` for one that there is not, or that is not for this account.
+fn resource(answer: &Response) -> Result<Option<Resource>> {
+    let purpose = Purpose::Describe;
+    if !answer.is_success() {
+        let refusal = Refusal::read(answer);
+        if refusal.is_unknown_key() || refusal.is_forbidden() {
+            return Ok(None);
+        }
+        return Err(refusal.error(purpose));
+    }
+    read(purpose, answer).map(Some)
+}
+
+/// The names of keys that the filter lets through, without the other halves of pairs.
+fn shown(keys: &[Resource], names: &HashSet<String>, filter: &Filter) -> Vec<KeyName> {
+    let has_owner = |key: &&Resource| filter.owner.as_ref().is_none_or(|owner| key.is_owned_by(owner));
+    let has_labels = |key: &&Resource| filter.labels.iter().all(|(name, value)| key.has_label(name, value));
+    let is_half = |key: &Resource| {
+        let private = key.name.strip_suffix(PUBLIC_SUFFIX);
+        key.is_public() && private.is_some_and(|private| names.contains(private))
+    };
+    let kept = keys.iter().filter(has_owner).filter(has_labels).filter(|key| !is_half(key));
+    kept.map(|key| KeyName::from(key.name.as_str())).collect()
+}
+
+fn info(key: &Resource) -> KeyInfo {
+    let public = key.public_key();
+    let kind = match public {
+        Some(public) if key.is_public() => KeyKind::Public(public),
+        Some(public) => KeyKind::Pair(public),
+        None if key.is_asymmetric() => {
+            let algorithm = key.algorithm.as_deref().unwrap_or("unknown");
+            KeyKind::Other(format!("{algorithm} (its public key is not told)"))
+        }
+        None => secret_kind(key.algorithm.as_deref().unwrap_or_default(), key.size),
+    };
+    // Of a pair each half has the bits of its own use.
+    let (sign, decrypt) = match &kind {
+        KeyKind::Public(_) => (usage::VERIFY, usage::ENCRYPT),
+        KeyKind::Aes(_) => (0, usage::ENCRYPT | usage::DECRYPT),
+        KeyKind::Hmac { .. } => (usage::MAC_GENERATE | usage::MAC_VERIFY, 0),
+        _ => (usage::SIGN, usage::DECRYPT),
+    };
+    let may = |bits: u32| bits != 0 && key.usage_mask.is_none_or(|mask| mask & bits != 0);
+    let told = |flag: Option<bool>, untold| flag.map_or(untold, |flag| !flag);
+    KeyInfo {
+        usage: Usage { sign: may(sign), decrypt: may(decrypt), unwrap: false, derive: false },
+        protection: Protection {
+            extractable: told(key.unexportable, Protection::UNTOLD.extractable),
+            destroyable: told(key.undeletable, Protection::UNTOLD.destroyable),
+            ..Protection::UNTOLD
+        },
+        ..KeyInfo::untold(kind)
+    }
+}

@@ -1,0 +1,95 @@
+//! What the refusals of a gateway in front of a service mean (JWT and HMAC reference section 8): of its token call, which
+//! the dialect of the service behind it does not know.
+
+use cryptoki_sys::{
+    CK_RV, CKR_CRYPTOKI_NOT_INITIALIZED, CKR_DEVICE_ERROR, CKR_PIN_INCORRECT, CKR_PIN_LOCKED,
+    CKR_USER_NOT_LOGGED_IN,
+};
+
+use crate::error::Error;
+use crate::transport::auth::GrantError;
+use crate::transport::{self, ErrorKind, Response};
+
+/// The code for a call that found no token: the credential for one was refused, and is not kept or not shown again.
+pub(super) fn refused_code(refusal: &Response) -> CK_RV {
+    if is_verdict(refusal) { CKR_USER_NOT_LOGGED_IN } else { CKR_DEVICE_ERROR }
+}
+
+/// The error of a `C_Login` that got no token. `pin`: whether the password was what it brought; otherwise no PIN is to
+/// blame.
+pub(super) fn login_error(error: GrantError, pin: bool) -> Error {
+    let rv = match &error {
+        GrantError::Missing => CKR_USER_NOT_LOGGED_IN,
+        GrantError::Refused(refusal) if pin => login_code(refusal),
+        GrantError::Transport(transport::Error { kind: ErrorKind::Closed, .. }) => {
+            CKR_CRYPTOKI_NOT_INITIALIZED
+        }
+        GrantError::Malformed(_)
+        | GrantError::Refused(_)
+        | GrantError::Transport(_)
+        | GrantError::Unreadable(_) => CKR_DEVICE_ERROR,
+    };
+    Error::new(rv, "logging in to the gateway").because(transport::Error::from(error))
+}
+
+fn login_code(refusal: &Response) -> CK_RV {
+    // The words are the product's own: all that can be looked for is that it speaks of a lock.
+    let speaks_of_lock = || refusal.body.windows(4).any(|window| window.eq_ignore_ascii_case(b"lock"));
+    match refusal.status {
+        423 => CKR_PIN_LOCKED,
+        403 | 429 if speaks_of_lock() => CKR_PIN_LOCKED,
+        // A success in HTTP with a refusal inside, where the configuration names a success test.
+        200..=299 | 400 | 401 => CKR_PIN_INCORRECT,
+        _ => CKR_DEVICE_ERROR,
+    }
+}
+
+/// Whether the credential was looked at.
+fn is_verdict(refusal: &Response) -> bool {
+    refusal.status < 500 && !matches!(refusal.status, 408 | 429)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    fn refusal(status: u16, body: &str) -> Response {
+        let kept = transport::Kept::default();
+        Response { status, retry_after: None, kept, body: body.as_bytes().to_vec().into() }
+    }
+
+    #[test]
+    fn a_refused_login_by_the_table() {
+        for (status, body, with_pin) in [
+            (400, r#"{"error":"invalid_grant"}"#, CKR_PIN_INCORRECT),
+            (401, "", CKR_PIN_INCORRECT),
+            (200, r#"{"success":false}"#, CKR_PIN_INCORRECT),
+            (403, r#"{"error":"ACCOUNT_LOCKED"}"#, CKR_PIN_LOCKED),
+            (423, "", CKR_PIN_LOCKED),
+            (429, "Your account has been locked.", CKR_PIN_LOCKED),
+            (403, r#"{"error":"IP_NOT_ALLOWED"}"#, CKR_DEVICE_ERROR),
+            (429, "slow down", CKR_DEVICE_ERROR),
+            (503, "", CKR_DEVICE_ERROR),
+        ] {
+            let error = || GrantError::Refused(Arc::new(refusal(status, body)));
+            assert_eq!(login_error(error(), true).rv(), with_pin, "{status} {body}");
+            assert_eq!(login_error(error(), false).rv(), CKR_DEVICE_ERROR, "{status} {body}");
+        }
+        let unsent = |kind| GrantError::Transport(transport::Error::unsent(kind, "x"));
+        assert_eq!(login_error(unsent(ErrorKind::Connect), true).rv(), CKR_DEVICE_ERROR);
+        assert_eq!(login_error(unsent(ErrorKind::Closed), true).rv(), CKR_CRYPTOKI_NOT_INITIALIZED);
+        assert_eq!(login_error(GrantError::Malformed("x".into()), true).rv(), CKR_DEVICE_ERROR);
+    }
+
+    #[test]
+    fn a_refused_renewal_ends_the_login_and_a_busy_gateway_does_not() {
+        for status in [400, 401, 403] {
+            assert_eq!(refused_code(&refusal(status, "")), CKR_USER_NOT_LOGGED_IN, "{status}");
+        }
+        for status in [429, 500, 503] {
+            assert_eq!(refused_code(&refusal(status, "")), CKR_DEVICE_ERROR, "{status}");
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! The secrets that requests show as they are, and the header lines that they make.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use parking_lot::RwLock;
+
+use super::{ApiKey, AuthError, Basic, Bearer, Credential};
+use crate::transport::Headers;
+
+/// One of them.
+#[derive(Debug)]
+pub(super) enum Layer {
+    ApiKey(ApiKey),
+    Basic(Basic),
+    Bearer(Bearer),
+}
+
+impl Layer {
+    fn apply(&self, headers: &mut Headers) -> Result<(), AuthError> {
+        match self {
+            Self::ApiKey(layer) => layer.apply(headers),
+            Self::Basic(layer) => layer.apply(headers),
+            Self::Bearer(layer) => layer.apply(headers),
+        }
+    }
+
+    /// The key of `[slot.auth]` that has it.
+    fn name(&self) -> &'static str {
+        match self {
+            Self::ApiKey(_) => "header",
+            Self::Basic(_) => "basic",
+            Self::Bearer(_) => "bearer",
+        }
+    }
+
+    fn credential(&self) -> &Credential {
+        match self {
+            Self::ApiKey(ApiKey { credential, .. })
+            | Self::Basic(Basic { credential, .. })
+            | Self::Bearer(Bearer { credential }) => credential,
+        }
+    }
+}
+
+/// All of one slot, with the lines that they make.
+#[derive(Default)]
+pub(super) struct Presented {
+    layers: Vec<Layer>,
+    made: RwLock<Made>,
+}
+
+#[derive(Default)]
+struct Made {
+    /// Grows when a secret changes, so that lines made of older ones are not kept.
+    generation: u64,
+    lines: Option<Arc<Lines>>,
+}
+
+/// What the layers make of their secrets.
+pub(super) struct Lines {
+    pub(super) headers: Headers,
+    /// Whether a call was not refused with them.
+    accepted: AtomicBool,
+}
+
+impl Lines {
+    /// A call with them was not refused. Says whether that was the first.
+    pub(super) fn accept(&self) -> bool {
+        // Looked at before it is written: all threads share it.
+        !self.accepted.load(Ordering::Relaxed) && !self.accepted.swap(true, Ordering::Relaxed)
+    }
+}
+
+impl Presented {
+    pub(super) fn add(&mut self, layer: Layer) {
+        self.layers.push(layer);
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.layers.is_empty()
+    }
+
+    /// `None` without a layer.
+    pub(super) fn lines(&self) -> Result<Option<Arc<Lines>>, AuthError> {
+        if self.layers.is_empty() {
+            return Ok(None);
+        }
+        let generation = {
+            let made = self.made.read();
+            if let Some(lines) = &made.lines {
+                return Ok(Some(Arc::clone(lines)));
+            }
+            made.generation
+        };
+        let mut headers = Headers::default();
+        self.layers.iter().try_for_each(|layer| layer.apply(&mut headers))?;
+        let lines = Arc::new(Lines { headers, accepted: AtomicBool::new(false) });
+        let mut made = self.made.write();
+        if made.generation == generation {
+            made.lines = Some(Arc::clone(&lines));
+        }
+        Ok(Some(lines))
+    }
+
+    /// To be called after a secret has changed.
+    fn forget_lines(&self) {
+        let mut made = self.made.write();
+        made.generation += 1;
+        made.lines = None;
+    }
+
+    /// Reads the secrets anew and says whether one is another now. One that cannot be read stays what it was.
+    pub(super) fn refresh(&self) -> bool {
+        let mut changed = false;
+        for layer in &self.layers {
+            changed |= layer.credential().refresh().unwrap_or(false);
+        }
+        if changed {
+            self.forget_lines();
+        }
+        changed
+    }
+
+    /// Whether nothing is still to come from `C_Login`.
+    pub(super) fn is_ready(&self) -> bool {
+        self.layers.iter().all(|layer| layer.credential().is_filled())
+    }
+
+    /// Those that `C_Login` brings, with their names in the configuration, in a fixed order.
+    pub(super) fn pins(&self) -> impl Iterator<Item = (&'static str, &Credential)> {
+        let named = self.layers.iter().map(|layer| (layer.name(), layer.credential()));
+        named.filter(|(_, credential)| credential.is_pin())
+    }
+
+    /// Takes what `C_Login` brought, in the order of [`Self::pins`].
+    pub(super) fn fill(&self, secrets: &[&str]) {
+        self.pins().zip(secrets).for_each(|((_, pin), secret)| pin.fill((*secret).into()));
+        self.forget_lines();
+    }
+
+    /// Forgets what `C_Login` brought.
+    pub(super) fn clear(&self) {
+        self.pins().for_each(|(_, pin)| pin.clear());
+        self.forget_lines();
+    }
+}

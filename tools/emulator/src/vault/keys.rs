@@ -1,0 +1,258 @@
+//! The keys of the engine: each is a row of versions, of which the newest signs.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use der::pem::LineEnding;
+use parking_lot::RwLock;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use super::envelope;
+use super::refusal::{Answer, Refusal};
+use crate::certificate;
+use crate::error::Error;
+use crate::keys::{Attributes, Key, KeyStore};
+use crate::material::{AesSize, Curve, Kind, Material, RsaSize};
+use crate::securosys::time;
+
+/// All keys by name.
+pub(super) struct Keys {
+    store: KeyStore,
+    names: RwLock<BTreeMap<String, Arc<Versions>>>,
+}
+
+/// The versions of one key.
+#[derive(Clone)]
+pub(super) struct Versions {
+    keys: BTreeMap<u32, Arc<Key>>,
+    least: Least,
+}
+
+/// The oldest versions that are of use; the body of the administration's change.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Least {
+    #[serde(default = "first")]
+    min_decryption_version: u32,
+    #[serde(default)]
+    min_encryption_version: u32,
+}
+
+fn first() -> u32 {
+    1
+}
+
+/// Name and kind of the keys that there are from the start, how many versions, whether with a certificate.
+const SEEDS: [(&str, Kind, u32, bool); 8] = [
+    ("rsa-2048", Kind::Rsa(RsaSize::Bits2048), 1, true),
+    ("ec-p256", Kind::Ec(Curve::P256), 1, true),
+    ("ec-p384", Kind::Ec(Curve::P384), 1, false),
+    ("ec-p521", Kind::Ec(Curve::P521), 1, false),
+    ("ec-rotated", Kind::Ec(Curve::P256), 2, false),
+    ("ed25519", Kind::Ed25519, 1, false),
+    ("aes-128", Kind::Aes(AesSize::Bits128), 1, false),
+    ("aes-256", Kind::Aes(AesSize::Bits256), 1, false),
+];
+
+/// A version in the store; names have no such character.
+fn stored(name: &str, version: u32) -> String {
+    format!("{name}/{version}")
+}
+
+impl Keys {
+    /// Loads the keys, and makes those that are missing.
+    pub(super) fn open(store: KeyStore, extra: usize) -> Result<Keys, Error> {
+        let extra = (0..extra).map(|number| format!("extra-{number:04}"));
+        let extra = extra.map(|name| (name, Kind::Aes(AesSize::Bits256), 1, false));
+        let seeds =
+            SEEDS.map(|(name, kind, versions, certified)| (name.to_owned(), kind, versions, certified));
+        for (name, kind, versions, certified) in seeds.into_iter().chain(extra) {
+            for version in 1..=versions {
+                if store.get(&stored(&name, version)).is_none() {
+                    store.insert(make(&name, version, kind, certified)?)?;
+                }
+            }
+        }
+        let mut names: BTreeMap<String, Versions> = BTreeMap::new();
+        for label in store.labels() {
+            let parts = label.split_once('/').and_then(|(name, number)| Some((name, number.parse().ok()?)));
+            if let (Some((name, version)), Some(key)) = (parts, store.get(&label)) {
+                names.entry(name.to_owned()).or_insert_with(Versions::none).keys.insert(version, key);
+            }
+        }
+        let names = names.into_iter().map(|(name, versions)| (name, Arc::new(versions))).collect();
+        Ok(Keys { store, names: RwLock::new(names) })
+    }
+
+    /// The key of that name; refusals have `missing` as their text.
+    pub(super) fn get(&self, name: &str, missing: &str) -> Answer<Arc<Versions>> {
+        self.names.read().get(name).cloned().ok_or_else(|| Refusal::bad(missing))
+    }
+
+    /// `LIST /v1/transit/keys`
+    pub(super) fn list(&self) -> Answer {
+        let names: Vec<String> = self.names.read().keys().cloned().collect();
+        if names.is_empty() {
+            return Err(Refusal::absent());
+        }
+        Ok(envelope::data(json!({ "keys": names })))
+    }
+
+    /// `GET /v1/transit/keys/{name}`
+    pub(super) fn describe(&self, name: &str) -> Answer {
+        let key = self.names.read().get(name).cloned().ok_or_else(Refusal::absent)?;
+        Ok(envelope::data(key.describe(name)))
+    }
+
+    /// Makes a newer version; `false` if there is no such key.
+    pub(super) fn rotate(&self, name: &str) -> Result<bool, Error> {
+        let mut names = self.names.write();
+        let Some(versions) = names.get_mut(name) else { return Ok(false) };
+        let version = versions.latest() + 1;
+        self.store.insert(make(name, version, versions.kind(), false)?)?;
+        let key = self.store.get(&stored(name, version));
+        Arc::make_mut(versions).keys.extend(key.map(|key| (version, key)));
+        Ok(true)
+    }
+
+    /// From now on older versions are of no use; `false` if there is no such key.
+    pub(super) fn restrict(&self, name: &str, least: Least) -> bool {
+        let mut names = self.names.write();
+        names.get_mut(name).map(|versions| Arc::make_mut(versions).least = least).is_some()
+    }
+
+    /// Loses a key; `false` if there is none.
+    pub(super) fn lose(&self, name: &str) -> Result<bool, Error> {
+        let Some(versions) = self.names.write().remove(name) else { return Ok(false) };
+        for version in versions.keys.keys() {
+            self.store.remove(&stored(name, *version))?;
+        }
+        Ok(true)
+    }
+}
+
+fn make(name: &str, version: u32, kind: Kind, certified: bool) -> Result<Key, Error> {
+    let decrypts = matches!(kind, Kind::Rsa(_) | Kind::Aes(_));
+    let attributes = Attributes::confined(!matches!(kind, Kind::Aes(_)), decrypts);
+    let key = Key::generate(&stored(name, version), kind, attributes, None, None)?;
+    if !certified {
+        return Ok(key);
+    }
+    let certificate = certificate::self_signed(name, &key.material)?;
+    Ok(key.with_certificate(certificate))
+}
+
+impl Versions {
+    fn none() -> Versions {
+        Versions {
+            keys: BTreeMap::new(),
+            least: Least { min_decryption_version: 1, min_encryption_version: 0 },
+        }
+    }
+
+    fn latest(&self) -> u32 {
+        self.keys.keys().next_back().copied().unwrap_or_default()
+    }
+
+    /// All versions are of one kind, and there is one at least.
+    pub(super) fn kind(&self) -> Kind {
+        self.keys.values().next().map_or(Kind::Ed25519, |key| key.metadata.kind)
+    }
+
+    /// The version that signs or encrypts: the newest, or the one that was asked for. `doing` is a word for refusals.
+    pub(super) fn current(&self, asked: Option<i64>, doing: &str) -> Answer<(u32, &Key)> {
+        let wrong = |what: &str| Refusal::bad(format!("requested version for {doing} is {what}"));
+        let version = match asked.unwrap_or_default() {
+            0 => self.latest(),
+            asked if asked < 0 => return Err(wrong("negative")),
+            asked => u32::try_from(asked).unwrap_or(u32::MAX),
+        };
+        if version > self.latest() {
+            return Err(wrong("higher than the latest key version"));
+        }
+        if version < self.least.min_encryption_version {
+            return Err(wrong("less than the minimum encryption key version"));
+        }
+        self.keys.get(&version).map(|key| (version, &**key)).ok_or_else(|| wrong("gone"))
+    }
+
+    /// The version that a ciphertext is of.
+    pub(super) fn of_ciphertext(&self, version: u32) -> Answer<&Key> {
+        if version > self.latest() {
+            return Err(Refusal::bad("invalid ciphertext: version is too new"));
+        }
+        if version < self.least.min_decryption_version {
+            let text = "ciphertext or signature version is disallowed by policy (too old)";
+            return Err(Refusal::bad(text));
+        }
+        let missing = || Refusal::bad("invalid ciphertext: version is invalid");
+        self.keys.get(&version).map(|key| &**key).ok_or_else(missing)
+    }
+
+    fn describe(&self, name: &str) -> Value {
+        let kind = self.kind();
+        let shown = self.keys.range(self.least.min_decryption_version..);
+        let versions: Map<String, Value> =
+            shown.map(|(version, key)| (version.to_string(), describe_version(key))).collect();
+        let signs = !matches!(kind, Kind::Aes(_));
+        let encrypts = matches!(kind, Kind::Rsa(_) | Kind::Aes(_));
+        json!({
+            "allow_plaintext_backup": false,
+            "auto_rotate_period": 0,
+            "deletion_allowed": false,
+            "derived": false,
+            "exportable": false,
+            "imported_key": false,
+            "keys": versions,
+            "latest_version": self.latest(),
+            "min_available_version": 0,
+            "min_decryption_version": self.least.min_decryption_version,
+            "min_encryption_version": self.least.min_encryption_version,
+            "name": name,
+            "supports_decryption": encrypts,
+            "supports_derivation": matches!(kind, Kind::Aes(_) | Kind::Ed25519),
+            "supports_encryption": encrypts,
+            "supports_signing": signs,
+            "type": type_name(kind),
+        })
+    }
+}
+
+/// The service's name of a type.
+pub(super) fn type_name(kind: Kind) -> String {
+    match kind {
+        Kind::Rsa(size) => format!("rsa-{}", size.bits()),
+        Kind::Ec(Curve::P256) => "ecdsa-p256".to_owned(),
+        Kind::Ec(Curve::P384) => "ecdsa-p384".to_owned(),
+        Kind::Ec(Curve::P521) => "ecdsa-p521".to_owned(),
+        Kind::Ec(Curve::Secp256k1) => "ecdsa-secp256k1".to_owned(),
+        Kind::Ed25519 => "ed25519".to_owned(),
+        Kind::Aes(size) => format!("aes{}-gcm96", size.bits()),
+        Kind::HmacSha1 | Kind::HmacSha256 | Kind::HmacSha384 | Kind::HmacSha512 => "hmac".to_owned(),
+    }
+}
+
+/// Of pairs the public half; of secret keys when they were made.
+fn describe_version(key: &Key) -> Value {
+    let Some(public_key) = &key.public_key else { return json!(key.metadata.created) };
+    let pem = |label, der: &[u8]| der::pem::encode_string(label, LineEnding::LF, der).unwrap_or_default();
+    let name = match key.metadata.kind {
+        Kind::Ec(Curve::P256) => "P-256".to_owned(),
+        Kind::Ec(Curve::P384) => "P-384".to_owned(),
+        Kind::Ec(Curve::P521) => "P-521".to_owned(),
+        kind => type_name(kind),
+    };
+    let public_key = match &key.material {
+        Material::Ed25519(key) => STANDARD.encode(key.verifying_key().as_bytes()),
+        _ => pem("PUBLIC KEY", public_key),
+    };
+    json!({
+        "certificate_chain": key.certificate().map_or(String::new(), |der| pem("CERTIFICATE", &der)),
+        "creation_time": time::iso(key.metadata.created),
+        "name": name,
+        "public_key": public_key,
+    })
+}
