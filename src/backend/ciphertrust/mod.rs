@@ -14,7 +14,7 @@
 use std::sync::Arc;
 
 use cryptoki_sys::{CKR_DEVICE_ERROR, CKR_RANDOM_NO_RNG};
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use zeroize::Zeroizing;
 
 use self::names::{Learnt, Paths};
@@ -139,13 +139,11 @@ impl Backend for CipherTrust {
     }
 
     fn login_secrets(&self) -> Vec<SecretString> {
-        self.service.transport.brought().into_iter().collect()
+        self.service.transport.login_secrets()
     }
 
     fn inherit_login(&self, secrets: &[SecretString]) {
-        if let Some(pin) = secrets.first() {
-            self.service.transport.inherit(pin.expose_secret());
-        }
+        self.service.transport.inherit_login(secrets);
     }
 
     fn list(&self, deadline: Deadline) -> Result<Vec<KeyName>> {

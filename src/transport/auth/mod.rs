@@ -18,7 +18,7 @@
 //! service.login(pin, deadline)?             // C_Login: GrantError::Refused(answer) goes to the dialect's table
 //! service.logout();                         // C_Logout: gives the token back, forgets it and the PIN
 //! service.wants_pin(); service.is_ready();  // CKF_LOGIN_REQUIRED; whether calls can be made
-//! service.brought(); service.inherit(pin);  // for the child of a fork
+//! service.login_secrets(); service.inherit_login(secrets);  // for the child of a fork
 //! ```
 
 use std::fmt;
