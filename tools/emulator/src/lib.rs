@@ -14,6 +14,7 @@
 //! vendor    what a vendor's API is to the server
 //! securosys the REST API of the Securosys Transaction Security Broker
 //! fast, luna, ciphertrust, gateway, vault: those of others, one folder each
+//! clock     the time of a service, which tests may set;  settings: `--set NAME=VALUE`;  jwt: tokens
 //! algorithms signatures and decryption by name, for those who hash by themselves
 //! keys      the keys and their files;  material, rsa_key, certificate: what they are made of
 //! ```
@@ -26,6 +27,7 @@ mod canned;
 mod certificate;
 mod ciphertrust;
 mod client_auth;
+mod clock;
 mod error;
 mod fast;
 mod faults;
@@ -33,6 +35,7 @@ mod files;
 mod fleet;
 mod gateway;
 mod idle;
+mod jwt;
 mod keys;
 mod luna;
 mod material;
@@ -40,6 +43,7 @@ mod rsa_key;
 mod script;
 mod securosys;
 mod server;
+mod settings;
 mod stats;
 mod tls;
 mod vault;

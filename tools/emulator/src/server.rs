@@ -281,7 +281,8 @@ fn http_response(reply: Reply) -> Response<Full<Bytes>> {
     }
     for (name, value) in reply.headers {
         if let Ok(value) = HeaderValue::try_from(value) {
-            headers.insert(name, value);
+            // There may be several cookies.
+            headers.append(name, value);
         }
     }
     response

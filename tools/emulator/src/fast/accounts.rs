@@ -5,15 +5,14 @@ use std::time::Instant;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use hmac::{Hmac, Mac};
 use parking_lot::Mutex;
 use rand_core::{OsRng, RngCore};
 use serde_json::json;
-use sha2::Sha256;
 use zeroize::Zeroizing;
 
 use super::envelope::{Refusal, UNAUTHORISED};
 use super::settings::{AuthStyle, Settings};
+use crate::jwt;
 use crate::keys::unix_time;
 use crate::vendor::Request;
 
@@ -116,11 +115,7 @@ impl Accounts {
         let issued = unix_time();
         // A fraction of a second is none in `exp`: the token ends no sooner than that says.
         let expires = issued + settings.token_ttl.as_secs();
-        let header = json!({ "alg": "HS256", "typ": "JWT" });
         let claims = json!({ "sub": user, "iat": issued, "exp": expires, "jti": id });
-        let signed = [header, claims].map(|part| URL_SAFE_NO_PAD.encode(part.to_string())).join(".");
-        let mut mac = Hmac::<Sha256>::new_from_slice(&self.secret).expect("HMAC takes a key of any length");
-        mac.update(signed.as_bytes());
-        format!("{signed}.{}", URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes()))
+        jwt::hs256(&claims, &self.secret)
     }
 }

@@ -4,14 +4,13 @@ use std::collections::{BTreeMap, HashMap};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use hmac::{Hmac, Mac};
 use rand_core::{OsRng, RngCore};
 use serde_json::json;
-use sha2::Sha256;
 use zeroize::Zeroizing;
 
 use super::refusal::{Answer, Refusal};
 use super::settings::Settings;
+use crate::jwt;
 
 /// The account of the seeded configuration.
 pub(super) const OPERATOR: &str = "operator";
@@ -178,12 +177,8 @@ impl Accounts {
     fn new_access(&mut self, user: &str, settings: &Settings, now: i64) -> String {
         let expires = now.saturating_add_unsigned(settings.ttl);
         let id = random();
-        let header = URL_SAFE_NO_PAD.encode(r#"{"alg":"HS256","typ":"JWT"}"#);
-        let claims = json!({ "sub": user, "jti": id, "iat": now, "exp": expires }).to_string();
-        let text = format!("{header}.{}", URL_SAFE_NO_PAD.encode(claims));
-        let mac = Hmac::<Sha256>::new_from_slice(self.key.as_ref()).map(|mac| mac.chain_update(&text));
-        let signature = mac.map(|mac| mac.finalize().into_bytes()).unwrap_or_default();
-        let token = format!("{text}.{}", URL_SAFE_NO_PAD.encode(signature));
+        let claims = json!({ "sub": user, "jti": id, "iat": now, "exp": expires });
+        let token = jwt::hs256(&claims, self.key.as_ref());
         let access = Access { user: user.to_owned(), expires, calls: self.calls };
         self.access.insert(token.clone(), access);
         token

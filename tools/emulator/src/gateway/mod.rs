@@ -6,7 +6,7 @@
 //!
 //! ```text
 //! settings  what a test chooses at the start;  switches: what it changes later
-//! verify    the rules in their order;  allow, clock, nonces: what they need
+//! verify    the rules in their order;  allow, nonces: what they need
 //! schemes   what is signed: v3.0, amx, Hawk, time and body
 //! accounts  passwords, secrets, tokens;  tokens: their calls
 //! objects   keys and random bytes
@@ -14,7 +14,6 @@
 
 mod accounts;
 mod allow;
-mod clock;
 mod nonces;
 mod objects;
 mod refusal;
@@ -33,6 +32,7 @@ use parking_lot::{Mutex, RwLock};
 use serde_json::json;
 use sha2::Sha256;
 
+use crate::clock::{self, Clock};
 use crate::error::Error;
 use crate::files::{Directory, toml_string, write_atomically};
 use crate::keys::KeyStore;
@@ -40,7 +40,6 @@ use crate::vendor::{Reply, Request, Route, Vendor};
 
 use accounts::{Accounts, OPERATOR_KEY};
 use allow::Networks;
-use clock::Clock;
 use nonces::Nonces;
 use refusal::{Answer, Refusal};
 use routes::{Endpoint, Target, target};

@@ -1,36 +1,36 @@
-//! The gateway's clock, which tests may set wrong.
+//! The clock of a service, which tests may set wrong.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use der::DateTime;
 
-/// The time of the machine and how far from it the gateway is.
+/// The time of the machine and how far from it the service is.
 #[derive(Debug, Default)]
-pub(super) struct Clock {
+pub(crate) struct Clock {
     ahead: AtomicI64,
 }
 
 impl Clock {
     /// From now on that many seconds ahead of the machine.
-    pub(super) fn set(&self, ahead: i64) {
+    pub(crate) fn set(&self, ahead: i64) {
         self.ahead.store(ahead, Ordering::Relaxed);
     }
 
     /// Milliseconds since 1970-01-01 UTC.
-    pub(super) fn milliseconds(&self) -> i64 {
+    pub(crate) fn milliseconds(&self) -> i64 {
         let machine = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         machine.as_millis() as i64 + 1000 * self.ahead.load(Ordering::Relaxed)
     }
 
     /// Seconds since 1970-01-01 UTC.
-    pub(super) fn seconds(&self) -> i64 {
+    pub(crate) fn seconds(&self) -> i64 {
         self.milliseconds().div_euclid(1000)
     }
 }
 
 /// As `Date` has it (RFC 9110 §5.6.7), from seconds since 1970-01-01 UTC.
-pub(super) fn http_date(seconds: i64) -> String {
+pub(crate) fn http_date(seconds: i64) -> String {
     const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
     const MONTHS: [&str; 12] =
         ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
