@@ -68,7 +68,8 @@ impl Gate {
     pub(super) fn try_enter(&self) -> Option<Pass<'_>> {
         let mut state = self.state.lock();
         let first = !std::mem::replace(&mut state.busy, true);
-        first.then_some(Pass { gate: self, failure: None })
+        // Made only if it is handed out: dropping it opens the gate.
+        first.then(|| Pass { gate: self, failure: None })
     }
 }
 

@@ -328,7 +328,8 @@ fn a_logout_gives_the_token_back_that_the_pin_brought() {
     body(post(&service, Class::Repeatable, soon()));
     service.logout();
     body(post(&service, Class::Repeatable, soon()));
-    assert_eq!((issuer.state().logins, issuer.state().revoked), (2, 1));
+    assert_eq!(issuer.state().logins, 2);
+    assert_eq!(issuer.state().revoked, 1);
     service.close();
     assert_eq!(issuer.state().revoked, 2);
     service.close();
