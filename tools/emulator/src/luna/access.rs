@@ -89,7 +89,8 @@ impl Exchange<'_> {
     pub(super) fn open_session(&mut self, caller: &Caller) -> Answer {
         let Nothing {} = self.optional_body()?;
         let shows_password = caller.token.is_none() && self.request.header("authorization").is_some();
-        if !shows_password && !(caller.token.is_some() && self.settings.session_by_jwt) {
+        let token_will_do = caller.token.is_some() && self.settings.session_by_jwt;
+        if !shows_password && !token_will_do {
             return Err(Refusal::credentials());
         }
         Ok(self.opened(&caller.user, false))
