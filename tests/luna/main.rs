@@ -2,6 +2,7 @@
 //! sessions; what it refuses; and cryptography by way of other slots.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
@@ -71,6 +72,8 @@ fn slot(label: &str, emulator: &Emulator, lines: &str) -> String {
 fn write(emulator: &Emulator, slots: &str) -> PathBuf {
     let path = emulator.path("own.toml");
     fs::write(&path, format!("version = 1\n{slots}")).unwrap();
+    // There may be secrets in it.
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
     path
 }
 

@@ -56,7 +56,8 @@ fn the_token_tells_what_was_told_last() {
         assert_ne!(info.flags & CKF_WRITE_PROTECTED, 0);
         assert_eq!(info.flags & (CKF_RNG | CKF_PROTECTED_AUTHENTICATION_PATH), 0);
         set_role(emulator, "co", &json!({"pinToBeChanged": true, "loginAttemptsLeft": 9}));
-        refused(log_in(p11, slot, PIN), CKR_PIN_EXPIRED);
+        // CKR_PIN_EXPIRED is none of the codes of C_Login.
+        refused(log_in(p11, slot, PIN), CKR_PIN_INCORRECT);
         assert_ne!(flags(p11, slot) & CKF_USER_PIN_TO_BE_CHANGED, 0);
         set_role(emulator, "co", &json!({"pinToBeChanged": false}));
         let session = p11.open(slot).unwrap();
@@ -115,7 +116,8 @@ fn a_role_or_partition_that_is_not_initialised() {
     });
     with_own(&[], |p11, slot, emulator| {
         switch(emulator, Method::PUT, &format!("partitions/{PARTITION}"), &json!({"initialized": false}));
-        refused(log_in(p11, slot, PIN), CKR_TOKEN_NOT_PRESENT);
+        // So of an open session (section 12.3).
+        refused(log_in(p11, slot, PIN), CKR_DEVICE_REMOVED);
     });
 }
 
@@ -182,7 +184,7 @@ fn a_pin_is_changed_by_the_configured_call() {
     // A PIN that must be changed can be.
     with("set_pin = \"patch\"", &[], |p11, slot, emulator| {
         set_role(emulator, "co", &json!({"pinToBeChanged": true}));
-        refused(log_in(p11, slot, PIN), CKR_PIN_EXPIRED);
+        refused(log_in(p11, slot, PIN), CKR_PIN_INCORRECT);
         p11.open_rw(slot).unwrap().set_pin(PIN, NEW).unwrap();
         log_in(p11, slot, NEW).unwrap();
         assert_eq!(flags(p11, slot) & CKF_USER_PIN_TO_BE_CHANGED, 0);
