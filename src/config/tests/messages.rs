@@ -73,7 +73,7 @@ fn what_is_wrong_in_a_slot_names_line_key_and_remedy() {
         (
             "fork = 1",
             "slot.fork: is not a known key; what may stand here is id, label, backend, urls, certificates, \
-            mechanisms, edwards_point, http2, hidden, auth, crypto, luna, tls, proxy, timeouts, pool, hedge, \
+            mechanisms, edwards_point, http2, hidden, auth, crypto, fast, luna, tls, proxy, timeouts, pool, hedge, \
             catalog, key",
         ),
         ("id = -1", "slot.id: is -1; write an integer from 0 to 4294967294"),
@@ -285,7 +285,7 @@ fn one_bad_slot_spoils_no_other() {
             .ends_with("p11rest.toml:15: slot.label: an earlier slot has the label a; write another label")
     );
     assert!(message(3).ends_with("p11rest.toml:20: slot.colour: is not a known key; what may stand here is \
-        id, label, backend, urls, certificates, mechanisms, edwards_point, http2, hidden, auth, crypto, luna, tls, proxy, timeouts, pool, \
+        id, label, backend, urls, certificates, mechanisms, edwards_point, http2, hidden, auth, crypto, fast, luna, tls, proxy, timeouts, pool, \
         hedge, catalog, key"));
 }
 
