@@ -51,16 +51,10 @@ pub(super) fn read(section: &Section<'_>) -> Result<Fast, Problem> {
     let schemes = [("auto", Scheme::Auto), ("bearer", Scheme::Bearer), ("bare", Scheme::Bare)];
     let paddings = [("pkcs1", Padding::Pkcs1), ("pss", Padding::Pss)];
     let inputs = [("digest", HashInput::Digest), ("digestinfo", HashInput::DigestInfo)];
-    let hashes = [
-        ("sha1", Hash::Sha1),
-        ("sha256", Hash::Sha256),
-        ("sha384", Hash::Sha384),
-        ("sha512", Hash::Sha512),
-    ];
+    let hashes =
+        [("sha1", Hash::Sha1), ("sha256", Hash::Sha256), ("sha384", Hash::Sha384), ("sha512", Hash::Sha512)];
     let settings = Fast {
-        authorization: section
-            .text("authorization", |_, text| word(text, &schemes))?
-            .unwrap_or(Scheme::Auto),
+        authorization: section.text("authorization", |_, text| word(text, &schemes))?.unwrap_or(Scheme::Auto),
         padding: section.text("padding", |_, text| word(text, &paddings))?.unwrap_or(Padding::Pkcs1),
         hash_input: section.text("hash_input", |_, text| word(text, &inputs))?.unwrap_or(HashInput::Digest),
         digests: section

@@ -213,6 +213,9 @@ mod tests {
             names_in("slot.auth"),
             ["bearer", "pin_format", "user", "password", "basic", "header", "token", "api_key"]
         );
-        assert_eq!(names_in("slot.key"), ["label", "serial", "id", "public_key", "certificate", "type", "password"]);
+        assert_eq!(
+            names_in("slot.key"),
+            ["label", "serial", "id", "public_key", "certificate", "type", "password"]
+        );
     }
 }

@@ -366,11 +366,9 @@ olzuzQkNjlq/5+6591wYTQSVeVJuyd6c7LY=
         assert_eq!(name(tag::UTF8_STRING, "Nguyễn".as_bytes()).as_deref(), Some("Nguyễn"));
         assert_eq!(name(tag::PRINTABLE_STRING, b"Nguyen").as_deref(), Some("Nguyen"));
         assert_eq!(name(tag::BMP_STRING, &hex("004e1ec5")).as_deref(), Some("Nễ"));
-        for (tag, content) in [
-            (tag::BMP_STRING, &b"\0N\x1e"[..]),
-            (tag::UTF8_STRING, b"\xff"),
-            (tag::INTEGER, b"1"),
-        ] {
+        for (tag, content) in
+            [(tag::BMP_STRING, &b"\0N\x1e"[..]), (tag::UTF8_STRING, b"\xff"), (tag::INTEGER, b"1")]
+        {
             assert_eq!(name(tag, content), None);
         }
         assert_eq!(with(&[], &[]).common_name(), None);

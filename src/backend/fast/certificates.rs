@@ -34,8 +34,7 @@ impl Certificates {
         let name = |key: &config::Key| KeyName::from(key.name.as_str());
         let configured = |key: &config::Key| {
             // It was read before: see `config::fast`.
-            let certificate =
-                key.certificate.as_deref().and_then(|der| Certificate::from_der(der).ok());
+            let certificate = key.certificate.as_deref().and_then(|der| Certificate::from_der(der).ok());
             let own_name = || certificate.as_ref().and_then(Certificate::common_name);
             Configured { label: key.label.clone().or_else(own_name), certificate }
         };
@@ -92,14 +91,17 @@ impl Certificates {
         let thumbprint: String = thumbprint.chars().filter(|c| !matches!(c, ':' | ' ')).collect();
         let same = match digits(&thumbprint) {
             Some(bytes) if bytes.len() == Hash::Sha1.len() => bytes == Hash::Sha1.digest(certificate.der()),
-            Some(bytes) if bytes.len() == Hash::Sha256.len() => bytes == Hash::Sha256.digest(certificate.der()),
+            Some(bytes) if bytes.len() == Hash::Sha256.len() => {
+                bytes == Hash::Sha256.digest(certificate.der())
+            }
             // Of what it is the hash is not known.
             _ => true,
         };
         if same {
             return Ok(());
         }
-        let text = "the certificate in [[slot.key]] is not the one that the service has: its thumbprint is another";
+        let text =
+            "the certificate in [[slot.key]] is not the one that the service has: its thumbprint is another";
         Err(Error::new(CKR_DEVICE_ERROR, text))
     }
 }

@@ -60,7 +60,10 @@ impl Fast {
         deadline: Deadline,
     ) -> Result<Zeroizing<Vec<u8>>> {
         if request.scheme != DecryptScheme::Jwe {
-            return Err(Error::new(CKR_MECHANISM_INVALID, "decrypting: the service opens JWE and nothing else"));
+            return Err(Error::new(
+                CKR_MECHANISM_INVALID,
+                "decrypting: the service opens JWE and nothing else",
+            ));
         }
         let compact = compact(request.ciphertext)
             .ok_or_else(|| Error::new(CKR_ENCRYPTED_DATA_INVALID, "decrypting: this is no JWE"))?;

@@ -73,9 +73,8 @@ pub fn open(token: &config::Token, settings: &config::Fast, log: &Log) -> Result
 
 impl Fast {
     fn open(token: &config::Token, settings: &config::Fast, log: &Log) -> Result<Self> {
-        let failed = |what: String| move |error: transport::Error| {
-            Error::new(CKR_DEVICE_ERROR, what).because(error)
-        };
+        let failed =
+            |what: String| move |error: transport::Error| Error::new(CKR_DEVICE_ERROR, what).because(error);
         let transport = transport::open(token, &CONVENTIONS)
             .map_err(failed(format!("slot {:?} cannot be opened", token.label)))?;
         if let Some(warning) = transport.warning() {
