@@ -32,6 +32,26 @@ impl fmt::Display for Event {
     }
 }
 
+/// Where a request goes: method and path, without the query, which may carry what is nobody's business.
+#[derive(Clone, Copy, Debug)]
+pub struct Endpoint<'a> {
+    method: &'a str,
+    path: &'a str,
+}
+
+impl<'a> Endpoint<'a> {
+    /// Of a request.
+    pub fn new(method: &'a str, path: &'a str) -> Self {
+        Self { method, path: path.split_once('?').map_or(path, |(path, _query)| path) }
+    }
+}
+
+impl fmt::Display for Endpoint<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.method, self.path)
+    }
+}
+
 /// The events of one account at one slot.
 #[derive(Clone, Debug)]
 pub struct Audit {
@@ -87,7 +107,7 @@ mod tests {
         let settings = config::Log { level: Level::Info, target: LogTarget::File(path.clone()) };
         let audit = Audit::new(&Log::open(&settings).unwrap(), "pay\nments", "al\"ice");
         audit.granted(Event::Login, "POST /token");
-        audit.refused(Event::Renewal, "POST /refresh", 401);
+        audit.refused(Event::Renewal, Endpoint::new("POST", "/refresh?key=secret"), 401);
         audit.failed(Event::Logout, "DELETE /token", "no answer");
         let text = std::fs::read_to_string(path).unwrap();
         let told: Vec<_> = text.lines().map(|line| line.split_once(' ').unwrap().1).collect();

@@ -11,6 +11,7 @@ use tempfile::TempDir;
 use super::schema::FIELDS;
 use super::*;
 
+mod auth;
 mod fast;
 mod messages;
 mod proxy;
