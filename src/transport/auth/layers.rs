@@ -52,6 +52,7 @@ fn profile(login: &config::TokenLogin) -> TokenProfile {
         method: Method::Post,
         path: path.to_owned(),
         form,
+        media_type: None,
         fields: fields.to_vec(),
         basic: false,
     };
