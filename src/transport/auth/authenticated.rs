@@ -122,7 +122,11 @@ impl Authenticated {
         if let Some(token) = self.token.as_ref().filter(|token| token.password().is_pin()) {
             token.logout(&self.below());
         }
-        self.presented.clear();
+        if self.presented.clear()
+            && let Some(audit) = &self.audit
+        {
+            audit.granted(Event::Logout, "this side");
+        }
     }
 
     /// Forgets what `C_Login` brought and what came of it. Makes no request.
