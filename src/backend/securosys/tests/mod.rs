@@ -11,8 +11,8 @@ use cryptoki_sys::{
 };
 use parking_lot::Mutex;
 
-use self::server::{Seen, Server};
 use super::*;
+use crate::backend::scripted::{Seen, Server};
 use crate::backend::types::KeyKind;
 use crate::config::Secret;
 use crate::crypto::digest::Hash;
@@ -20,7 +20,6 @@ use crate::crypto::digest::Hash;
 mod credentials;
 mod licence;
 mod login;
-mod server;
 
 /// The back end that talks to `server`.
 fn open(server: &Server, auth: config::Auth) -> Securosys {
