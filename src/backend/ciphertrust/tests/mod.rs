@@ -18,7 +18,7 @@ const MISSING: &str = r#"{"code":6,"codeDesc":"Resource not found","message":"Re
 const BAD: &str = r#"{"code":8,"codeDesc":"Bad request","message":"not supported"}"#;
 
 /// The settings where nothing is said.
-fn plain() -> config::CipherTrust {
+pub(super) fn plain() -> config::CipherTrust {
     config::CipherTrust {
         prefix: "/api/v1".into(),
         domain: None,
