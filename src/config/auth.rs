@@ -181,7 +181,7 @@ fn check(section: &Section<'_>, auth: &Auth, backend: BackendKind) -> Result<(),
         let what = "is not for this back end, which has token calls of its own";
         return Err(section.problem("token", Fault::new(what, "take it out")));
     }
-    if backend == BackendKind::CipherTrust {
+    if matches!(backend, BackendKind::CipherTrust | BackendKind::Fast) {
         for name in ["bearer", "basic", "api_key", "pin_format"] {
             if section.item(name).is_some() {
                 let what = "is not for this back end, which shows a token for user and password";
