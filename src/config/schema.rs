@@ -68,6 +68,38 @@ pub(super) const FIELDS: &[Field] = &[
     field("slot.auth.token.scheme", Form::Text),
     field("slot.auth.token.keep_password", Form::Boolean),
     field("slot.auth.token.revoke", Form::Text),
+    field("slot.auth.hmac.preset", Form::Text),
+    field("slot.auth.hmac.key_id", Form::Text),
+    field("slot.auth.hmac.secret", Form::Text),
+    field("slot.auth.hmac.sign_token_calls", Form::Boolean),
+    field("slot.auth.hmac.version", Form::Text),
+    field("slot.auth.hmac.template", Form::Lines),
+    field("slot.auth.hmac.join", Form::Text),
+    field("slot.auth.hmac.trailing_join", Form::Boolean),
+    field("slot.auth.hmac.mac_mode", Form::Text),
+    field("slot.auth.hmac.hash", Form::Text),
+    field("slot.auth.hmac.secret_encoding", Form::Text),
+    field("slot.auth.hmac.key_derivation", Form::Text),
+    field("slot.auth.hmac.output", Form::Text),
+    field("slot.auth.hmac.body_hash", Form::Text),
+    field("slot.auth.hmac.body_hash_encoding", Form::Text),
+    field("slot.auth.hmac.body_hash_template", Form::Text),
+    field("slot.auth.hmac.empty_body", Form::Text),
+    field("slot.auth.hmac.query_mode", Form::Text),
+    field("slot.auth.hmac.path_prefix_strip", Form::Text),
+    field("slot.auth.hmac.timestamp_format", Form::Text),
+    field("slot.auth.hmac.nonce_format", Form::Text),
+    field("slot.auth.hmac.headers", Form::Lines),
+    field("slot.auth.hmac.signed_headers", Form::List),
+    field("slot.auth.hmac.parameters", Form::Lines),
+    field("slot.auth.hmac.response_verify", Form::Boolean),
+    field("slot.auth.hmac.response_template", Form::Lines),
+    field("slot.auth.hmac.response_header", Form::Text),
+    field("slot.auth.hmac.response_attribute", Form::Text),
+    field("slot.auth.hmac.response_time_header", Form::Text),
+    field("slot.auth.hmac.clock_skew", Form::Text),
+    field("slot.auth.hmac.server_time_header", Form::Text),
+    field("slot.auth.hmac.replay_words", Form::List),
     field("slot.auth.api_key.key_management", Form::Lines),
     field("slot.auth.api_key.key_operation", Form::Lines),
     field("slot.auth.api_key.approver", Form::Lines),
@@ -204,7 +236,7 @@ mod tests {
         assert_eq!(names_in(""), ["version", "fork", "log", "slot"]);
         assert_eq!(
             names_in("slot.auth"),
-            ["bearer", "pin_format", "user", "password", "basic", "header", "token", "api_key"]
+            ["bearer", "pin_format", "user", "password", "basic", "header", "token", "hmac", "api_key"]
         );
         assert_eq!(names_in("slot.key"), ["label", "id", "public_key", "certificate", "type", "password"]);
     }

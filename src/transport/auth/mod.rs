@@ -4,7 +4,7 @@
 //! commands and the environment out of the transport.
 //!
 //! [`Authenticated`] is a transport with layers in front: secrets that each request shows as they are ([`Basic`],
-//! [`Bearer`], [`ApiKey`]), and a [`Token`] that is got with a password, renewed, and given back. A dialect with token
+//! [`Bearer`], [`ApiKey`]), signatures ([`Signer`]), and a [`Token`] that is got with a password, renewed, and given back. A dialect with token
 //! calls of its own says in a [`TokenProfile`] what they look like, and is short:
 //!
 //! ```text
@@ -35,6 +35,7 @@ mod authenticated;
 mod basic;
 mod bearer;
 mod gate;
+mod hmac;
 mod layers;
 mod presented;
 mod profile;
@@ -44,6 +45,7 @@ pub use api_key::ApiKey;
 pub use authenticated::Authenticated;
 pub use basic::Basic;
 pub use bearer::Bearer;
+pub use hmac::Signer;
 pub use layers::open;
 pub use profile::{BodyForm, FieldValue, Pointer, RevokeCall, Scheme, TokenCall, TokenProfile};
 pub use token::{GrantError, Token};
