@@ -28,7 +28,7 @@ use crate::config;
 use crate::crypto::digest::Hash;
 use crate::error::{Error, Result};
 use crate::observe::log::Log;
-use crate::transport::{self, Conventions, Deadline, Transport};
+use crate::transport::{Conventions, Deadline, Transport, auth};
 
 mod errors;
 mod keys;
@@ -76,7 +76,7 @@ struct Filter {
 /// # Errors
 /// `CKR_DEVICE_ERROR` where one of them cannot be read.
 pub fn open(token: &config::Token, settings: &config::CipherTrust, log: &Log) -> Result<Arc<dyn Backend>> {
-    let transport = transport::open(token, &CONVENTIONS).map_err(|error| {
+    let transport = auth::open(token, &CONVENTIONS, log).map_err(|error| {
         Error::new(CKR_DEVICE_ERROR, format!("slot {:?} cannot be opened", token.label)).because(error)
     })?;
     if let Some(warning) = transport.warning() {

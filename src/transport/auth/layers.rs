@@ -23,8 +23,9 @@ pub fn open(token: &config::Token, conventions: &Conventions<'_>, log: &Log) -> 
     let signer = auth.hmac.as_ref().map(|hmac| Arc::new(signer(auth, hmac, log)));
     let sealer = signer.as_ref().map(|signer| Arc::clone(signer) as Arc<dyn Sealer>);
     let mut service = Authenticated::new(transport::open_sealed(token, conventions, sealer)?);
-    let mut account = "header";
+    let mut account = "";
     if let Some(config::HeaderKey { name, value }) = &auth.header {
+        account = name;
         let credential = configured(value, "slot.auth.header.value");
         service = service.with_api_key(ApiKey { header: name.clone().into(), credential });
     }
@@ -72,6 +73,7 @@ fn profile(login: &config::TokenLogin) -> TokenProfile {
         method: Method::Post,
         path: path.to_owned(),
         form,
+        media_type: None,
         fields: fields.to_vec(),
         basic: false,
     };
