@@ -84,7 +84,10 @@ fn each_part_of_a_preset_can_be_replaced() {
     );
     assert!(!sign_token_calls);
     assert_eq!((scheme.version.as_str(), scheme.join.as_str(), scheme.trailing_join), ("4", "|", false));
-    assert_eq!((scheme.mac, scheme.hash, scheme.derivation), (MacMode::DigestSuffix, Digest::Sha512, Derivation::None));
+    assert_eq!(
+        (scheme.mac, scheme.hash, scheme.derivation),
+        (MacMode::DigestSuffix, Digest::Sha512, Derivation::None)
+    );
     assert_eq!(scheme.secret_encoding.decode("00ff").unwrap().as_slice(), [0, 0xff]);
     assert_eq!((scheme.output, scheme.body_hash_encoding), (Encoding::Base64UrlUnpadded, Encoding::UpperHex));
     assert_eq!((scheme.body_hash, scheme.query), (Some(Digest::Md5), QueryMode::Dropped));
@@ -159,7 +162,10 @@ fn what_cannot_be_signed_names_line_key_and_remedy() {
             "headers = [\"X-S: {signature}\", \"X-T: {timestamp}\"]",
             "headers: has no {nonce}, which is signed; write \"X-Nonce: {nonce}\" among them, or nonce_format = \"none\"",
         ),
-        ("nonce_format = \"none\"", "nonce_format: is \"none\", and the {nonce} is wanted; write another one"),
+        (
+            "nonce_format = \"none\"",
+            "nonce_format: is \"none\", and the {nonce} is wanted; write another one",
+        ),
         ("body_hash = \"none\"", "body_hash: is \"none\", and the {body_hash} is wanted; write another one"),
         (
             "body_hash_template = \"{body_hash}\"",
@@ -192,7 +198,10 @@ fn what_cannot_be_signed_names_line_key_and_remedy() {
             "version: has what no header line may carry within quotation marks; write printable ASCII without \
              \", \\ and blanks at its ends",
         ),
-        ("path_prefix_strip = \"gate\"", "path_prefix_strip: \"gate\" is not a path; write \"/what/the/gateway/takes/off\""),
+        (
+            "path_prefix_strip = \"gate\"",
+            "path_prefix_strip: \"gate\" is not a path; write \"/what/the/gateway/takes/off\"",
+        ),
     ] {
         let (first, rest) = line.split_once('\n').unwrap_or((line, ""));
         let shown = slot_refusal(&format!("{SLOT}[slot.auth.hmac]\nkey_id = \"k\"\n{first}\n{rest}"));
