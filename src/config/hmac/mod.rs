@@ -272,16 +272,12 @@ pub(super) fn read(section: &Section<'_>) -> Result<Hmac, Problem> {
         return Err(section.problem("secret", Fault::new(what, "write it so, or another secret_encoding")));
     }
     let key_id = section.text("key_id", |_, text| value(text))?;
+    let sign_token_calls = section.boolean("sign_token_calls")?.unwrap_or(true);
     if scheme.templates().flat_map(Template::lasting).any(|token| *token == Token::KeyId) {
         section.required("key_id", key_id.as_ref(), "write key_id = \"the name of the secret\"")?;
     }
     check(section, &scheme)?;
-    Ok(Hmac {
-        scheme,
-        key_id: key_id.unwrap_or_default(),
-        secret,
-        sign_token_calls: section.boolean("sign_token_calls")?.unwrap_or(true),
-    })
+    Ok(Hmac { scheme, key_id: key_id.unwrap_or_default(), secret, sign_token_calls })
 }
 
 /// The preset with what stands in the table instead.
