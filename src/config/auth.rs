@@ -70,6 +70,33 @@ pub struct TokenLogin {
     pub revoke: Option<String>,
 }
 
+#[cfg(test)]
+impl TokenLogin {
+    /// User and password as JSON to that path, and nothing besides.
+    pub(crate) fn plain(login: &str) -> Self {
+        Self {
+            login: login.to_owned(),
+            body: BodyForm::Json,
+            fields: vec![
+                ("username".to_owned(), FieldValue::User),
+                ("password".to_owned(), FieldValue::Password),
+            ],
+            basic: false,
+            refresh: None,
+            success: None,
+            code: None,
+            access: None,
+            refresh_token: None,
+            life: None,
+            default_life: Duration::from_secs(3600),
+            header: AUTHORIZATION.to_owned(),
+            scheme: Scheme::Bearer,
+            keep_password: true,
+            revoke: None,
+        }
+    }
+}
+
 /// The call that exchanges a token for a new one.
 #[derive(Debug)]
 pub struct RefreshCall {

@@ -138,6 +138,7 @@ pub(super) const FIELDS: &[Field] = &[
     field("slot.ciphertrust.labels", Form::Lines),
     field("slot.ciphertrust.max_message", Form::Integer),
     field("slot.ciphertrust.prehashed", Form::Text),
+    field("slot.ciphertrust.pkcs1", Form::Text),
     field("slot.ciphertrust.pss", Form::Text),
     field("slot.ciphertrust.oaep_hash", Form::Text),
     field("slot.tls.ca", Form::Text),
