@@ -17,7 +17,7 @@ pub struct Authenticated {
     inner: Box<dyn Transport>,
     presented: Presented,
     token: Option<Arc<Token>>,
-    refuses: fn(&Response) -> bool,
+    refuses: Box<dyn Fn(&Response) -> bool + Send + Sync>,
     /// Of the secrets that are presented; the token has its own.
     audit: Option<Audit>,
 }
@@ -40,7 +40,7 @@ impl Authenticated {
             inner,
             presented: Presented::default(),
             token: None,
-            refuses: |answer| answer.status == 401,
+            refuses: Box::new(|answer| answer.status == 401),
             audit: None,
         }
     }
@@ -76,8 +76,8 @@ impl Authenticated {
     }
 
     /// Says which answers mean that a credential was refused, where the status line does not (401).
-    pub fn refused_by(self, refuses: fn(&Response) -> bool) -> Self {
-        Self { refuses, ..self }
+    pub fn refused_by(self, refuses: impl Fn(&Response) -> bool + Send + Sync + 'static) -> Self {
+        Self { refuses: Box::new(refuses), ..self }
     }
 
     /// Whether anything is shown besides what the requests have themselves.

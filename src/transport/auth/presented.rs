@@ -38,7 +38,7 @@ impl Layer {
         match self {
             Self::ApiKey(ApiKey { credential, .. })
             | Self::Basic(Basic { credential, .. })
-            | Self::Bearer(Bearer { credential }) => credential,
+            | Self::Bearer(Bearer { credential, .. }) => credential,
         }
     }
 }
