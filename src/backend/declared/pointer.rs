@@ -16,6 +16,9 @@ enum Token {
 }
 
 impl Pointer {
+    /// The whole document.
+    pub(super) const WHOLE: Self = Self(Vec::new());
+
     /// `None` for a text that is none.
     pub(super) fn parse(text: &str) -> Option<Self> {
         if text.is_empty() {

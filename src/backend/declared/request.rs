@@ -337,15 +337,17 @@ impl Json {
 
     /// A string that is one placeholder keeps the type of its source.
     fn of(mut parts: Vec<Part>) -> Result<Self, (String, String)> {
-        match parts.as_mut_slice() {
-            [Part::Known { kind: Kind::Number | Kind::Boolean, text, .. }] => {
-                Ok(Self::Literal(std::mem::take(text).into_bytes()))
+        let bare = |value: &Value| value.kind == Kind::Number && value.is_bare();
+        let alone = parts.len() == 1;
+        match parts.pop() {
+            Some(Part::Known { kind: Kind::Number | Kind::Boolean, text, .. }) if alone => {
+                Ok(Self::Literal(text.into_bytes()))
             }
-            [Part::Value(value)] if value.kind == Kind::Number && value.is_bare() => match parts.pop() {
-                Some(Part::Value(value)) => Ok(Self::Number(value)),
-                _ => Text::of(parts, Place::Json).map(Self::String),
-            },
-            _ => Text::of(parts, Place::Json).map(Self::String),
+            Some(Part::Value(value)) if alone && bare(&value) => Ok(Self::Number(value)),
+            last => {
+                parts.extend(last);
+                Text::of(parts, Place::Json).map(Self::String)
+            }
         }
     }
 
