@@ -40,6 +40,7 @@ pub use load::{Process, load, log_for_problems};
 pub use luna::{ApplianceLogin, Luna, Role, SetPin, Shows};
 pub use problem::Problem;
 pub use proxy::{Proxy, ProxyLogin, ProxyScheme};
+pub(crate) use read::read_all;
 pub(crate) use schema::nearest;
 pub use secret::Secret;
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::algorithms::{DecryptTable, EncryptTable, MOST, SignTable};
-use super::answer::{self, Found, pointer};
+use super::answer::{Found, pointer};
 use super::errors::{Errors, Success};
 use super::pointer::Pointer;
 use super::reader::{Fault, Node, Read, Section};
@@ -380,6 +380,7 @@ fn describe(section: &Section<'_>, context: &Context<'_>) -> Read<Describe> {
         let one = |(name, node): (&str, Node<'_>)| Ok((name.to_owned(), node.word(&TYPES)?));
         node.table()?.members().into_iter().map(one).collect()
     };
+    let kinds = section.read("types", types)?.unwrap_or_default();
     let kind = section.read("type", Found::text)?;
     if let (None, Some(node)) = (&kind, section.get("types")) {
         return Err(node.fault("has no `type` beside it", "write type = \"/type\""));
@@ -388,7 +389,7 @@ fn describe(section: &Section<'_>, context: &Context<'_>) -> Read<Describe> {
         call: context.call(section, &[Source::Key])?,
         public_key: section.read("public_key", Found::bytes)?,
         kind,
-        kinds: section.read("types", types)?.unwrap_or_default(),
+        kinds,
         id: section.read("id", Found::bytes)?,
         flags: section.read("flags", flags)?.unwrap_or_default(),
     })
@@ -425,6 +426,6 @@ fn random(section: &Section<'_>, context: &Context<'_>) -> Read<Random> {
 }
 
 fn health(section: &Section<'_>, context: &Context<'_>) -> Read<(Call, Found)> {
-    let version = section.need("version", "write version = \"/version\"", answer::Found::text)?;
+    let version = section.need("version", "write version = \"/version\"", Found::text)?;
     Ok((context.call(section, &[])?, version))
 }

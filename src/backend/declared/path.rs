@@ -3,7 +3,7 @@
 use zeroize::Zeroizing;
 
 use super::codec::Held;
-use super::template::{Misfit, Part, Place, Scope, Source, Text, Values, Wrong, parts};
+use super::template::{Misfit, Part, Place, Scope, Source, Text, Value, Values, Wrong, parts};
 use crate::discreet;
 
 /// A path with its query.
@@ -54,21 +54,20 @@ impl Path {
             reader.take(part)?;
         }
         let (segments, query) = reader.finish()?;
-        let texts = segments.iter().map(|segment| &segment.text).chain(query.iter().map(|one| &one.text));
-        let has = |wanted: fn(Source) -> bool| texts.clone().any(|text| text.has(wanted));
-        if has(|source| source == Source::Password) {
-            return wrong("{password} is for bodies and headers, for paths are logged", "write it elsewhere");
-        }
-        let discreet = has(Source::is_discreet);
         if segments.iter().any(|segment| segment.text.values().any(|value| value.optional)) {
             return wrong("has an optional value outside of a query", "take the ? out");
         }
-        Ok(Self { segments, query, template: template.to_owned(), discreet })
+        let mut path = Self { segments, query, template: template.to_owned(), discreet: false };
+        if path.values().any(|value| value.has(|source| source == Source::Password)) {
+            return wrong("{password} is for bodies and headers, for paths are logged", "write it elsewhere");
+        }
+        path.discreet = path.values().any(|value| value.has(Source::is_discreet));
+        Ok(path)
     }
 
-    pub(super) fn has(&self, wanted: impl Fn(Source) -> bool) -> bool {
+    pub(super) fn values(&self) -> impl Iterator<Item = &Value> {
         let texts = self.segments.iter().map(|segment| &segment.text);
-        texts.chain(self.query.iter().map(|parameter| &parameter.text)).any(|text| text.has(&wanted))
+        texts.chain(self.query.iter().map(|parameter| &parameter.text)).flat_map(Text::values)
     }
 
     /// For the log: with the names of keys, but without what is the caller's.

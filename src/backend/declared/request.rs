@@ -79,24 +79,35 @@ impl Call {
             fixed.add("Content-Type", &media).map_err(unfit)?;
         }
         let headers = headers(section, scope, file_headers, &mut fixed)?;
-        let is_password = |source| source == Source::Password;
-        let has_password = body.has(is_password) || headers.iter().any(|(_, text)| text.has(is_password));
-        Ok(Self {
+        let mut call = Self {
             method: section.read("method", |node| node.word(&methods))?.unwrap_or(usual),
             path,
             fixed,
             headers,
             body,
             class: section.read("class", |node| node.word(&classes))?.unwrap_or(class),
-            has_password,
+            has_password: false,
             success: section.read("success", Success::read)?,
-        })
+        };
+        call.has_password = call.has(Source::Password);
+        Ok(call)
     }
 
-    /// Whether some value of a body or a header is this one.
+    fn values(&self) -> Vec<&Value> {
+        let mut values: Vec<_> = self.path.values().collect();
+        values.extend(self.headers.iter().flat_map(|(_, text)| text.values()));
+        self.body.add_values(&mut values);
+        values
+    }
+
+    /// Whether some value is this one.
     pub(super) fn has(&self, source: Source) -> bool {
-        let is = |other| other == source;
-        self.body.has(is) || self.headers.iter().any(|(_, text)| text.has(is)) || self.path.has(is)
+        self.values().iter().any(|value| value.has(|other| other == source))
+    }
+
+    /// Whether some value is this one, also where it is empty.
+    pub(super) fn needs(&self, source: Source) -> bool {
+        self.values().iter().any(|value| !value.optional && value.has(|other| other == source))
     }
 
     /// # Errors
@@ -267,12 +278,12 @@ fn body(section: &Section<'_>, scope: &Scope<'_>) -> Read<(Body, Option<String>)
 }
 
 impl Body {
-    fn has(&self, wanted: impl Fn(Source) -> bool) -> bool {
+    fn add_values<'b>(&'b self, values: &mut Vec<&'b Value>) {
         match self {
-            Self::None => false,
-            Self::Json(json) => json.has(&wanted),
-            Self::Form(fields) => fields.iter().any(|(_, text)| text.has(&wanted)),
-            Self::Raw(text) => text.has(&wanted),
+            Self::None => {}
+            Self::Json(json) => json.add_values(values),
+            Self::Form(fields) => values.extend(fields.iter().flat_map(|(_, text)| text.values())),
+            Self::Raw(text) => values.extend(text.values()),
         }
     }
 
@@ -351,13 +362,13 @@ impl Json {
         }
     }
 
-    fn has(&self, wanted: &impl Fn(Source) -> bool) -> bool {
+    fn add_values<'j>(&'j self, values: &mut Vec<&'j Value>) {
         match self {
-            Self::Literal(_) => false,
-            Self::String(text) => text.has(wanted),
-            Self::Number(value) => value.has(wanted),
-            Self::List(items) => items.iter().any(|item| item.has(wanted)),
-            Self::Object(members) => members.iter().any(|(_, value)| value.has(wanted)),
+            Self::Literal(_) => {}
+            Self::String(text) => values.extend(text.values()),
+            Self::Number(value) => values.push(value),
+            Self::List(items) => items.iter().for_each(|item| item.add_values(values)),
+            Self::Object(members) => members.iter().for_each(|(_, value)| value.add_values(values)),
         }
     }
 

@@ -367,7 +367,7 @@ pub(super) enum Place {
 }
 
 /// A value that must not stand where it would.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Misfit {
     pub(super) value: String,
     pub(super) what: &'static str,
@@ -483,10 +483,6 @@ impl Text {
             [Piece::Literal(literal)] => Some(literal),
             _ => None,
         }
-    }
-
-    pub(super) fn has(&self, wanted: impl Fn(Source) -> bool) -> bool {
-        self.values().any(|value| value.has(&wanted))
     }
 
     pub(super) fn values(&self) -> impl Iterator<Item = &Value> {
