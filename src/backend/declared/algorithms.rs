@@ -36,8 +36,8 @@ enum Signature {
 impl Signature {
     fn parse(name: &str) -> Option<Self> {
         let hash = |name: &str| {
-            let name = name.strip_prefix("SHA")?.strip_prefix('_').unwrap_or(name.strip_prefix("SHA")?);
-            HASHES.iter().find(|(known, _)| known.strip_prefix("sha") == Some(name)).map(|(_, hash)| *hash)
+            let bits = name.strip_prefix("SHA")?;
+            HASHES.iter().find(|(known, _)| known.strip_prefix("sha") == Some(bits)).map(|(_, hash)| *hash)
         };
         let name = name.strip_prefix("CKM_")?;
         Some(match name {
@@ -188,7 +188,7 @@ impl DecryptTable {
         let mut rows: Vec<(Cipher, Call)> = Vec::new();
         for row in algorithms(section, &["mechanism", "hash", "with"])? {
             let cipher = row.need("mechanism", MECHANISM, |node| {
-                mechanism(node, "decrypt", |name| decryption(name))
+                mechanism(node, "decrypt", decryption)
             })?;
             let hash = row.read("hash", |node| node.word(&HASHES))?;
             let cipher = match (cipher, hash) {

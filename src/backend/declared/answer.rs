@@ -148,7 +148,7 @@ fn way(node: &Node<'_>, wanted: Kind) -> Read<Way> {
 /// What stands between bars that are in no parentheses.
 fn words(text: &str) -> Vec<&str> {
     let mut inside = false;
-    let mut end = |char| {
+    let end = |char| {
         match char {
             '(' => inside = true,
             ')' => inside = false,
@@ -156,7 +156,7 @@ fn words(text: &str) -> Vec<&str> {
         }
         char == '|' && !inside
     };
-    text.split(|char| end(char)).collect()
+    text.split(end).collect()
 }
 
 /// A text for a log: what would spoil its line is escaped, and it is cut.

@@ -35,7 +35,7 @@ impl Kind {
 }
 
 /// A codec of requests.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 pub(super) enum Writing {
     Base64(&'static GeneralPurpose),
     Hex { upper: bool },

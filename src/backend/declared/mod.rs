@@ -27,7 +27,7 @@ use crate::backend::types::{
 use crate::config;
 use crate::error::{Error, Result};
 use crate::observe::log::Log;
-use crate::transport::{Deadline, Transport};
+use crate::transport::{self, Deadline, Transport};
 
 mod algorithms;
 mod answer;
@@ -67,16 +67,28 @@ pub fn open(token: &config::Token, settings: &config::Declared, log: &Log) -> Re
     };
     let text = read(settings).map_err(|problem| failed(problem.into()))?;
     let description = Description::parse(&text, &settings.parameters, &settings.file);
-    let description = Arc::new(description.map_err(|problem| failed(problem.into()))?);
-    let transport = login::layers(token, &description, log).map_err(|error| failed(error.into()))?;
-    if let Some(warning) = transport.warning() {
+    let description = description.map_err(|problem| failed(problem.into()))?;
+    let declared = Declared::new(token, description, log).map_err(|error| failed(error.into()))?;
+    if let Some(warning) = declared.service.transport.warning() {
         log.warn(format_args!("slot {:?}: {warning}", token.label));
     }
-    Ok(Arc::new(Declared {
-        service: Service { description, transport, width: token.catalog.width, log: log.clone() },
-        keys: token.keys.iter().map(|key| KeyName::from(key.label.as_str())).collect(),
-        firmware: OnceLock::new(),
-    }))
+    Ok(Arc::new(declared))
+}
+
+impl Declared {
+    fn new(
+        token: &config::Token,
+        description: Description,
+        log: &Log,
+    ) -> std::result::Result<Self, transport::Error> {
+        let description = Arc::new(description);
+        let transport = login::layers(token, &description, log)?;
+        Ok(Self {
+            service: Service { description, transport, width: token.catalog.width, log: log.clone() },
+            keys: token.keys.iter().map(|key| KeyName::from(key.label.as_str())).collect(),
+            firmware: OnceLock::new(),
+        })
+    }
 }
 
 /// The text of the description.

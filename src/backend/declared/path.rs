@@ -57,12 +57,12 @@ impl Path {
         if segments.iter().any(|segment| segment.text.values().any(|value| value.optional)) {
             return wrong("has an optional value outside of a query", "take the ? out");
         }
-        let mut path = Self { segments, query, template: template.to_owned(), discreet: false };
+        let path = Self { segments, query, template: template.to_owned(), discreet: false };
         if path.values().any(|value| value.has(|source| source == Source::Password)) {
             return wrong("{password} is for bodies and headers, for paths are logged", "write it elsewhere");
         }
-        path.discreet = path.values().any(|value| value.has(Source::is_discreet));
-        Ok(path)
+        let discreet = path.values().any(|value| value.has(Source::is_discreet));
+        Ok(Self { discreet, ..path })
     }
 
     pub(super) fn values(&self) -> impl Iterator<Item = &Value> {

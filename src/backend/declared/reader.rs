@@ -157,10 +157,6 @@ impl<'a> Section<'a> {
         self.table.get(name).map(|item| Node { key: self.key_of(name), item })
     }
 
-    pub(super) fn has(&self, name: &str) -> bool {
-        self.table.contains_key(name)
-    }
-
     /// The value of `name`, read.
     pub(super) fn read<T>(&self, name: &str, read: impl FnOnce(&Node<'a>) -> Read<T>) -> Read<Option<T>> {
         self.get(name).map(|node| read(&node)).transpose()

@@ -132,11 +132,10 @@ impl Call {
                 continue;
             }
             text.fill(values, &mut value)?;
-            let unfit = |_| Misfit { value: name.clone(), what: "has a byte that no header may carry" };
-            match std::str::from_utf8(&value) {
-                Ok("") => {}
-                Ok(value) => lines.add(name, value).map_err(unfit)?,
-                Err(_) => return Err(unfit(())),
+            let unfit = || Misfit { value: name.clone(), what: "has a byte that no header may carry" };
+            let value = std::str::from_utf8(&value).map_err(|_| unfit())?;
+            if !value.is_empty() {
+                lines.add(name, value).map_err(|_| unfit())?;
             }
         }
         Ok(lines)

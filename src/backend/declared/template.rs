@@ -246,9 +246,11 @@ pub(super) fn parts(text: &str, scope: &Scope<'_>) -> Result<Option<Vec<Part>>, 
         let (before, after) = rest.split_at(at);
         literal.push_str(before);
         if let Some(after) = after.strip_prefix("{{") {
-            (literal.push('{'), rest = after);
+            literal.push('{');
+            rest = after;
         } else if let Some(after) = after.strip_prefix("}}") {
-            (literal.push('}'), rest = after);
+            literal.push('}');
+            rest = after;
         } else if let Some(after) = after.strip_prefix('{') {
             let Some((inner, after)) = after.split_once('}') else {
                 return wrong("a { has no }", "write {key}, or {{ for the brace itself");
@@ -296,7 +298,7 @@ fn placeholder(inner: &str, scope: &Scope<'_>) -> Result<Option<Part>, Wrong> {
         kind = made;
         codecs.push(codec);
     }
-    let path = codecs.contains(&Writing::Path);
+    let path = codecs.iter().any(|codec| matches!(codec, Writing::Path));
     let value = Value { atoms, codecs, optional, kind, name: format!("{{{inner}}}") };
     if !value.has(|_| true) {
         let none = Values::default();

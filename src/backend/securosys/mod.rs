@@ -54,7 +54,7 @@ mod service;
 mod wire;
 
 #[cfg(test)]
-mod tests;
+pub(in crate::backend) mod tests;
 
 /// What every request carries.
 const CONVENTIONS: Conventions<'_> = Conventions {

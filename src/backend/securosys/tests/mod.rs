@@ -20,7 +20,7 @@ use crate::crypto::digest::Hash;
 mod credentials;
 mod licence;
 mod login;
-mod server;
+pub(in crate::backend) mod server;
 
 /// The back end that talks to `server`.
 fn open(server: &Server, auth: config::Auth) -> Securosys {

@@ -9,20 +9,20 @@ use parking_lot::Mutex;
 
 /// What the server saw of one request.
 #[derive(Clone, Debug)]
-pub(super) struct Seen {
+pub(in crate::backend) struct Seen {
     /// Method and path.
-    pub(super) target: String,
+    pub(in crate::backend) target: String,
     /// Lower-case names.
     headers: Vec<(String, String)>,
-    pub(super) body: String,
+    pub(in crate::backend) body: String,
 }
 
 impl Seen {
-    pub(super) fn header(&self, name: &str) -> Option<&str> {
+    pub(in crate::backend) fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
-    pub(super) fn key(&self) -> Option<&str> {
+    pub(in crate::backend) fn key(&self) -> Option<&str> {
         self.header("x-api-key")
     }
 }
@@ -30,13 +30,13 @@ impl Seen {
 type Script = dyn Fn(&Seen) -> (u16, String) + Send + Sync;
 
 /// A server that answers by its script, on kept-alive connections.
-pub(super) struct Server {
-    pub(super) port: u16,
+pub(in crate::backend) struct Server {
+    pub(in crate::backend) port: u16,
     seen: Arc<Mutex<Vec<Seen>>>,
 }
 
 impl Server {
-    pub(super) fn start(script: impl Fn(&Seen) -> (u16, String) + Send + Sync + 'static) -> Self {
+    pub(in crate::backend) fn start(script: impl Fn(&Seen) -> (u16, String) + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
         let (script, seen): (Arc<Script>, _) = (Arc::new(script), Arc::default());
@@ -51,22 +51,22 @@ impl Server {
     }
 
     /// An address at which nothing listens.
-    pub(super) fn nowhere() -> Self {
+    pub(in crate::backend) fn nowhere() -> Self {
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
         Self { port, seen: Arc::default() }
     }
 
     /// A server with one answer to everything.
-    pub(super) fn saying(status: u16, body: &str) -> Self {
+    pub(in crate::backend) fn saying(status: u16, body: &str) -> Self {
         let body = body.to_owned();
         Self::start(move |_| (status, body.clone()))
     }
 
-    pub(super) fn seen(&self) -> Vec<Seen> {
+    pub(in crate::backend) fn seen(&self) -> Vec<Seen> {
         self.seen.lock().clone()
     }
 
-    pub(super) fn targets(&self) -> Vec<String> {
+    pub(in crate::backend) fn targets(&self) -> Vec<String> {
         self.seen().into_iter().map(|seen| seen.target).collect()
     }
 }
