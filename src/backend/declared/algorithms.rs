@@ -78,17 +78,15 @@ impl SignTable {
         let signature = section.read("signature", Found::bytes)?.map(Arc::new);
         let mut rows: Vec<SignRow> = Vec::new();
         for row in algorithms(section, &["mechanism", "input", "limit", "with", "signature"])? {
-            let makes = row.need("mechanism", MECHANISM, |node| {
-                mechanism(node, "sign", Signature::parse)
-            })?;
+            let makes = row.need("mechanism", MECHANISM, |node| mechanism(node, "sign", Signature::parse))?;
             if rows.iter().any(|other| other.makes == makes) {
                 return Err(twice(&row));
             }
             let input = input(&row, makes, context)?;
             let own = row.read("signature", Found::bytes)?.map(Arc::new);
             let signature = own.or_else(|| signature.clone());
-            let signature =
-                signature.ok_or_else(|| section.missing("signature", "write signature = \"/signature|base64\""))?;
+            let signature = signature
+                .ok_or_else(|| section.missing("signature", "write signature = \"/signature|base64\""))?;
             let hash = if input == SignInput::Digest { makes.hash() } else { None };
             let call = call(section, context, &row, &SIGN, hash, Class::OnceOnly)?;
             rows.push(SignRow { makes, input, call, signature });
@@ -115,7 +113,8 @@ impl SignTable {
             }
             SignScheme::Ecdsa { hash: None, .. } => {
                 let fits = |hash: Hash| length.is_none_or(|length| hash.len() == length);
-                let of_length = |row: &&SignRow| matches!(row.makes, Signature::Ecdsa(Some(hash)) if fits(hash));
+                let of_length =
+                    |row: &&SignRow| matches!(row.makes, Signature::Ecdsa(Some(hash)) if fits(hash));
                 self.digests().find(of_length).or_else(|| self.row(Signature::Ecdsa(None)))
             }
             SignScheme::Hmac(_) => None,
@@ -187,9 +186,7 @@ impl DecryptTable {
         let plaintext = section.need("plaintext", "write plaintext = \"/plaintext|base64\"", Found::bytes)?;
         let mut rows: Vec<(Cipher, Call)> = Vec::new();
         for row in algorithms(section, &["mechanism", "hash", "with"])? {
-            let cipher = row.need("mechanism", MECHANISM, |node| {
-                mechanism(node, "decrypt", decryption)
-            })?;
+            let cipher = row.need("mechanism", MECHANISM, |node| mechanism(node, "decrypt", decryption))?;
             let hash = row.read("hash", |node| node.word(&HASHES))?;
             let cipher = match (cipher, hash) {
                 (Cipher::RsaOaep(_), Some(hash)) => Cipher::RsaOaep(hash),
@@ -222,7 +219,8 @@ pub(super) struct EncryptTable {
 
 impl EncryptTable {
     pub(super) fn read(section: &Section<'_>, context: &Context<'_>) -> Read<Self> {
-        let ciphertext = section.need("ciphertext", "write ciphertext = \"/ciphertext|base64\"", Found::bytes)?;
+        let ciphertext =
+            section.need("ciphertext", "write ciphertext = \"/ciphertext|base64\"", Found::bytes)?;
         let iv = section.read("iv", Found::bytes)?;
         let tag = section.read("tag", Found::bytes)?;
         let mut rows: Vec<(Cipher, Call)> = Vec::new();
@@ -252,8 +250,12 @@ impl EncryptTable {
         let row = |cipher| self.rows.iter().find(|(other, _)| *other == cipher).map(|(_, call)| call);
         match scheme {
             EncryptScheme::AesEcb => row(Cipher::AesEcb),
-            EncryptScheme::AesGcm { iv: Some(_), .. } => row(Cipher::AesGcm).filter(|call| call.has(Source::Iv)),
-            EncryptScheme::AesGcm { iv: None, .. } => row(Cipher::AesGcm).filter(|call| !call.needs(Source::Iv)),
+            EncryptScheme::AesGcm { iv: Some(_), .. } => {
+                row(Cipher::AesGcm).filter(|call| call.has(Source::Iv))
+            }
+            EncryptScheme::AesGcm { iv: None, .. } => {
+                row(Cipher::AesGcm).filter(|call| !call.needs(Source::Iv))
+            }
         }
     }
 }

@@ -90,7 +90,9 @@ impl Found {
     fn read(node: &Node<'_>, wanted: Kind) -> Read<Self> {
         let ways: Vec<_> = node.elements().iter().map(|node| way(node, wanted)).collect::<Read<_>>()?;
         match ways.is_empty() {
-            true => Err(node.fault("has no entry", "write a JSON pointer with codecs: \"/signature|base64\"")),
+            true => {
+                Err(node.fault("has no entry", "write a JSON pointer with codecs: \"/signature|base64\""))
+            }
             false => Ok(Self(ways)),
         }
     }
@@ -124,7 +126,10 @@ fn way(node: &Node<'_>, wanted: Kind) -> Read<Way> {
             let start = start.unwrap_or_default();
             let pointer = Pointer::parse(start);
             Some(pointer.ok_or_else(|| {
-                node.fault(format!("\"{text}\" is not a JSON pointer"), "write \"/member\", with codecs behind |")
+                node.fault(
+                    format!("\"{text}\" is not a JSON pointer"),
+                    "write \"/member\", with codecs behind |",
+                )
             })?)
         }
     };

@@ -38,7 +38,9 @@ impl Kind {
 #[derive(Clone, Copy)]
 pub(super) enum Writing {
     Base64(&'static GeneralPurpose),
-    Hex { upper: bool },
+    Hex {
+        upper: bool,
+    },
     Text,
     /// Changes nothing: the place it stands in lets `/` be.
     Path,
@@ -119,7 +121,9 @@ pub(super) enum Reading {
     /// A prefix in parts, between which there are digits.
     StripPrefix(Vec<String>),
     Trim,
-    Base64 { url: bool },
+    Base64 {
+        url: bool,
+    },
     Hex,
     Text,
     Pem,

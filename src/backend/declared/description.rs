@@ -189,7 +189,8 @@ impl Description {
         file: &Path,
     ) -> Result<Self, Problem> {
         let table = document::parse(text).map_err(|(line, what)| {
-            let fault = Fault::new(line, "", format!("is not TOML: {what}"), "mend the syntax (https://toml.io)");
+            let fault =
+                Fault::new(line, "", format!("is not TOML: {what}"), "mend the syntax (https://toml.io)");
             fault.of(file)
         })?;
         Self::read(Section::root(&table), parameters).map_err(|fault| fault.of(file))
@@ -226,10 +227,9 @@ impl Description {
             payload_limit,
             verify: root.read("verify", Node::boolean)?.unwrap_or(true),
             headers,
-            token: root.read("token", token)?.unwrap_or(TokenLine {
-                header: "Authorization".to_owned(),
-                scheme: "Bearer ",
-            }),
+            token: root
+                .read("token", token)?
+                .unwrap_or(TokenLine { header: "Authorization".to_owned(), scheme: "Bearer " }),
             success: root.read("success", Success::read)?.unwrap_or_default(),
             errors: root.read("errors", Errors::read)?.unwrap_or_default(),
             list: calls.read("list", &["items", "name", "only", "paging"], list)?,
@@ -330,7 +330,8 @@ fn list(section: &Section<'_>, context: &Context<'_>) -> Read<List> {
         let one = |(at, node): (&str, Node<'_>)| {
             let not_one = || node.fault(format!("\"{at}\" is not a JSON pointer"), "write \"/member\"");
             let at = Pointer::parse(at).ok_or_else(not_one)?;
-            let values = node.elements().iter().map(|node| node.text().map(str::to_owned)).collect::<Read<_>>()?;
+            let values =
+                node.elements().iter().map(|node| node.text().map(str::to_owned)).collect::<Read<_>>()?;
             Ok((at, values))
         };
         node.table()?.members().into_iter().map(one).collect::<Read<Vec<_>>>()

@@ -92,9 +92,7 @@ fn statuses(node: &Node<'_>) -> Read<(u16, u16)> {
         let class = text.strip_suffix("xx").and_then(|class| class.parse::<u16>().ok());
         return match class.filter(|class| (1..=5).contains(class)) {
             Some(class) => Ok((100 * class, 100 * class + 99)),
-            None => {
-                Err(node.fault(format!("\"{}\" is not a status", &**text), "write a number, or \"4xx\""))
-            }
+            None => Err(node.fault(format!("\"{}\" is not a status", &**text), "write a number, or \"4xx\"")),
         };
     }
     // What a body says in place of the status may be any number.

@@ -74,7 +74,8 @@ impl Declared {
         };
         let purpose = Purpose::Describe;
         let answers = self.service.call_many(&describe.call, named(names), purpose, deadline);
-        let info = |answer: Result<_>| Ok(self.there(answer?, purpose)?.map(|response| info(describe, &response)));
+        let info =
+            |answer: Result<_>| Ok(self.there(answer?, purpose)?.map(|response| info(describe, &response)));
         answers.into_iter().map(info).collect()
     }
 
@@ -87,7 +88,9 @@ impl Declared {
         let answers = self.service.call_many(call, named(names), purpose, deadline);
         let certificate = |answer: Result<_>| {
             let response = self.there(answer?, purpose)?;
-            Ok(response.and_then(|response| found.find(&Answer::new(&response), None)).map(|der| der.to_vec()))
+            Ok(response
+                .and_then(|response| found.find(&Answer::new(&response), None))
+                .map(|der| der.to_vec()))
         };
         answers.into_iter().map(certificate).collect()
     }
@@ -172,7 +175,9 @@ fn is_shown(list: &List, item: &Value) -> bool {
         Value::Bool(value) => Some(value.to_string()),
         _ => None,
     };
-    list.only.iter().all(|(at, values)| at.find(item).and_then(told).is_some_and(|told| values.contains(&told)))
+    list.only
+        .iter()
+        .all(|(at, values)| at.find(item).and_then(told).is_some_and(|told| values.contains(&told)))
 }
 
 fn info(describe: &Describe, response: &Response) -> KeyInfo {

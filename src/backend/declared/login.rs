@@ -79,7 +79,8 @@ impl Declared {
         }
         match self.service.call(call, &Values::default(), Purpose::Health, deadline) {
             Ok(response) => {
-                if let Some(firmware) = found.find_text(&Answer::new(&response)).as_deref().and_then(version) {
+                if let Some(firmware) = found.find_text(&Answer::new(&response)).as_deref().and_then(version)
+                {
                     // Another login may have been quicker.
                     let _ = self.firmware.set(firmware);
                 }

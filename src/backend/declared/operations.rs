@@ -35,15 +35,16 @@ impl Declared {
     pub(super) fn signature(&self, request: &SignRequest<'_>, deadline: Deadline) -> Result<Vec<u8>> {
         let purpose = Purpose::Sign;
         let scheme = request.scheme;
-        let row = self.service.description.sign.find(scheme, Some(request.payload.len())).ok_or_else(|| {
-            // Offered were those that take a DigestInfo, or digests of other lengths.
-            let rv = match scheme {
-                SignScheme::RsaPkcs1(None) => CKR_DATA_INVALID,
-                SignScheme::Ecdsa { hash: None, .. } => CKR_DATA_LEN_RANGE,
-                _ => CKR_MECHANISM_INVALID,
-            };
-            Error::new(rv, format!("{purpose}: the service signs nothing of this kind"))
-        })?;
+        let row =
+            self.service.description.sign.find(scheme, Some(request.payload.len())).ok_or_else(|| {
+                // Offered were those that take a DigestInfo, or digests of other lengths.
+                let rv = match scheme {
+                    SignScheme::RsaPkcs1(None) => CKR_DATA_INVALID,
+                    SignScheme::Ecdsa { hash: None, .. } => CKR_DATA_LEN_RANGE,
+                    _ => CKR_MECHANISM_INVALID,
+                };
+                Error::new(rv, format!("{purpose}: the service signs nothing of this kind"))
+            })?;
         let values = Values {
             key: request.key.as_str(),
             password: shown(request.password),

@@ -84,7 +84,10 @@ impl Path {
             let start = path.len();
             text.fill(values, &mut path)?;
             if *valued && path.get(start..).is_none_or(folds) {
-                return Err(Misfit { value: names(text), what: "is empty, . or .., which no segment can be" });
+                return Err(Misfit {
+                    value: names(text),
+                    what: "is empty, . or .., which no segment can be",
+                });
             }
         }
         let mut mark = b"?";
@@ -176,7 +179,10 @@ impl Reader {
             ('=', Some((name @ None, parts))) => {
                 let literal = parts.drain(..).map(|part| match part {
                     Part::Literal(text) => Ok(text),
-                    _ => Err(("has a value in the name of a parameter".to_owned(), "write the name".to_owned())),
+                    _ => Err((
+                        "has a value in the name of a parameter".to_owned(),
+                        "write the name".to_owned(),
+                    )),
                 });
                 *name = Some(literal.collect::<Result<String, _>>()?);
             }
@@ -192,7 +198,9 @@ impl Reader {
     fn put(&mut self, part: Part) -> Result<(), Wrong> {
         let parts = match (self.query.last_mut(), self.segments.last_mut()) {
             (Some((_, parts)), _) | (None, Some(parts)) => parts,
-            (None, None) => return Err(("does not begin with /".to_owned(), "write path = \"/…\"".to_owned())),
+            (None, None) => {
+                return Err(("does not begin with /".to_owned(), "write path = \"/…\"".to_owned()));
+            }
         };
         parts.push(part);
         Ok(())

@@ -36,9 +36,7 @@ impl Pointer {
                 numbered.max_by_key(|(number, _)| *number).map(|(_, value)| value)
             }
             (Token::Name(name), Value::Object(members)) => members.get(name),
-            (Token::Name(name), Value::Array(items)) => {
-                items.get(usize::try_from(decimal(name)?).ok()?)
-            }
+            (Token::Name(name), Value::Array(items)) => items.get(usize::try_from(decimal(name)?).ok()?),
             _ => None,
         })
     }

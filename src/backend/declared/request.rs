@@ -71,8 +71,11 @@ impl Call {
             ("DELETE", Method::Delete),
         ];
         let usual = if matches!(body, Body::None) { Method::Get } else { Method::Post };
-        let classes =
-            [("repeatable", Class::Repeatable), ("once", Class::OnceOnly), ("never-twice", Class::NeverTwice)];
+        let classes = [
+            ("repeatable", Class::Repeatable),
+            ("once", Class::OnceOnly),
+            ("never-twice", Class::NeverTwice),
+        ];
         let mut fixed = Headers::default();
         if let Some(media) = media {
             let unfit = |_| section.fault("content_type is no value of a header", "write visible ASCII");
@@ -121,7 +124,13 @@ impl Call {
             true => None,
             false => Some(self.fill_headers(values)?),
         };
-        Ok(Filled { call: self, path: self.path.fill(values)?, headers, body: self.body.fill(values)?, class })
+        Ok(Filled {
+            call: self,
+            path: self.path.fill(values)?,
+            headers,
+            body: self.body.fill(values)?,
+            class,
+        })
     }
 
     fn fill_headers(&self, values: &Values<'_>) -> Result<Headers, Misfit> {
@@ -261,7 +270,8 @@ fn body(section: &Section<'_>, scope: &Scope<'_>) -> Read<(Body, Option<String>)
     if let Some(node) = section.get("form") {
         let mut fields = Vec::new();
         for (name, node) in node.table()?.members() {
-            let mut escaped = Text::of(Vec::new(), Place::Url).map_err(|(what, remedy)| node.fault(what, remedy))?;
+            let mut escaped =
+                Text::of(Vec::new(), Place::Url).map_err(|(what, remedy)| node.fault(what, remedy))?;
             escaped.push(name, Place::Url, name).map_err(|(what, remedy)| node.fault(what, remedy))?;
             if let Some(text) = text(&node, scope, Place::Url)? {
                 fields.push((escaped.known().unwrap_or_default().to_vec(), text));
@@ -334,7 +344,10 @@ impl Json {
             document::Value::Table(_) => {
                 let read = |(name, node): (&str, Node<'_>)| {
                     let value = Self::read(&node, scope).transpose()?;
-                    Some(value.map(|value| (format!("{}:", serde_json::Value::from(name)).into_bytes(), value)))
+                    Some(
+                        value
+                            .map(|value| (format!("{}:", serde_json::Value::from(name)).into_bytes(), value)),
+                    )
                 };
                 Self::Object(node.table()?.members().into_iter().filter_map(read).collect::<Read<_>>()?)
             }

@@ -142,10 +142,7 @@ pub(super) struct Parameters {
 
 impl Parameters {
     /// Those of the description with those of the slot, which count more.
-    pub(super) fn new(
-        mut values: BTreeMap<String, String>,
-        of_the_slot: &BTreeMap<String, String>,
-    ) -> Self {
+    pub(super) fn new(mut values: BTreeMap<String, String>, of_the_slot: &BTreeMap<String, String>) -> Self {
         let used = values.keys().cloned().collect();
         values.extend(of_the_slot.iter().map(|(name, value)| (name.clone(), value.clone())));
         Self { values, used: RefCell::new(used) }
@@ -177,7 +174,11 @@ pub(super) struct Scope<'a> {
 pub(super) enum Part {
     Literal(String),
     /// A value that is known already; `path`: slashes in it part segments.
-    Known { kind: Kind, text: String, path: bool },
+    Known {
+        kind: Kind,
+        text: String,
+        path: bool,
+    },
     Value(Value),
 }
 

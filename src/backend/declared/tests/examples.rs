@@ -86,7 +86,8 @@ fn the_table_of_escapes() {
     for row in rows {
         let bar = "\u{1}";
         let row = row.replace("\\|", bar);
-        let cells: Vec<_> = row.trim_matches('|').split('|').map(|text| cell(&text.replace(bar, "|"))).collect();
+        let cells: Vec<_> =
+            row.trim_matches('|').split('|').map(|text| cell(&text.replace(bar, "|"))).collect();
         let [place, template, key, becomes] = cells.as_slice() else { panic!("{row}") };
         let expected = (becomes != "refused").then(|| becomes.clone());
         assert_eq!(filled(place, template, key), expected, "{row}");

@@ -8,6 +8,7 @@ use cryptoki_sys::*;
 use serde_json::json;
 
 use super::super::description::Description;
+use super::super::template::Values;
 use super::super::*;
 use crate::backend::securosys::tests::server::{Seen, Server};
 use crate::backend::types::KeyKind;
@@ -190,7 +191,8 @@ fn what_is_offered_follows_from_the_rows() {
     let gcm = |iv| EncryptScheme::AesGcm { iv, aad: b"", tag_bits: 128 };
     // The service chooses the IV: the description has no {iv}.
     assert!(hsm.can_encrypt(&gcm(None)) && !hsm.can_encrypt(&gcm(Some(&[0; 12]))));
-    let given = describe(&TRANSIT.replace("plaintext = \"{payload|base64}\"", "i = \"{iv|hex}\""), &[]).unwrap();
+    let given =
+        describe(&TRANSIT.replace("plaintext = \"{payload|base64}\"", "i = \"{iv|hex}\""), &[]).unwrap();
     assert!(given.encrypt.find(&gcm(None)).is_none() && given.encrypt.find(&gcm(Some(&[0; 12]))).is_some());
     assert!(hsm.has_random() && hsm.login_required() && !hsm.may_list());
 }
@@ -210,7 +212,7 @@ fn a_key_password_makes_a_request_one_that_is_sent_once() {
     let description = describe(TRANSIT, &[]).unwrap();
     let call = &description.sign.find(P256, Some(32)).unwrap().call;
     let class = |password| {
-        let values = super::super::template::Values { key: "k", password, ..Default::default() };
+        let values = Values { key: "k", password, ..Default::default() };
         call.fill(&values).unwrap().request().class
     };
     assert_eq!((class(""), class("secret")), (Class::OnceOnly, Class::NeverTwice));
@@ -221,7 +223,7 @@ fn the_log_gets_names_of_keys_and_nothing_of_a_caller() {
     let text = "version = 1\n[sign]\npath = \"/sign/{key}?d={payload|hex}\"\nsignature = \"/s|hex\"\n\
         [[sign.algorithm]]\nmechanism = \"CKM_ECDSA\"\n";
     let description = describe(text, &[]).unwrap();
-    let values = super::super::template::Values { key: "k", payload: b"\x01\x02", ..Default::default() };
+    let values = Values { key: "k", payload: b"\x01\x02", ..Default::default() };
     let call = &description.sign.find(P256, None).unwrap().call;
     let filled = call.fill(&values).unwrap();
     assert_eq!((filled.request().path, filled.shown()), ("/sign/k?d=0102", "/sign/{key}?d={payload|hex}"));
@@ -248,20 +250,27 @@ fn parameters_come_from_the_slot_and_have_to_be_used() {
         let message = path(&parameters).unwrap_err();
         assert!(message.contains(words), "{message}");
     }
-    assert_eq!(describe(TRANSIT, &[("namespace", "blue")]).unwrap().headers, [("X-Namespace".into(), "blue".into())]);
+    assert_eq!(
+        describe(TRANSIT, &[("namespace", "blue")]).unwrap().headers,
+        [("X-Namespace".into(), "blue".into())]
+    );
 }
 
 /// Key `ec` has the public key of RFC 8410 section 10.1 as Ed25519 in raw bytes.
 fn transit(seen: &Seen) -> (u16, String) {
-    let raw = "GajCI0l5lgFhA0Qe5q1gVWyLYkC/ATTYfGnPE9UyHxY=";
+    let raw = "Gb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=";
     let missing = (404, r#"{"errors":["not found"]}"#.to_owned());
     let body = match seen.target.as_str() {
         "GET /v1/transit/keys?list=true" => json!({"data":{"keys":["ec","aes",""]}}),
-        "GET /v1/transit/keys/ec" => json!({"data":{"type":"ed25519","supports_signing":false,"exportable":true,
-            "keys":{"1":{"public_key":"?"},"2":{"public_key":raw}}}}),
+        "GET /v1/transit/keys/ec" => {
+            json!({"data":{"type":"ed25519","supports_signing":false,"exportable":true,
+            "keys":{"1":{"public_key":"?"},"2":{"public_key":raw}}}})
+        }
         "GET /v1/transit/keys/aes" => json!({"data":{"type":"aes256-gcm96","keys":{"1":1442851412}}}),
         "GET /v1/transit/keys/odd" => json!({"data":{"type":"kyber\nx"}}),
-        "GET /v1/transit/certs/ec" => json!({"pem":"-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n"}),
+        "GET /v1/transit/certs/ec" => {
+            json!({"pem":"-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n"})
+        }
         "GET /v1/transit/certs/aes" => json!({}),
         "GET /v1/transit/keys/broken" => return (500, String::new()),
         _ => return missing,
@@ -308,7 +317,7 @@ fn listings_are_read_page_by_page_to_their_end() {
         let text = format!(
             "version = 1\n[list]\npath = \"{path}\"\nitems = \"/k\"\nname = \"/n\"\nonly = {{ \"/t\" = [\"1\"] }}\n{paging}"
         );
-        let names = open(&server, &text).list(soon())?;
+        let names = ready(&server, &text).list(soon())?;
         Ok::<_, Error>(names.iter().map(KeyName::as_str).collect::<Vec<_>>().join(","))
     };
     let by = |rest: &str| format!("paging = {{ {rest} }}\n");
@@ -346,7 +355,8 @@ fn ciphertexts_are_put_together_and_taken_apart() {
     let mut ciphertext = made.ciphertext.clone();
     ciphertext.extend(&made.tag);
     let scheme = DecryptScheme::AesGcm { iv: &made.iv, aad: b"", tag_bits: 128 };
-    let request = DecryptRequest { key: &key, password: None, scheme, ciphertext: &ciphertext, approval: false };
+    let request =
+        DecryptRequest { key: &key, password: None, scheme, ciphertext: &ciphertext, approval: false };
     let Outcome::Done(plaintext) = hsm.decrypt(&request, soon()).unwrap() else { panic!() };
     assert_eq!(&plaintext[..], b"p");
     let seen = server.seen();
@@ -452,7 +462,12 @@ rv = "CKR_FUNCTION_FAILED"
         (200, r#"{"ok":false,"code":7}"#, CKR_KEY_HANDLE_INVALID, CKR_FUNCTION_FAILED),
         (200, r#"{"ok":false,"code":"7"}"#, CKR_KEY_HANDLE_INVALID, CKR_FUNCTION_FAILED),
         (418, r#"{"code":"E_LOCK"}"#, CKR_PIN_LOCKED, CKR_PIN_LOCKED),
-        (200, r#"{"ok":true,"status":500,"message":"Much Too Long!"}"#, CKR_DATA_LEN_RANGE, CKR_DATA_LEN_RANGE),
+        (
+            200,
+            r#"{"ok":true,"status":500,"message":"Much Too Long!"}"#,
+            CKR_DATA_LEN_RANGE,
+            CKR_DATA_LEN_RANGE,
+        ),
         (200, r#"{"ok":true,"status":"500"}"#, CKR_FUNCTION_FAILED, CKR_FUNCTION_FAILED),
         (404, "no JSON", CKR_FUNCTION_FAILED, CKR_FUNCTION_FAILED),
         (200, r#"{"ok":false,"status":401}"#, CKR_USER_NOT_LOGGED_IN, CKR_USER_NOT_LOGGED_IN),
@@ -467,8 +482,8 @@ rv = "CKR_FUNCTION_FAILED"
 
 #[test]
 fn a_mistake_is_told_with_file_line_key_and_remedy() {
-    let message = describe("version = 1\n[sign]\npath = \"sign\"\n", &[]).err().unwrap();
-    assert_eq!(message, "x.toml:3: sign.path: does not begin with /; write path = \"/…\"");
+    let message = describe("version = 1\n[probe]\npath = \"sign\"\n", &[]).err().unwrap();
+    assert_eq!(message, "x.toml:3: probe.path: does not begin with /; write path = \"/…\"");
     let message = describe("version = 1\n[sign\n", &[]).err().unwrap();
     assert!(message.starts_with("x.toml:2: ") && message.contains("is not TOML"), "{message}");
     let message = describe("version = 2\n", &[]).err().unwrap();
