@@ -39,7 +39,7 @@ impl Dialect for Securosys {
             settings::url(setting, emulator),
             settings::lines(setting, emulator),
             file("service.key"),
-            settings::tables(setting, emulator)
+            settings::tables(setting, emulator, &self.seed())
         )
     }
 
@@ -103,19 +103,21 @@ impl Dialect for Securosys {
         }
     }
 
-    fn unreadable(&self, label: &str) -> Value {
+    fn describing(&self, label: &str) -> Value {
         let (method, path) = self.request(Purpose::Describe);
-        json!({
-            "method": method,
-            "path": path,
-            "contains": format!("\"{label}\""),
-            "status": 500,
-            "body": {
-                "errorCode": 701,
-                "reason": "res.error.in.hsm",
-                "message": "Error reading the attributes of the key",
-            },
-        })
+        json!({ "method": method, "path": path, "contains": format!("\"{label}\"") })
+    }
+
+    fn unreadable(&self) -> Value {
+        json!({ "status": 500, "body": {
+            "errorCode": 701,
+            "reason": "res.error.in.hsm",
+            "message": "Error reading the attributes of the key",
+        }})
+    }
+
+    fn odd_description(&self) -> Value {
+        json!({ "json": { "label": "odd", "algorithm": "KYBER-9000", "publicKey": "*" } })
     }
 }
 
@@ -143,9 +145,10 @@ fn make(emulator: &Emulator, key: Value) {
 contract::suite!(Securosys;
     able {
         ec edwards aes passwords
-        all_hashes digests digest_infos any_bytes pss decrypt oaep aes_blocks gcm random
+        all_hashes digests digest_infos any_bytes pss decrypt oaep aes_blocks gcm short_tags
+        random
         certificates uncertified public_listing internal ids ids_of_keys describe protection
         new_keys pin_in_a_header pin_that_lists repeats
     }
-    unable { tokens }
+    unable { own_ivs macs tokens }
 );

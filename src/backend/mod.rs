@@ -21,6 +21,8 @@ mod front;
 pub mod luna;
 mod percent;
 pub mod routed;
+#[cfg(test)]
+mod scripted;
 pub mod securosys;
 pub mod types;
 

@@ -103,7 +103,7 @@ fn joined(front: KeyInfo, other: Option<KeyInfo>) -> KeyInfo {
         // Another key of the same name: it is not to be used for this one.
         _ => return front,
     };
-    KeyInfo { kind, id: front.id.or(other.id), ..other }
+    KeyInfo { kind, id: front.id.or(other.id), label: front.label, ..other }
 }
 
 impl Backend for Routed {
@@ -125,6 +125,22 @@ impl Backend for Routed {
 
     fn has_cryptography(&self) -> bool {
         self.crypto.has_cryptography()
+    }
+
+    fn has_random(&self) -> bool {
+        self.crypto.has_random()
+    }
+
+    fn refuses_read_write(&self) -> bool {
+        self.front.refuses_read_write()
+    }
+
+    fn labels_are_names(&self) -> bool {
+        self.front.labels_are_names()
+    }
+
+    fn assumed(&self, name: &KeyName) -> KeyInfo {
+        self.crypto.assumed(name)
     }
 
     fn is_licensed(&self) -> bool {

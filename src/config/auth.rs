@@ -154,7 +154,7 @@ fn check(section: &Section<'_>, auth: &Auth, backend: BackendKind) -> Result<(),
         let what = "is not for this back end, which has token calls of its own";
         return Err(section.problem("token", Fault::new(what, "take it out")));
     }
-    if backend == BackendKind::CipherTrust {
+    if matches!(backend, BackendKind::CipherTrust | BackendKind::Fast) {
         for name in ["bearer", "basic", "api_key", "pin_format"] {
             if section.item(name).is_some() {
                 let what = "is not for this back end, which shows a token for user and password";
@@ -246,6 +246,11 @@ fn token(section: &Section<'_>) -> Result<TokenLogin, Problem> {
         BodyForm::Json => &["username={user}", "password={password}"],
         BodyForm::Form => &["grant_type=password", "username={user}", "password={password}"],
     };
+    let login_fields = fields(section, "fields", usual)?;
+    if login_fields.iter().any(|(_, value)| matches!(value, FieldValue::Access | FieldValue::Refresh)) {
+        let what = "has {access} or {refresh}, of which there is none before the login";
+        return Err(section.problem("fields", Fault::new(what, "take them out")));
+    }
     let refresh_body = form(section, "refresh_body")?;
     let refresh_fields = fields(section, "refresh_fields", &["refresh_token={refresh}"])?;
     let refresh = section.text("refresh", |_, text| path(text))?;
@@ -260,7 +265,7 @@ fn token(section: &Section<'_>) -> Result<TokenLogin, Problem> {
     let header = section.text("header", |_, text| header(text))?;
     Ok(TokenLogin {
         body,
-        fields: fields(section, "fields", usual)?,
+        fields: login_fields,
         basic: section.boolean("basic")?.unwrap_or(false),
         refresh: refresh.map(|path| RefreshCall { path, body: refresh_body, fields: refresh_fields }),
         success: section.text("success", |_, text| pointer(text))?,

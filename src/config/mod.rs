@@ -35,7 +35,7 @@ mod tls;
 pub use auth::{API_KEY, BasicLogin, BodyForm, FieldValue, HeaderKey, RefreshCall, Scheme, TokenLogin};
 pub use ciphertrust::CipherTrust;
 pub use declared::Declared;
-pub use fast::Fast;
+pub use fast::{Fast, HashInput, Padding};
 pub use load::{Process, load, log_for_problems};
 pub use luna::{ApplianceLogin, Luna, Role, SetPin, Shows};
 pub use problem::Problem;
@@ -561,8 +561,10 @@ fn matches(pattern: &str, name: &str) -> bool {
 /// What the HSM will not tell of one key, from `[[slot.key]]`.
 #[derive(Clone, Debug)]
 pub struct Key {
-    /// The name at the HSM.
-    pub label: String,
+    /// The name at the HSM: of FAST HSM the serial number of the certificate.
+    pub name: String,
+    /// `CKA_LABEL`, where that is not the name.
+    pub label: Option<String>,
     /// `CKA_ID` instead of the default one.
     pub id: Option<Vec<u8>>,
     /// SubjectPublicKeyInfo, DER.

@@ -75,6 +75,12 @@ pub(super) const FIELDS: &[Field] = &[
     field("slot.auth.api_key.approver_key_management", Form::Lines),
     field("slot.crypto.slot", Form::Text),
     field("slot.crypto.pin_split", Form::Text),
+    field("slot.fast.authorization", Form::Text),
+    field("slot.fast.padding", Form::Text),
+    field("slot.fast.hash_input", Form::Text),
+    field("slot.fast.digests", Form::List),
+    field("slot.fast.repeat_sign", Form::Boolean),
+    field("slot.fast.read_write_sessions", Form::Boolean),
     field("slot.luna.login", Form::Text),
     field("slot.luna.user", Form::Text),
     field("slot.luna.password", Form::Text),
@@ -100,6 +106,7 @@ pub(super) const FIELDS: &[Field] = &[
     field("slot.ciphertrust.labels", Form::Lines),
     field("slot.ciphertrust.max_message", Form::Integer),
     field("slot.ciphertrust.prehashed", Form::Text),
+    field("slot.ciphertrust.pkcs1", Form::Text),
     field("slot.ciphertrust.pss", Form::Text),
     field("slot.ciphertrust.oaep_hash", Form::Text),
     field("slot.declared.file", Form::Text),
@@ -128,6 +135,7 @@ pub(super) const FIELDS: &[Field] = &[
     field("slot.catalog.show_internal", Form::Boolean),
     field("slot.catalog.cache", Form::Text),
     field("slot.key.label", Form::Text),
+    field("slot.key.serial", Form::Text),
     field("slot.key.id", Form::Text),
     field("slot.key.public_key", Form::Text),
     field("slot.key.certificate", Form::Text),
@@ -208,6 +216,9 @@ mod tests {
             names_in("slot.auth"),
             ["bearer", "pin_format", "user", "password", "basic", "header", "token", "api_key"]
         );
-        assert_eq!(names_in("slot.key"), ["label", "id", "public_key", "certificate", "type", "password"]);
+        assert_eq!(
+            names_in("slot.key"),
+            ["label", "serial", "id", "public_key", "certificate", "type", "password"]
+        );
     }
 }

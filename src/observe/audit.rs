@@ -32,6 +32,26 @@ impl fmt::Display for Event {
     }
 }
 
+/// Where a request goes: method and path, without the query, which may carry what is nobody's business.
+#[derive(Clone, Copy, Debug)]
+pub struct Endpoint<'a> {
+    method: &'a str,
+    path: &'a str,
+}
+
+impl<'a> Endpoint<'a> {
+    /// Of a request.
+    pub fn new(method: &'a str, path: &'a str) -> Self {
+        Self { method, path: path.split_once('?').map_or(path, |(path, _query)| path) }
+    }
+}
+
+impl fmt::Display for Endpoint<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.method, self.path)
+    }
+}
+
 /// The events of one account at one slot.
 #[derive(Clone, Debug)]
 pub struct Audit {
@@ -78,33 +98,23 @@ impl Audit {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{self, LogTarget};
+    use crate::observe::told;
 
     #[test]
     fn an_event_is_one_line_with_slot_account_endpoint_and_outcome() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("log");
-        let settings = config::Log { level: Level::Info, target: LogTarget::File(path.clone()) };
-        let audit = Audit::new(&Log::open(&settings).unwrap(), "pay\nments", "al\"ice");
-        audit.granted(Event::Login, "POST /token");
-        audit.refused(Event::Renewal, "POST /refresh", 401);
-        audit.failed(Event::Logout, "DELETE /token", "no answer");
-        let text = std::fs::read_to_string(path).unwrap();
-        let told: Vec<_> = text.lines().map(|line| line.split_once(' ').unwrap().1).collect();
-        let told: Vec<_> = told
-            .iter()
-            .map(|line| {
-                let (level, rest) = line.split_once(' ').unwrap();
-                (level, rest.split_once(' ').unwrap().1)
-            })
-            .collect();
-        let who = r#"audit: slot "pay\nments", account "al\"ice":"#;
+        let events = told::events(&["secret"], |log| {
+            let audit = Audit::new(log, "pay\nments", "al\"ice");
+            audit.granted(Event::Login, "POST /token");
+            audit.refused(Event::Renewal, Endpoint::new("POST", "/refresh?key=secret"), 401);
+            audit.failed(Event::Logout, "DELETE /token", "no answer");
+        });
+        let who = r#"slot "pay\nments", account "al\"ice":"#;
         assert_eq!(
-            told,
+            events,
             [
-                ("INFO", format!("{who} login at POST /token: granted").as_str()),
-                ("WARN", &format!("{who} renewal at POST /refresh: refused with HTTP 401")),
-                ("WARN", &format!("{who} logout at DELETE /token: failed: no answer")),
+                format!("INFO {who} login at POST /token: granted"),
+                format!("WARN {who} renewal at POST /refresh: refused with HTTP 401"),
+                format!("WARN {who} logout at DELETE /token: failed: no answer"),
             ]
         );
     }

@@ -77,6 +77,34 @@ pub trait Transport: Send + Sync {
     fn close(&self);
 }
 
+/// One that is shared: with a token in front of it, and without.
+impl Transport for Arc<dyn Transport> {
+    fn call(&self, request: &Request<'_>, deadline: Deadline) -> Result<Response, Error> {
+        (**self).call(request, deadline)
+    }
+
+    fn call_many(
+        &self,
+        requests: &[Request<'_>],
+        width: usize,
+        deadline: Deadline,
+    ) -> Vec<Result<Response, Error>> {
+        (**self).call_many(requests, width, deadline)
+    }
+
+    fn warning(&self) -> Option<String> {
+        (**self).warning()
+    }
+
+    fn exiting(&self, limit: Deadline) {
+        (**self).exiting(limit);
+    }
+
+    fn close(&self) {
+        (**self).close();
+    }
+}
+
 /// What a dialect wants of every exchange.
 #[derive(Clone, Copy, Default)]
 pub struct Conventions<'a> {

@@ -4,7 +4,7 @@ use cryptoki_sys::*;
 use der::{Decode, Encode};
 use x509_cert::Certificate;
 
-use super::{AES, Case, ED, RSA, certificate, private, public, secret};
+use super::{AES, Case, ED, certificate, private, public, secret};
 use crate::support::openssl::{self, describe, from_hex, hex_below, object_identifier};
 use crate::support::p11::{Code, refused};
 use crate::support::session::{Room, Session, bytes, number};
@@ -67,11 +67,14 @@ pub fn ec_keys(case: &Case) {
     let session = case.user();
     for label in case.seed().ec {
         let text = describe(&case.spki(label));
-        // prime256v1 and secp384r1 of SEC 2.
-        let (curve, width) = match text.contains("prime256v1") {
-            true => ("1.2.840.10045.3.1.7", 32),
-            false => ("1.3.132.0.34", 48),
-        };
+        // As SEC 2 and X9.62 number them.
+        let curves = [
+            ("prime256v1", "1.2.840.10045.3.1.7", 32),
+            ("secp384r1", "1.3.132.0.34", 48),
+            ("secp521r1", "1.3.132.0.35", 66),
+        ];
+        let known = curves.iter().find(|(name, ..)| text.contains(name));
+        let (_, curve, width) = known.unwrap_or_else(|| panic!("another curve: {text}"));
         let point = hex_below(&text, "pub:");
         assert_eq!((point.len(), point[0]), (1 + 2 * width, 4), "uncompressed");
         let octet_string = [openssl::der_head(0x04, point.len()), point].concat();
@@ -121,7 +124,7 @@ pub fn aes_keys(case: &Case) {
     let session = case.user();
     let key = secret(&session, AES);
     assert_eq!(session.ulong(key, CKA_KEY_TYPE), Ok(CKK_AES));
-    assert_eq!(session.ulong(key, CKA_KEY_GEN_MECHANISM), Ok(CKM_AES_KEY_GEN));
+    assert_eq!(session.ulong(key, CKA_KEY_GEN_MECHANISM), Ok(maker(case, CKM_AES_KEY_GEN)));
     // Not every HSM tells.
     let length = session.ulong(key, CKA_VALUE_LEN).unwrap();
     assert!([32, CK_UNAVAILABLE_INFORMATION].contains(&length), "{length}");
@@ -136,7 +139,7 @@ pub fn aes_keys(case: &Case) {
         (CKA_DERIVE, false),
         (CKA_SENSITIVE, true),
         (CKA_EXTRACTABLE, false),
-        (CKA_LOCAL, true),
+        (CKA_LOCAL, case.able("protection")),
     ] {
         assert_eq!(session.flag(key, kind), Ok(expected), "{kind:#x}");
     }
@@ -198,7 +201,7 @@ pub fn ids_are_those_of_the_key(case: &Case) {
             assert_eq!(session.attribute(object, CKA_ID).unwrap(), id, "{label}");
         }
     }
-    for label in case.seed().aes {
+    for label in case.seed().secrets() {
         assert!(!session.attribute(secret(&session, label), CKA_ID).unwrap().is_empty());
     }
 }
@@ -242,15 +245,15 @@ pub fn secrets_are_not_told(case: &Case) {
     let rsa =
         [CKA_PRIVATE_EXPONENT, CKA_PRIME_1, CKA_PRIME_2, CKA_EXPONENT_1, CKA_EXPONENT_2, CKA_COEFFICIENT];
     for kind in rsa {
-        refused(session.attribute(private(&session, RSA), kind), CKR_ATTRIBUTE_SENSITIVE);
+        refused(session.attribute(private(&session, case.rsa()), kind), CKR_ATTRIBUTE_SENSITIVE);
     }
     let seed = case.seed();
     let with_value = [seed.ec, seed.edwards].concat().into_iter().map(|label| private(&session, label));
-    for object in with_value.chain(seed.aes.iter().map(|label| secret(&session, label))) {
+    for object in with_value.chain(seed.secrets().into_iter().map(|label| secret(&session, label))) {
         refused(session.attribute(object, CKA_VALUE), CKR_ATTRIBUTE_SENSITIVE);
         refused(session.attribute(object, CKA_MODULUS), CKR_ATTRIBUTE_TYPE_INVALID);
     }
-    let key = private(&session, RSA);
+    let key = private(&session, case.rsa());
     refused(session.attribute(key, CKA_VALUE), CKR_ATTRIBUTE_TYPE_INVALID);
     refused(session.attribute(key, CKA_VENDOR_DEFINED | 1), CKR_ATTRIBUTE_TYPE_INVALID);
 
@@ -267,7 +270,7 @@ pub fn secrets_are_not_told(case: &Case) {
     assert!([CKR_ATTRIBUTE_SENSITIVE, CKR_ATTRIBUTE_TYPE_INVALID].contains(&rv), "{:?}", Code(rv));
     assert_eq!(told[0], (Some(8), CKO_PRIVATE_KEY.to_ne_bytes().to_vec()));
     assert_eq!(told[1], (None, vec![]));
-    assert_eq!(told[2], (Some(RSA.len()), RSA.into()));
+    assert_eq!(told[2], (Some(case.rsa().len()), case.rsa().into()));
     assert_eq!(told[3], (None, vec![]));
     assert_eq!(told[4], (Some(8), vec![]));
 }
@@ -275,15 +278,18 @@ pub fn secrets_are_not_told(case: &Case) {
 pub fn a_short_buffer_spoils_one_attribute_only(case: &Case) {
     let session = case.user();
     let wanted = [
-        (CKA_LABEL, Room::Bytes(RSA.len())),
+        (CKA_LABEL, Room::Bytes(case.rsa().len())),
         (CKA_MODULUS, Room::Bytes(255)),
         (CKA_KEY_TYPE, Room::Bytes(9)),
-        (CKA_LABEL, Room::Bytes(RSA.len() - 1)),
+        (CKA_LABEL, Room::Bytes(case.rsa().len() - 1)),
     ];
-    let (rv, told) = session.attributes(public(&session, RSA), &wanted);
+    let (rv, told) = session.attributes(public(&session, case.rsa()), &wanted);
     assert_eq!(Code(rv), Code(CKR_BUFFER_TOO_SMALL));
     let key_type = CKK_RSA.to_ne_bytes().to_vec();
-    assert_eq!(told, [(Some(RSA.len()), RSA.into()), (None, vec![]), (Some(8), key_type), (None, vec![])]);
+    assert_eq!(
+        told,
+        [(Some(case.rsa().len()), case.rsa().into()), (None, vec![]), (Some(8), key_type), (None, vec![])]
+    );
 }
 
 pub fn allowed_mechanisms_are_those_that_work(case: &Case) {
@@ -314,7 +320,7 @@ pub fn allowed_mechanisms_are_those_that_work(case: &Case) {
 
 pub fn token_objects_do_not_change(case: &Case) {
     let session = case.user();
-    let (key, fixed) = (private(&session, RSA), case.dialect.token_objects_are_fixed());
+    let (key, fixed) = (private(&session, case.rsa()), case.dialect.token_objects_are_fixed());
     refused(session.set(key, &[bytes(CKA_LABEL, "other")]), fixed);
     refused(session.destroy(key), fixed);
     refused(session.copy(key, &[]), fixed);
@@ -323,5 +329,5 @@ pub fn token_objects_do_not_change(case: &Case) {
     refused(reader.destroy(key), CKR_SESSION_READ_ONLY);
     refused(session.destroy(CK_OBJECT_HANDLE::MAX), CKR_OBJECT_HANDLE_INVALID);
     refused(session.object_size(CK_OBJECT_HANDLE::MAX), CKR_OBJECT_HANDLE_INVALID);
-    assert_eq!(private(&session, RSA), key);
+    assert_eq!(private(&session, case.rsa()), key);
 }

@@ -36,7 +36,7 @@ macro_rules! contract_cases {
                     shared Plain ec_keys [ec];
                     shared Plain edwards_keys [edwards];
                     shared OctetStringPoint edwards_points_in_an_octet_string [edwards];
-                    shared Plain aes_keys [aes protection];
+                    shared Plain aes_keys [aes];
                     shared Plain certificates [certificates];
                     shared Plain certificates_belong_to_their_keys [certificates];
                     shared Plain ids_are_those_of_the_key [ids_of_keys];
@@ -64,6 +64,8 @@ macro_rules! contract_cases {
                     shared Plain keys_of_other_types_are_refused;
                     shared Plain too_much_data_is_refused [any_bytes];
                     shared Plain a_message_may_be_longer_than_a_request [digests edwards ec];
+                    shared Plain a_message_that_the_hsm_hashes_has_a_limit [!digests !digest_infos];
+                    shared Plain macs [macs];
                 }
                 ciphers {
                     shared Plain rsa_pkcs1 [decrypt];
@@ -76,7 +78,8 @@ macro_rules! contract_cases {
                     shared Plain aes_ctr [aes_blocks];
                     shared Plain aes_gcm [gcm];
                     shared Plain aes_gcm_false_tag [gcm];
-                    shared Plain an_iv_of_the_caller_is_refused [gcm aes_blocks];
+                    shared Plain aes_gcm_with_an_iv_of_the_caller [gcm own_ivs];
+                    shared Plain an_iv_of_the_caller_is_refused [gcm aes_blocks !own_ivs];
                     own LockedSecret a_key_with_a_password_encrypts [passwords aes_blocks gcm];
                     shared Plain ciphertext_in_parts [aes_blocks decrypt];
                 }
@@ -183,6 +186,7 @@ macro_rules! contract_cases {
                     shared Plain rsa_oaep [!oaep];
                     shared Plain aes_blocks [!aes_blocks];
                     shared Plain aes_gcm [!gcm];
+                    shared Plain macs [!macs];
                     shared Plain secret_keys [!aes];
                     shared Plain random_bytes [!random];
                     shared Plain passwords_of_keys [!passwords];

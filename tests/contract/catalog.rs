@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use cryptoki_sys::*;
 use serde_json::json;
 
-use super::{Case, EC, EC_CERT, Purpose, RSA, certificate, private, public, seed};
+use super::{Case, EC, Purpose, certificate, private, public, seed};
 use crate::support::p11::Code;
 use crate::support::session::{Session, bytes, number};
 
@@ -21,16 +21,20 @@ fn all_but(case: &Case, missing: &[&str]) -> Vec<&'static str> {
 /// believed for 200 ms only.
 pub fn a_key_that_cannot_be_read_spoils_no_search(case: &Case) {
     let session = case.user();
-    case.emulator.fault(&case.dialect.unreadable(EC));
+    case.emulator.fault(&case.describing(EC, case.dialect.unreadable()));
     let before = session.find(&[]).unwrap();
     for search in ["first", "at once", "after a new listing", "after another"] {
         assert_eq!(session.labels(&[]), all_but(case, &[EC]), "{search}");
         assert_eq!(session.find(&[]), Ok(before.clone()), "{search}: the same handles");
         assert_eq!(
             session.labels(&[number(CKA_CLASS, CKO_PRIVATE_KEY), number(CKA_KEY_TYPE, CKK_EC)]),
-            [EC_CERT]
+            case.seed().ec.iter().filter(|label| **label != EC).copied().collect::<Vec<_>>()
         );
-        assert_eq!(session.find(&[bytes(CKA_LABEL, RSA)]).unwrap().len(), 2, "{search}: by label");
+        assert_eq!(
+            session.find(&[bytes(CKA_LABEL, case.rsa())]).unwrap().len(),
+            case.seed().objects_of(case.rsa()),
+            "{search}: by label"
+        );
         if search != "first" {
             thread::sleep(Duration::from_millis(250));
         }
@@ -41,7 +45,7 @@ pub fn a_key_that_cannot_be_read_spoils_no_search(case: &Case) {
 }
 
 /// A listing that is cut short would tell an application that its keys are gone: the call fails, and the next one goes
-/// on where it stopped. Reading seven keys one by one takes longer than the half second that a call has.
+/// on where it stopped. Reading them one by one takes longer than the half second that a call has.
 pub fn a_listing_that_takes_too_long_goes_on_with_the_next_call(case: &Case) {
     let session = case.user();
     let (method, path) = case.dialect.request(Purpose::Describe);
@@ -62,18 +66,14 @@ pub fn a_listing_that_takes_too_long_goes_on_with_the_next_call(case: &Case) {
 /// One key for which the HSM never answers costs a call or two, and then the others are there.
 pub fn a_key_that_stalls_holds_up_no_other(case: &Case) {
     let session = case.user();
-    let (method, path) = case.dialect.request(Purpose::Describe);
-    let stall = json!({
-        "method": method, "path": path, "action": "stall", "ms": 3000, "contains": format!("\"{EC}\"")
-    });
-    case.emulator.fault(&stall);
+    case.emulator.fault(&case.describing(EC, json!({ "action": "stall", "ms": 3000 })));
     let calls = (1..10).find(|_| session.find(&[]).is_ok());
     assert!(calls.is_some_and(|calls| calls <= 3), "{calls:?}");
     assert_eq!(session.labels(&[]), all_but(case, &[EC]));
     case.emulator.heal();
 }
 
-/// Searches and handles do not depend on what happens to be in memory, which is three of seven keys here.
+/// Searches and handles do not depend on what happens to be in memory, which is three of all keys here.
 pub fn more_keys_than_are_kept(case: &Case) {
     let session = case.user();
     let objects = session.find(&[]).unwrap();
@@ -108,5 +108,5 @@ fn everything_is_found(case: &Case, session: &Session) {
     for label in case.seed().certified {
         session.attribute(certificate(session, label), CKA_VALUE).unwrap();
     }
-    assert_eq!(session.labels(&[number(CKA_CLASS, CKO_SECRET_KEY)]), case.seed().aes);
+    assert_eq!(session.labels(&[number(CKA_CLASS, CKO_SECRET_KEY)]), case.seed().secrets());
 }

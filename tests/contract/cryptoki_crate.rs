@@ -10,7 +10,7 @@ use cryptoki::session::{Session, UserType};
 use cryptoki::slot::Slot;
 use cryptoki::types::AuthPin;
 
-use super::{AES, Case, EC, EC_CERT, ED, RSA, RSA_CERT};
+use super::{AES, Case, EC, ED};
 use crate::support::module;
 use crate::support::openssl::{describe, ecdsa_der, hex_below, verifies_digest, verifies_eddsa};
 
@@ -38,11 +38,11 @@ pub fn finds_and_reads_objects(case: &Case) {
     let session = user(case);
     let template = [Attribute::Class(ObjectClass::PRIVATE_KEY), Attribute::KeyType(KeyType::RSA)];
     assert_eq!(session.find_objects(&template).unwrap().len(), case.seed().rsa.len());
-    let key = find(&session, ObjectClass::PUBLIC_KEY, RSA);
+    let key = find(&session, ObjectClass::PUBLIC_KEY, case.rsa());
     let wanted = [AttributeType::Modulus, AttributeType::PublicExponent, AttributeType::PrivateExponent];
     // What the object does not have is left out.
     let read = session.get_attributes(key, &wanted).unwrap();
-    let modulus = hex_below(&describe(&case.spki(RSA)), "Modulus:")[1..].to_vec();
+    let modulus = hex_below(&describe(&case.spki(case.rsa())), "Modulus:")[1..].to_vec();
     assert_eq!(read, [Attribute::Modulus(modulus), Attribute::PublicExponent(vec![1, 0, 1])]);
     for label in case.seed().certified {
         let certificate = find(&session, ObjectClass::CERTIFICATE, label);
@@ -58,12 +58,12 @@ fn pss() -> PkcsPssParams {
 pub fn signs_and_verifies(case: &Case) {
     let session = user(case);
     let pss_options = ["rsa_padding_mode:pss", "rsa_pss_saltlen:32", "rsa_mgf1_md:sha256"];
-    for (mechanism, label, able) in [
-        (Mechanism::Sha256RsaPkcs, RSA, true),
-        (Mechanism::Sha256RsaPkcsPss(pss()), RSA_CERT, case.able("pss")),
-        (Mechanism::EcdsaSha256, EC, case.able("ec")),
-        (Mechanism::EcdsaSha256, EC_CERT, case.able("ec")),
-        (Mechanism::Eddsa(EddsaParams::new(EddsaSignatureScheme::Ed25519)), ED, case.able("edwards")),
+    for (mechanism, label, options, able) in [
+        (Mechanism::Sha256RsaPkcs, case.rsa(), &[][..], true),
+        (Mechanism::Sha256RsaPkcsPss(pss()), case.other_rsa(), &pss_options[..], case.able("pss")),
+        (Mechanism::EcdsaSha256, EC, &[], case.able("ec")),
+        (Mechanism::EcdsaSha256, case.other_ec(), &[], case.able("ec")),
+        (Mechanism::Eddsa(EddsaParams::new(EddsaSignatureScheme::Ed25519)), ED, &[], case.able("edwards")),
     ] {
         if !able {
             continue;
@@ -83,9 +83,10 @@ pub fn signs_and_verifies(case: &Case) {
             let spki = case.spki(label);
             match label {
                 ED => verifies_eddsa(&spki, DATA, &signature),
-                EC | EC_CERT => verifies_digest("sha256", &[], &spki, DATA, &ecdsa_der(&signature)),
-                RSA => verifies_digest("sha256", &[], &spki, DATA, &signature),
-                _ => verifies_digest("sha256", &pss_options, &spki, DATA, &signature),
+                _ if case.seed().ec.contains(&label) => {
+                    verifies_digest("sha256", &[], &spki, DATA, &ecdsa_der(&signature))
+                }
+                _ => verifies_digest("sha256", options, &spki, DATA, &signature),
             }
             .unwrap();
         }
@@ -95,8 +96,10 @@ pub fn signs_and_verifies(case: &Case) {
 pub fn encrypts_and_decrypts(case: &Case) {
     let session = user(case);
     let oaep = PkcsOaepParams::new(MechanismType::SHA256, PkcsMgfType::MGF1_SHA256, PkcsOaepSource::empty());
-    let (key, public) =
-        (find(&session, ObjectClass::PRIVATE_KEY, RSA), find(&session, ObjectClass::PUBLIC_KEY, RSA));
+    let (key, public) = (
+        find(&session, ObjectClass::PRIVATE_KEY, case.rsa()),
+        find(&session, ObjectClass::PUBLIC_KEY, case.rsa()),
+    );
     for mechanism in [Mechanism::RsaPkcs, Mechanism::RsaPkcsOaep(oaep)] {
         let sealed = session.encrypt(&mechanism, public, DATA).unwrap();
         assert_eq!(session.decrypt(&mechanism, key, &sealed).unwrap(), DATA);
@@ -133,7 +136,7 @@ pub fn encrypts_messages(case: &Case) {
 
 pub fn makes_session_objects(case: &Case) {
     let session = user(case);
-    let modulus = hex_below(&describe(&case.spki(RSA)), "Modulus:")[1..].to_vec();
+    let modulus = hex_below(&describe(&case.spki(case.rsa())), "Modulus:")[1..].to_vec();
     let key = session
         .create_object(&[
             Attribute::Class(ObjectClass::PUBLIC_KEY),
@@ -144,7 +147,7 @@ pub fn makes_session_objects(case: &Case) {
             Attribute::PublicExponent(vec![1, 0, 1]),
         ])
         .unwrap();
-    let private = find(&session, ObjectClass::PRIVATE_KEY, RSA);
+    let private = find(&session, ObjectClass::PRIVATE_KEY, case.rsa());
     let signature = session.sign(&Mechanism::Sha256RsaPkcs, private, DATA).unwrap();
     session.verify(&Mechanism::Sha256RsaPkcs, key, DATA, &signature).unwrap();
     session.destroy_object(key).unwrap();

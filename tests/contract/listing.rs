@@ -6,7 +6,7 @@ use cryptoki_sys::{
     CKR_OBJECT_HANDLE_INVALID, CKR_OPERATION_ACTIVE, CKR_OPERATION_NOT_INITIALIZED,
 };
 
-use super::{Case, ED, RSA, RSA_CERT, private, public};
+use super::{Case, private, public};
 use crate::support::p11::refused;
 use crate::support::session::{bytes, flag, number};
 
@@ -15,7 +15,7 @@ pub fn a_class(case: &Case) {
     for (class, expected) in [
         (CKO_PRIVATE_KEY, seed.private()),
         (CKO_PUBLIC_KEY, seed.pairs()),
-        (CKO_SECRET_KEY, seed.aes.to_vec()),
+        (CKO_SECRET_KEY, seed.secrets()),
         (CKO_CERTIFICATE, seed.certified.to_vec()),
         (CKO_DATA, vec![]),
     ] {
@@ -29,7 +29,10 @@ pub fn a_label(case: &Case) {
         let found = session.find(&[bytes(CKA_LABEL, label)]).unwrap();
         assert_eq!(found.len(), case.seed().objects_of(label), "{label}");
     }
-    for other in ["rsa-204", "rsa-20488", "RSA-2048", "", "rsa-2048\0", "no/such key?"] {
+    let label = case.rsa();
+    let near = [format!("{label}8"), format!("{label}\0"), label.to_uppercase()];
+    let far = [&label[1..], "", "no/such key?"];
+    for other in near.iter().map(String::as_str).chain(far) {
         assert_eq!(session.find(&[bytes(CKA_LABEL, other)]), Ok(vec![]), "{other:?}");
     }
     assert_eq!(session.find(&[bytes(CKA_LABEL, [0xff, 0xfe])]), Ok(vec![]), "not even UTF-8");
@@ -37,7 +40,7 @@ pub fn a_label(case: &Case) {
 
 pub fn an_id(case: &Case) {
     let (session, seed) = (case.user(), case.seed());
-    for label in seed.pairs().iter().chain(seed.aes) {
+    for label in seed.pairs().into_iter().chain(seed.secrets()) {
         let all = session.find(&[bytes(CKA_LABEL, label)]).unwrap();
         let id = session.attribute(all[0], CKA_ID).unwrap();
         assert_eq!(session.find(&[bytes(CKA_ID, &id)]), Ok(all), "{label}");
@@ -122,13 +125,15 @@ pub fn what_the_hsm_keeps_for_itself_is_hidden(case: &Case) {
 pub fn the_configuration_hides_keys(case: &Case) {
     let session = case.user();
     let shown = |mut labels: Vec<&'static str>| {
-        labels.retain(|label| ![RSA_CERT, ED].contains(label));
+        labels.retain(|label| case.seed().hidden.iter().all(|(_, hidden)| hidden != label));
         labels
     };
     let (private, certified) = (case.seed().private(), case.seed().certified.to_vec());
-    assert!(private.contains(&RSA_CERT), "there is one to hide");
+    assert_ne!(shown(private.clone()), private, "there is one to hide");
     assert_eq!(session.labels(&[number(CKA_CLASS, CKO_PRIVATE_KEY)]), shown(private));
-    assert_eq!(session.find(&[bytes(CKA_LABEL, RSA_CERT)]), Ok(vec![]));
+    for (_, hidden) in case.seed().hidden {
+        assert_eq!(session.find(&[bytes(CKA_LABEL, hidden)]), Ok(vec![]), "{hidden}");
+    }
     assert_eq!(session.labels(&[number(CKA_CLASS, CKO_CERTIFICATE)]), shown(certified));
 }
 
@@ -186,7 +191,7 @@ pub fn a_search_has_its_states(case: &Case) {
 pub fn a_template_that_contradicts_itself_finds_nothing(case: &Case) {
     let session = case.user();
     for template in [
-        [bytes(CKA_LABEL, RSA), bytes(CKA_LABEL, RSA_CERT)],
+        [bytes(CKA_LABEL, case.rsa()), bytes(CKA_LABEL, case.signer().label.to_owned() + "?")],
         [number(CKA_CLASS, CKO_PRIVATE_KEY), number(CKA_CLASS, CKO_PUBLIC_KEY)],
         [number(CKA_KEY_TYPE, CKK_RSA), number(CKA_KEY_TYPE, CKK_EC)],
         [flag(CKA_TOKEN, true), flag(CKA_TOKEN, false)],
@@ -195,6 +200,7 @@ pub fn a_template_that_contradicts_itself_finds_nothing(case: &Case) {
         assert_eq!(session.find(&template), Ok(vec![]), "{template:?}");
     }
     // Saying the same twice is no contradiction.
-    let twice = [bytes(CKA_LABEL, RSA), bytes(CKA_LABEL, RSA), number(CKA_CLASS, CKO_PRIVATE_KEY)];
-    assert_eq!(session.find(&twice), Ok(vec![private(&session, RSA)]));
+    let twice =
+        [bytes(CKA_LABEL, case.rsa()), bytes(CKA_LABEL, case.rsa()), number(CKA_CLASS, CKO_PRIVATE_KEY)];
+    assert_eq!(session.find(&twice), Ok(vec![private(&session, case.rsa())]));
 }

@@ -2,7 +2,7 @@
 
 use cryptoki_sys::*;
 
-use super::{Case, DESCRIBED_ID, EC, Purpose, RSA, certificate, private, public, secret};
+use super::{Case, DESCRIBED_ID, EC, Purpose, certificate, private, public, secret};
 use crate::support::p11::{Called, refused};
 use crate::support::session::{Session, bytes, number};
 
@@ -114,7 +114,7 @@ pub fn ends_the_handles_of_private_objects_only(case: &Case) {
     let (session, seed, signer) = (case.user(), case.seed(), case.signer());
     let secrets = seed.aes.iter().map(|label| secret(&session, label));
     let old: Vec<_> =
-        [signer.label, RSA].map(|label| private(&session, label)).into_iter().chain(secrets).collect();
+        [signer.label, case.rsa()].map(|label| private(&session, label)).into_iter().chain(secrets).collect();
     let public_key = public(&session, signer.label);
     let leaves: Vec<_> = seed.certified.iter().map(|label| certificate(&session, label)).collect();
     let signature = signs(case, &session, old[0]).unwrap();

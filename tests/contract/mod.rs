@@ -145,10 +145,24 @@ pub trait Dialect: Sync {
     /// and path.
     fn request(&self, purpose: Purpose) -> (&'static str, &'static str);
 
-    /// A fault, in the words of the emulator: the HSM does not tell the attributes of this one key, and says that the
-    /// failure is its own.
-    fn unreadable(&self, _label: &str) -> serde_json::Value {
+    /// Of a fault, in the words of the emulator: which requests ask for the attributes of this one key.
+    fn describing(&self, _label: &str) -> serde_json::Value {
         unable("describe")
+    }
+
+    /// More of it: the HSM says that the failure is its own.
+    fn unreadable(&self) -> serde_json::Value {
+        json!({ "status": 500 })
+    }
+
+    /// An answer about a key that nobody understands.
+    fn odd_description(&self) -> serde_json::Value {
+        json!({ "label": "odd", "algorithm": "KYBER-9000" })
+    }
+
+    /// The longest message that the HSM hashes.
+    fn longest_message(&self) -> usize {
+        1 << 20
     }
 
     /// Answers that say nothing of a signature, though they say that all is well.
@@ -200,8 +214,7 @@ pub enum Setting {
     Described,
     /// A folder with the certificates [`FILE_CERTIFICATE`] of the signer and [`LOOSE_CERTIFICATE`] of no key.
     Certificates,
-    /// `mechanisms = ["CKM_SHA256_RSA_PKCS", "CKM_SHA256"]`, and [`RSA_CERT`] and [`ED`] are hidden by the patterns
-    /// `rsa-c*` and `ed25519`.
+    /// `mechanisms = ["CKM_SHA256_RSA_PKCS", "CKM_SHA256"]`, and patterns hide the keys of [`Seed::hidden`].
     Narrow,
     /// `show_internal = true`
     ShowInternal,
@@ -224,7 +237,7 @@ pub enum Setting {
     WrongAuthority,
 }
 
-// The keys of the emulators.
+// The keys of the emulators that call them so; for what each vendor calls in its own way a test asks the seed.
 pub const RSA: &str = "rsa-2048";
 pub const RSA_CERT: &str = "rsa-cert";
 pub const EC: &str = "ec-p256";
@@ -284,6 +297,27 @@ impl Case {
         let signer = self.signer();
         let der = if signer.key_type == CKK_EC { openssl::ecdsa_der(signature) } else { signature.to_vec() };
         openssl::verifies_digest("sha256", &[], &self.spki(signer.label), data, &der).unwrap();
+    }
+
+    /// An RSA key of 2048 bits, and another one where there is one.
+    pub fn rsa(&self) -> &'static str {
+        self.seed().rsa()
+    }
+    pub fn other_rsa(&self) -> &'static str {
+        self.seed().rsa.last().expect("every HSM has RSA")
+    }
+
+    /// A key on a curve of NIST, other than [`EC`] where there is one.
+    pub fn other_ec(&self) -> &'static str {
+        self.seed().ec.iter().find(|label| **label != EC).copied().unwrap_or(EC)
+    }
+
+    /// A fault of the requests for one key's attributes.
+    pub fn describing(&self, label: &str, more: serde_json::Value) -> serde_json::Value {
+        let mut fault = self.dialect.describing(label);
+        let both = fault.as_object_mut().zip(more.as_object());
+        both.map(|(fault, more)| fault.extend(more.clone())).expect("a fault is an object");
+        fault
     }
 
     /// A session of nobody's.

@@ -2,7 +2,7 @@
 
 use cryptoki_sys::*;
 
-use super::{AES, Case, Purpose, RSA, private, public, secret};
+use super::{AES, Case, Purpose, private, public, secret};
 use crate::support::mechanism::{HASHES, Mechanism};
 use crate::support::p11::{Code, refused};
 use crate::support::session::{Room, Session};
@@ -26,7 +26,7 @@ fn signs(case: &Case, session: &Session, data: &[u8], signature: &[u8]) {
 
 pub fn one_of_a_kind_at_a_time(case: &Case) {
     let session = case.user();
-    let (rsa, rsa_public) = (private(&session, RSA), public(&session, RSA));
+    let (rsa, rsa_public) = (private(&session, case.rsa()), public(&session, case.rsa()));
     begin(case, &session);
     session.verify_init(&SHA256_RSA, rsa_public).unwrap();
     session.digest_init(&SHA256).unwrap();
@@ -48,7 +48,7 @@ pub fn one_of_a_kind_at_a_time(case: &Case) {
 /// What the above says of signatures and digests.
 pub fn ciphers_are_operations_too(case: &Case) {
     let session = case.user();
-    let (rsa, rsa_public) = (private(&session, RSA), public(&session, RSA));
+    let (rsa, rsa_public) = (private(&session, case.rsa()), public(&session, case.rsa()));
     let gcm = CKM_AES_GCM.into();
     session.encrypt_init(&PKCS1, rsa_public).unwrap();
     session.decrypt_init(&PKCS1, rsa).unwrap();
@@ -126,7 +126,7 @@ pub fn a_short_buffer_keeps_it(case: &Case) {
 
 pub fn any_other_error_ends_it(case: &Case) {
     let session = case.user();
-    let key = public(&session, RSA);
+    let key = public(&session, case.rsa());
     session.verify_init(&SHA256_RSA, key).unwrap();
     refused(session.verify(b"data", &[0; 255]), CKR_SIGNATURE_LEN_RANGE);
     refused(session.verify(b"data", &[0; 256]), CKR_OPERATION_NOT_INITIALIZED);
@@ -142,7 +142,7 @@ pub fn any_other_error_ends_it(case: &Case) {
 
 pub fn data_of_the_wrong_length_end_it(case: &Case) {
     let session = case.user();
-    session.sign_init(&HASHES[2].pss(CKM_RSA_PKCS_PSS), private(&session, RSA)).unwrap();
+    session.sign_init(&HASHES[2].pss(CKM_RSA_PKCS_PSS), private(&session, case.rsa())).unwrap();
     refused(session.sign(b"no digest"), CKR_DATA_LEN_RANGE);
     refused(session.sign(&[0; 32]), CKR_OPERATION_NOT_INITIALIZED);
 }
@@ -157,7 +157,7 @@ pub fn single_part_after_parts_is_refused(case: &Case) {
     session.digest_update(b"data").unwrap();
     refused(session.digest(b"data"), CKR_OPERATION_NOT_INITIALIZED);
 
-    let key = public(&session, RSA);
+    let key = public(&session, case.rsa());
     session.verify_init(&SHA256_RSA, key).unwrap();
     session.verify_update(b"data").unwrap();
     refused(session.verify(b"data", &[0; 256]), CKR_OPERATION_NOT_INITIALIZED);
@@ -261,9 +261,9 @@ pub fn random_bytes(case: &Case) {
 /// The length of a plaintext is known when the HSM has opened it: that is work to be kept.
 pub fn a_decryption_into_a_short_buffer_asks_the_hsm_once(case: &Case) {
     let session = case.user();
-    session.encrypt_init(&PKCS1, public(&session, RSA)).unwrap();
+    session.encrypt_init(&PKCS1, public(&session, case.rsa())).unwrap();
     let sealed = session.encrypt(b"data").unwrap();
-    session.decrypt_init(&PKCS1, private(&session, RSA)).unwrap();
+    session.decrypt_init(&PKCS1, private(&session, case.rsa())).unwrap();
     let before = case.asked(Purpose::Decrypt);
     let short = session.decrypt_into(&sealed, Room::Bytes(3));
     assert_eq!((short.code, short.length), (Code(CKR_BUFFER_TOO_SMALL), 4));

@@ -2,7 +2,7 @@
 
 use cryptoki_sys::*;
 
-use super::{Case, RSA, private, public};
+use super::{Case, private, public};
 use crate::support::mechanism::{HASHES, Mechanism};
 use crate::support::openssl::digest;
 use crate::support::p11::refused;
@@ -13,7 +13,7 @@ const IV: [u8; 16] = [0x51; 16];
 /// The token does not offer these, and no operation begins with them, whatever the key.
 fn not_offered(case: &Case, mechanisms: &[Mechanism]) {
     let session = case.user();
-    let (key, public_key) = (private(&session, RSA), public(&session, RSA));
+    let (key, public_key) = (private(&session, case.rsa()), public(&session, case.rsa()));
     let offered = case.p11.mechanisms(case.slot).unwrap();
     for mechanism in mechanisms {
         let kind = mechanism.kind();
@@ -67,13 +67,13 @@ pub fn digests_of_the_caller(case: &Case) {
 
 pub fn digest_infos(case: &Case) {
     let session = case.user();
-    refused(session.sign_init(&CKM_RSA_PKCS.into(), private(&session, RSA)), CKR_MECHANISM_INVALID);
+    refused(session.sign_init(&CKM_RSA_PKCS.into(), private(&session, case.rsa())), CKR_MECHANISM_INVALID);
 }
 
 /// MD5 and SHA-1 of TLS 1.1 in 36 bytes, a digest without its DigestInfo, plain text: the HSM has no way to sign it.
 pub fn bytes_that_are_no_digest_info(case: &Case) {
     let session = case.user();
-    let key = private(&session, RSA);
+    let key = private(&session, case.rsa());
     for data in [&[0x5a; 36][..], &digest("sha256", b"data"), b"plain text", &[]] {
         session.sign_init(&CKM_RSA_PKCS.into(), key).unwrap();
         refused(session.sign(data), CKR_DATA_INVALID);
@@ -83,7 +83,7 @@ pub fn bytes_that_are_no_digest_info(case: &Case) {
 
 pub fn rsa_decryption(case: &Case) {
     let session = case.user();
-    refused(session.decrypt_init(&CKM_RSA_PKCS.into(), private(&session, RSA)), CKR_MECHANISM_INVALID);
+    refused(session.decrypt_init(&CKM_RSA_PKCS.into(), private(&session, case.rsa())), CKR_MECHANISM_INVALID);
     refused(session.decrypt(&[1; 256]), CKR_OPERATION_NOT_INITIALIZED);
     if let Ok(info) = case.p11.mechanism_info(case.slot, CKM_RSA_PKCS) {
         assert_eq!(info.flags & CKF_DECRYPT, 0);
@@ -92,7 +92,7 @@ pub fn rsa_decryption(case: &Case) {
 
 pub fn rsa_oaep(case: &Case) {
     let session = case.user();
-    refused(session.decrypt_init(&HASHES[2].oaep(), private(&session, RSA)), CKR_MECHANISM_INVALID);
+    refused(session.decrypt_init(&HASHES[2].oaep(), private(&session, case.rsa())), CKR_MECHANISM_INVALID);
     if let Ok(info) = case.p11.mechanism_info(case.slot, CKM_RSA_PKCS_OAEP) {
         assert_eq!(info.flags & CKF_DECRYPT, 0);
     }
@@ -108,6 +108,11 @@ pub fn aes_blocks(case: &Case) {
             Mechanism::Ctr { bits: 128, block: IV },
         ],
     );
+}
+
+pub fn macs(case: &Case) {
+    let kinds = [CKM_SHA_1_HMAC, CKM_SHA224_HMAC, CKM_SHA256_HMAC, CKM_SHA384_HMAC, CKM_SHA512_HMAC];
+    not_offered(case, &kinds.map(Mechanism::Plain));
 }
 
 pub fn aes_gcm(case: &Case) {

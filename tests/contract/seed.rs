@@ -7,15 +7,20 @@ use super::{AES, EC, EC_CERT, ED, LOCKED, RSA, RSA_CERT};
 /// The labels of the keys, each list in order of the alphabet.
 #[derive(Clone, Copy, Debug)]
 pub struct Seed {
+    /// The first has 2048 bits.
     pub rsa: &'static [&'static str],
     /// Whose curve is of NIST.
     pub ec: &'static [&'static str],
     pub edwards: &'static [&'static str],
     pub aes: &'static [&'static str],
+    /// Keys for HMAC, called `hmac-` and a hash.
+    pub hmac: &'static [&'static str],
     /// Keys whose attributes are behind a password.
     pub locked: &'static [&'static str],
     /// Keys with a certificate beside them.
     pub certified: &'static [&'static str],
+    /// Patterns of [`super::Setting::Narrow`], each with the key that it hides.
+    pub hidden: &'static [(&'static str, &'static str)],
 }
 
 impl Seed {
@@ -25,8 +30,10 @@ impl Seed {
         ec: &[EC_CERT, EC],
         edwards: &[ED],
         aes: &[AES],
+        hmac: &[],
         locked: &[LOCKED],
         certified: &[EC_CERT, RSA_CERT],
+        hidden: &[("rsa-c*", RSA_CERT), ("ed25519", ED)],
     };
 
     /// The keys whose public half is known.
@@ -46,7 +53,17 @@ impl Seed {
 
     /// The labels of private objects.
     pub fn private_objects(&self) -> Vec<&'static str> {
-        sorted(&[&self.private(), self.aes])
+        sorted(&[&self.private(), &self.secrets()])
+    }
+
+    /// The labels of secret keys.
+    pub fn secrets(&self) -> Vec<&'static str> {
+        sorted(&[self.aes, self.hmac])
+    }
+
+    /// An RSA key of 2048 bits.
+    pub fn rsa(&self) -> &'static str {
+        self.rsa[0]
     }
 
     /// The labels of all objects.
@@ -63,7 +80,7 @@ impl Seed {
     pub fn signer(&self) -> Signer {
         match self.ec.contains(&EC) {
             true => Signer { label: EC, key_type: CKK_EC, kind: CKM_ECDSA_SHA256, length: 64 },
-            false => Signer { label: RSA, key_type: CKK_RSA, kind: CKM_SHA256_RSA_PKCS, length: 256 },
+            false => Signer { label: self.rsa(), key_type: CKK_RSA, kind: CKM_SHA256_RSA_PKCS, length: 256 },
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use cryptoki_sys::*;
 
-use super::{Case, EC, ED, RSA, RSA_CERT, private};
+use super::{Case, EC, ED, private};
 use crate::support::mechanism::Mechanism;
 use crate::support::openssl::{der_head, describe, hex_below, object_identifier};
 use crate::support::p11::refused;
@@ -23,7 +23,7 @@ fn public_key(key_type: CK_KEY_TYPE, parts: [Pair; 2]) -> Vec<Pair> {
 
 /// A template with the RSA key of the emulator, as OpenSSL tells it.
 fn rsa(case: &Case) -> Vec<Pair> {
-    let modulus = hex_below(&describe(&case.spki(RSA)), "Modulus:");
+    let modulus = hex_below(&describe(&case.spki(case.rsa())), "Modulus:");
     public_key(CKK_RSA, [bytes(CKA_MODULUS, &modulus[1..]), bytes(CKA_PUBLIC_EXPONENT, [1, 0, 1])])
 }
 
@@ -49,7 +49,7 @@ fn verifies(case: &Case, template: &[Pair], mechanism: &Mechanism, label: &str) 
 }
 
 pub fn rsa_public_keys_verify(case: &Case) {
-    verifies(case, &rsa(case), &CKM_SHA256_RSA_PKCS.into(), RSA);
+    verifies(case, &rsa(case), &CKM_SHA256_RSA_PKCS.into(), case.rsa());
 }
 
 pub fn ec_public_keys_verify(case: &Case) {
@@ -74,7 +74,8 @@ pub fn edwards_public_keys_verify(case: &Case) {
 
 pub fn certificates(case: &Case) {
     let session = case.user();
-    let der = case.certificate(RSA_CERT);
+    let label = case.seed().certified[0];
+    let der = case.certificate(label);
     let template = [
         number(CKA_CLASS, CKO_CERTIFICATE),
         number(CKA_CERTIFICATE_TYPE, CKC_X_509),
@@ -84,7 +85,7 @@ pub fn certificates(case: &Case) {
         bytes(CKA_VALUE, &der),
     ];
     let object = session.create(&template).unwrap();
-    let of_the_hsm = super::certificate(&session, RSA_CERT);
+    let of_the_hsm = super::certificate(&session, label);
     for kind in [CKA_VALUE, CKA_SUBJECT, CKA_ISSUER, CKA_SERIAL_NUMBER, CKA_CHECK_VALUE] {
         assert_eq!(session.attribute(object, kind), session.attribute(of_the_hsm, kind), "{kind:#x}");
     }
@@ -166,6 +167,7 @@ pub fn incomplete_templates_are_refused(case: &Case) {
         template.retain(|(other, _)| *other != kind);
         template
     };
+    let other = case.seed().pairs().into_iter().find(|label| *label != case.rsa()).expect("another key");
     let with = |pair: Pair| [rsa(case), vec![pair]].concat();
     let instead = |pair: Pair| [without(pair.0), vec![pair]].concat();
     for (template, code) in [
@@ -174,7 +176,7 @@ pub fn incomplete_templates_are_refused(case: &Case) {
         (without(CKA_KEY_TYPE), CKR_TEMPLATE_INCOMPLETE),
         (without(CKA_MODULUS), CKR_TEMPLATE_INCOMPLETE),
         (with(bytes(CKA_LABEL, "another")), CKR_TEMPLATE_INCONSISTENT),
-        (with(bytes(CKA_PUBLIC_KEY_INFO, case.spki(RSA_CERT))), CKR_TEMPLATE_INCONSISTENT),
+        (with(bytes(CKA_PUBLIC_KEY_INFO, case.spki(other))), CKR_TEMPLATE_INCONSISTENT),
         (with(bytes(CKA_UNIQUE_ID, "x")), CKR_ATTRIBUTE_READ_ONLY),
         (with(bytes(CKA_VALUE, "x")), CKR_ATTRIBUTE_TYPE_INVALID),
         (instead(number(CKA_KEY_TYPE, CKK_AES)), CKR_ATTRIBUTE_VALUE_INVALID),

@@ -1,6 +1,6 @@
 //! What a setting adds to a slot, whoever its vendor is.
 
-use super::{AES, DESCRIBED_ID, EC, LOCKED, LOCKED_SECRET, Setting};
+use super::{AES, DESCRIBED_ID, EC, LOCKED, LOCKED_SECRET, Seed, Setting};
 use crate::support::emulator::Emulator;
 use crate::support::openssl::to_hex;
 
@@ -22,10 +22,13 @@ pub fn lines(setting: Setting, emulator: &Emulator) -> String {
 }
 
 /// Tables, that of TLS among them.
-pub fn tables(setting: Setting, emulator: &Emulator) -> String {
+pub fn tables(setting: Setting, emulator: &Emulator, seed: &Seed) -> String {
     let id = to_hex(&DESCRIBED_ID);
     let of_the_setting = match setting {
-        Setting::Narrow => "[slot.catalog]\nhide = [\"rsa-c*\", \"ed25519\"]\n".to_owned(),
+        Setting::Narrow => {
+            let patterns: Vec<_> = seed.hidden.iter().map(|(pattern, _)| pattern).collect();
+            format!("[slot.catalog]\nhide = {patterns:?}\n")
+        }
         Setting::ShowInternal => "[slot.catalog]\nshow_internal = true\n".to_owned(),
         Setting::Hasty => "[slot.catalog]\nrefresh = \"200ms\"\n".to_owned(),
         Setting::Small => "[slot.catalog]\ncapacity = 3\n".to_owned(),

@@ -2,9 +2,11 @@
 
 use cryptoki_sys::*;
 
-use super::{Case, EC, EC_CERT, ED, RSA, RSA_CERT, private, public, secret};
+use super::{Case, EC, ED, private, public, secret};
 use crate::support::mechanism::{HASHES, Hash, Mechanism};
-use crate::support::openssl::{digest, ecdsa_der, recovered, verifies_digest, verifies_eddsa};
+use crate::support::openssl::{
+    describe, digest, ecdsa_der, openssl, recovered, to_hex, verifies_digest, verifies_eddsa,
+};
 use crate::support::p11::{Code, refused};
 use crate::support::session::{Room, Session};
 
@@ -34,13 +36,16 @@ fn served(
 }
 
 /// The length of the signatures of an RSA key.
-fn modulus_length(session: &Session, label: &str) -> usize {
+pub fn modulus_length(session: &Session, label: &str) -> usize {
     session.attribute(public(session, label), CKA_MODULUS).unwrap().len()
 }
 
-/// That of a curve.
-fn ecdsa_length(label: &str) -> usize {
-    if label == EC { 64 } else { 96 }
+/// Those of an elliptic curve: two numbers as long as its order.
+fn ecdsa_length(case: &Case, label: &str) -> usize {
+    let text = describe(&case.spki(label));
+    let lengths = [("P-256", 64), ("P-384", 96), ("P-521", 132)];
+    let known = lengths.iter().find(|(curve, _)| text.contains(curve));
+    known.unwrap_or_else(|| panic!("another curve: {text}")).1
 }
 
 /// Signs in one part and in several, has the module verify in every way, and gives the signatures.
@@ -105,8 +110,8 @@ pub fn rsa_pkcs1_of_a_digest_info(case: &Case) {
     let session = case.user();
     for (_, hash) in served(case, SHA_RSA) {
         let info = digest_info(hash, MESSAGE);
-        for signature in signed(&session, &CKM_RSA_PKCS.into(), RSA, &info, 256) {
-            verifies_digest(hash.name, &[], &case.spki(RSA), MESSAGE, &signature).unwrap();
+        for signature in signed(&session, &CKM_RSA_PKCS.into(), case.rsa(), &info, 256) {
+            verifies_digest(hash.name, &[], &case.spki(case.rsa()), MESSAGE, &signature).unwrap();
         }
     }
 }
@@ -115,8 +120,8 @@ pub fn rsa_pkcs1_of_any_bytes(case: &Case) {
     let session = case.user();
     // MD5 and SHA-1 of TLS 1.1 have this length and no DigestInfo; the last is all that fits.
     for data in [MESSAGE, &[0x5a; 36], &[7], &[0xff; 256 - 11]] {
-        for signature in signed(&session, &CKM_RSA_PKCS.into(), RSA, data, 256) {
-            assert_eq!(recovered(&case.spki(RSA), &signature), data);
+        for signature in signed(&session, &CKM_RSA_PKCS.into(), case.rsa(), data, 256) {
+            assert_eq!(recovered(&case.spki(case.rsa()), &signature), data);
         }
     }
 }
@@ -145,11 +150,11 @@ pub fn rsa_pss_of_a_digest(case: &Case) {
         let digest = digest(hash.name, MESSAGE);
         let salt = format!("rsa_pss_saltlen:{}", hash.len);
         let mgf = format!("rsa_mgf1_md:{}", hash.name);
-        for signature in signed(&session, &hash.pss(CKM_RSA_PKCS_PSS), RSA, &digest, 256) {
+        for signature in signed(&session, &hash.pss(CKM_RSA_PKCS_PSS), case.rsa(), &digest, 256) {
             let options = ["rsa_padding_mode:pss", &salt, &mgf];
-            verifies_digest(hash.name, &options, &case.spki(RSA), MESSAGE, &signature).unwrap();
+            verifies_digest(hash.name, &options, &case.spki(case.rsa()), MESSAGE, &signature).unwrap();
         }
-        session.sign_init(&hash.pss(CKM_RSA_PKCS_PSS), private(&session, RSA)).unwrap();
+        session.sign_init(&hash.pss(CKM_RSA_PKCS_PSS), private(&session, case.rsa())).unwrap();
         refused(session.sign(&digest[1..]), CKR_DATA_LEN_RANGE);
     }
 }
@@ -158,7 +163,7 @@ pub fn ecdsa_with_a_hash(case: &Case) {
     let session = case.user();
     for (kind, hash) in served(case, ECDSA_SHA) {
         for label in case.seed().ec {
-            let length = ecdsa_length(label);
+            let length = ecdsa_length(case, label);
             for signature in signed(&session, &kind.into(), label, MESSAGE, length) {
                 verifies_digest(hash.name, &[], &case.spki(label), MESSAGE, &ecdsa_der(&signature)).unwrap();
             }
@@ -171,7 +176,7 @@ pub fn ecdsa_of_a_digest(case: &Case) {
     for (_, hash) in served(case, ECDSA_SHA) {
         let digest = digest(hash.name, MESSAGE);
         for label in case.seed().ec {
-            let length = ecdsa_length(label);
+            let length = ecdsa_length(case, label);
             for signature in signed(&session, &CKM_ECDSA.into(), label, &digest, length) {
                 verifies_digest(hash.name, &[], &case.spki(label), MESSAGE, &ecdsa_der(&signature)).unwrap();
             }
@@ -214,8 +219,8 @@ pub fn an_eddsa_signature_is_told_whole_and_made_once(case: &Case) {
 pub fn a_signature_in_parts_is_the_signature(case: &Case) {
     let session = case.user();
     for (kind, label, able) in [
-        (CKM_SHA256_RSA_PKCS, RSA, true),
-        (CKM_RSA_PKCS, RSA, case.able("any_bytes")),
+        (CKM_SHA256_RSA_PKCS, case.rsa(), true),
+        (CKM_RSA_PKCS, case.rsa(), case.able("any_bytes")),
         (CKM_EDDSA, ED, case.able("edwards")),
     ] {
         if !able {
@@ -236,11 +241,11 @@ pub fn false_signatures_are_refused(case: &Case) {
     let session = case.user();
     let pss = HASHES[2].pss(CKM_SHA256_RSA_PKCS_PSS);
     let mechanisms: [(Mechanism, &str, bool); 6] = [
-        (CKM_SHA256_RSA_PKCS.into(), RSA, true),
-        (CKM_RSA_PKCS.into(), RSA, case.able("any_bytes")),
-        (pss, RSA_CERT, case.able("pss")),
+        (CKM_SHA256_RSA_PKCS.into(), case.rsa(), true),
+        (CKM_RSA_PKCS.into(), case.rsa(), case.able("any_bytes")),
+        (pss, case.other_rsa(), case.able("pss")),
         (CKM_ECDSA_SHA256.into(), EC, case.able("ec")),
-        (CKM_ECDSA.into(), EC_CERT, case.able("ec") && case.able("digests")),
+        (CKM_ECDSA.into(), case.other_ec(), case.able("ec") && case.able("digests")),
         (CKM_EDDSA.into(), ED, case.able("edwards")),
     ];
     for (mechanism, label, _) in mechanisms.iter().filter(|(_, _, able)| *able) {
@@ -274,43 +279,49 @@ pub fn parameters_that_are_not_served_are_refused(case: &Case) {
     let [_, sha224, sha256, ..] = HASHES;
     let kind = CKM_SHA256_RSA_PKCS_PSS;
     let pss = |hash: Hash, mgf, salt| Mechanism::Pss { kind, hash: hash.kind, mgf, salt };
-    let key = private(&session, RSA);
+    let key = private(&session, case.rsa());
     // The HSM has one length of salt; verification is made here and takes any.
     for salt in [0, 20, 190] {
         let mechanism = pss(sha256, sha256.mgf, salt);
         refused(session.sign_init(&mechanism, key), CKR_MECHANISM_PARAM_INVALID);
-        session.verify_init(&mechanism, public(&session, RSA)).unwrap();
+        session.verify_init(&mechanism, public(&session, case.rsa())).unwrap();
         refused(session.verify(MESSAGE, &[0; 256]), CKR_SIGNATURE_INVALID);
     }
     for mechanism in [
         pss(sha256, sha224.mgf, 32),
         pss(sha224, sha224.mgf, 28),
-        Mechanism::Pss { kind: CKM_RSA_PKCS_PSS, hash: CKM_MD5, mgf: CKG_MGF1_SHA1, salt: 16 },
         Mechanism::Plain(kind),
         Mechanism::Bytes(kind, vec![0; 23]),
         Mechanism::Bytes(CKM_SHA256_RSA_PKCS, vec![1]),
     ] {
         refused(session.sign_init(&mechanism, key), CKR_MECHANISM_PARAM_INVALID);
-        refused(session.verify_init(&mechanism, public(&session, RSA)), CKR_MECHANISM_PARAM_INVALID);
+        refused(session.verify_init(&mechanism, public(&session, case.rsa())), CKR_MECHANISM_PARAM_INVALID);
+    }
+    if case.able("digests") {
+        let md5 = Mechanism::Pss { kind: CKM_RSA_PKCS_PSS, hash: CKM_MD5, mgf: CKG_MGF1_SHA1, salt: 16 };
+        refused(session.sign_init(&md5, key), CKR_MECHANISM_PARAM_INVALID);
+        refused(session.verify_init(&md5, public(&session, case.rsa())), CKR_MECHANISM_PARAM_INVALID);
     }
     // Ed25519ph.
     if case.able("edwards") {
         let prehash = Mechanism::Bytes(CKM_EDDSA, [&1u64.to_ne_bytes()[..], &[0; 16]].concat());
         refused(session.sign_init(&prehash, private(&session, ED)), CKR_MECHANISM_PARAM_INVALID);
     }
-    refused(session.sign_init(&CKM_RSA_PKCS_OAEP.into(), key), CKR_MECHANISM_PARAM_INVALID);
-    refused(session.sign_init(&HASHES[2].oaep(), key), CKR_MECHANISM_INVALID);
+    if let Some(hash) = case.dialect.oaep_hashes().first().filter(|_| case.able("oaep")) {
+        refused(session.sign_init(&CKM_RSA_PKCS_OAEP.into(), key), CKR_MECHANISM_PARAM_INVALID);
+        refused(session.sign_init(&hash.oaep(), key), CKR_MECHANISM_INVALID);
+    }
 }
 
 pub fn mechanisms_of_other_purposes_are_refused(case: &Case) {
     let session = case.user();
-    let key = private(&session, RSA);
+    let key = private(&session, case.rsa());
     refused(session.sign_init(&CKM_MD5_RSA_PKCS.into(), key), CKR_MECHANISM_INVALID);
     refused(session.sign_init(&CKM_RSA_X_509.into(), key), CKR_MECHANISM_INVALID);
     refused(session.sign_init(&CKM_SHA256.into(), key), CKR_MECHANISM_INVALID);
     let with_parameter = Mechanism::Bytes(CKM_SHA256_RSA_PKCS, vec![1]);
     refused(session.sign_init(&with_parameter, key), CKR_MECHANISM_PARAM_INVALID);
-    refused(session.verify_init(&with_parameter, public(&session, RSA)), CKR_MECHANISM_PARAM_INVALID);
+    refused(session.verify_init(&with_parameter, public(&session, case.rsa())), CKR_MECHANISM_PARAM_INVALID);
 }
 
 pub fn keys_of_other_types_are_refused(case: &Case) {
@@ -328,11 +339,11 @@ pub fn keys_of_other_types_are_refused(case: &Case) {
         }
     }
     let sha256_rsa = CKM_SHA256_RSA_PKCS.into();
-    for label in seed.aes {
+    for label in seed.secrets() {
         refused(session.sign_init(&sha256_rsa, secret(&session, label)), CKR_KEY_TYPE_INCONSISTENT);
     }
-    refused(session.sign_init(&sha256_rsa, public(&session, RSA)), CKR_KEY_FUNCTION_NOT_PERMITTED);
-    refused(session.verify_init(&sha256_rsa, private(&session, RSA)), CKR_KEY_FUNCTION_NOT_PERMITTED);
+    refused(session.sign_init(&sha256_rsa, public(&session, case.rsa())), CKR_KEY_FUNCTION_NOT_PERMITTED);
+    refused(session.verify_init(&sha256_rsa, private(&session, case.rsa())), CKR_KEY_FUNCTION_NOT_PERMITTED);
     for label in seed.certified {
         let certificate = super::certificate(&session, label);
         refused(session.sign_init(&sha256_rsa, certificate), CKR_KEY_HANDLE_INVALID);
@@ -343,7 +354,7 @@ pub fn keys_of_other_types_are_refused(case: &Case) {
 
 pub fn too_much_data_is_refused(case: &Case) {
     let session = case.user();
-    let key = private(&session, RSA);
+    let key = private(&session, case.rsa());
     session.sign_init(&CKM_RSA_PKCS.into(), key).unwrap();
     refused(session.sign(&[1; 256 - 10]), CKR_DATA_LEN_RANGE);
     session.sign_init(&CKM_RSA_PKCS.into(), key).unwrap();
@@ -362,4 +373,66 @@ pub fn a_message_may_be_longer_than_a_request(case: &Case) {
     // Sent as it is, it may not.
     session.sign_init(&CKM_EDDSA.into(), private(&session, ED)).unwrap();
     refused(session.sign(&long), CKR_DATA_LEN_RANGE);
+}
+
+/// What is hashed by the HSM goes out whole.
+pub fn a_message_that_the_hsm_hashes_has_a_limit(case: &Case) {
+    let (session, signer) = (case.user(), case.signer());
+    let key = private(&session, signer.label);
+    let most = vec![0x61; case.dialect.longest_message()];
+    session.sign_init(&signer.kind.into(), key).unwrap();
+    case.openssl_verifies(&most, &session.sign(&most).unwrap());
+
+    let too_much = [&most[..], b"!"].concat();
+    session.sign_init(&signer.kind.into(), key).unwrap();
+    refused(session.sign(&too_much), CKR_DATA_LEN_RANGE);
+    session.sign_init(&signer.kind.into(), key).unwrap();
+    session.sign_update(&most).unwrap();
+    refused(session.sign_update(b"!"), CKR_DATA_LEN_RANGE);
+    refused(session.sign_final(), CKR_OPERATION_NOT_INITIALIZED);
+}
+
+/// The MAC is OpenSSL's with the same key; whether one is true, the HSM says.
+pub fn macs(case: &Case) {
+    let session = case.user();
+    let kinds = [
+        ("hmac-sha1", CKM_SHA_1_HMAC),
+        ("hmac-sha256", CKM_SHA256_HMAC),
+        ("hmac-sha384", CKM_SHA384_HMAC),
+        ("hmac-sha512", CKM_SHA512_HMAC),
+    ];
+    let served = kinds.iter().filter(|(label, _)| case.seed().hmac.contains(label));
+    assert_eq!(served.clone().count(), case.seed().hmac.len());
+    for (label, kind) in served {
+        let (key, mechanism) = (secret(&session, label), Mechanism::Plain(*kind));
+        let hash = format!("-{}", &label["hmac-".len()..]);
+        let hex = format!("hexkey:{}", to_hex(&case.dialect.secret(case.emulator, label)));
+        let arguments = ["dgst", &hash, "-mac", "HMAC", "-macopt", &hex, "-binary"];
+        let expected = openssl(&arguments, MESSAGE);
+        session.sign_init(&mechanism, key).unwrap();
+        let asked = session.sign_into(MESSAGE, Room::Query);
+        assert_eq!((asked.code, asked.length), (Code(CKR_OK), expected.len()), "{label}");
+        assert_eq!(session.sign(MESSAGE).unwrap(), expected, "{label}");
+        session.sign_init(&mechanism, key).unwrap();
+        for part in MESSAGE.chunks(7) {
+            session.sign_update(part).unwrap();
+        }
+        assert_eq!(session.sign_final().unwrap(), expected, "{label} in parts");
+
+        let verify = |mac: &[u8]| {
+            session.verify_init(&mechanism, key).unwrap();
+            session.verify(MESSAGE, mac)
+        };
+        verify(&expected).unwrap();
+        let mut tampered = expected.clone();
+        tampered[0] ^= 1;
+        refused(verify(&tampered), CKR_SIGNATURE_INVALID);
+        refused(verify(&expected[1..]), CKR_SIGNATURE_LEN_RANGE);
+    }
+    for label in case.seed().aes {
+        refused(
+            session.sign_init(&CKM_SHA256_HMAC.into(), secret(&session, label)),
+            CKR_KEY_TYPE_INCONSISTENT,
+        );
+    }
 }

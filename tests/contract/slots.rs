@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use cryptoki_sys::*;
 
-use super::{Case, RSA, private};
+use super::{Case, private};
 use crate::support::p11::refused;
 
 pub fn have_a_token(case: &Case) {
@@ -69,7 +69,11 @@ pub fn mechanisms_are_told_truly(case: &Case) {
         (CKM_AES_CBC, able(&["aes_blocks"], CKF_DECRYPT)),
         (CKM_AES_CBC_PAD, able(&["aes_blocks"], CKF_DECRYPT)),
         (CKM_AES_CTR, able(&["aes_blocks"], CKF_DECRYPT)),
-        (CKM_AES_GCM, able(&["gcm"], CKF_DECRYPT | CKF_MESSAGE_ENCRYPT)),
+        (
+            CKM_AES_GCM,
+            able(&["gcm"], CKF_DECRYPT | CKF_MESSAGE_ENCRYPT) | able(&["gcm", "own_ivs"], CKF_ENCRYPT),
+        ),
+        (CKM_SHA256_HMAC, able(&["macs"], sign)),
         (CKM_SHA_1, CKF_DIGEST),
         (CKM_SHA3_512, CKF_DIGEST),
     ] {
@@ -107,7 +111,7 @@ pub fn the_configuration_narrows_what_is_offered(case: &Case) {
     let list = case.p11.mechanisms(case.slot).unwrap();
     assert_eq!(list, [CKM_SHA256_RSA_PKCS, CKM_SHA256]);
     let session = case.user();
-    let key = private(&session, RSA);
+    let key = private(&session, case.rsa());
     refused(session.sign_init(&CKM_RSA_PKCS.into(), key), CKR_MECHANISM_INVALID);
     refused(session.sign_init(&CKM_SHA512_RSA_PKCS.into(), key), CKR_MECHANISM_INVALID);
     refused(session.digest_init(&CKM_SHA512.into()), CKR_MECHANISM_INVALID);

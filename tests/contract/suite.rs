@@ -6,14 +6,14 @@
 use super::Setting;
 
 /// What a dialect may be able to do. Each stands in one of the two lists of a suite.
-pub const ABLE: [&str; 25] = [
+pub const ABLE: [&str; 28] = [
     // Keys.
     "ec",
     "edwards",
     "aes",
     "passwords",
     // Mechanisms: all five hashes; the caller's digest as the input (CKM_ECDSA, PSS); CKM_RSA_PKCS of a DigestInfo, and of
-    // anything else.
+    // anything else; GCM with an IV of the caller, and with tags of fewer than 16 bytes; HMAC.
     "all_hashes",
     "digests",
     "digest_infos",
@@ -23,6 +23,9 @@ pub const ABLE: [&str; 25] = [
     "oaep",
     "aes_blocks",
     "gcm",
+    "own_ivs",
+    "short_tags",
+    "macs",
     "random",
     // Objects: certificates beside the keys; a key without one; objects before the login; keys of the HSM's own; an id that
     // the HSM keeps, or one made of the key; a request for the attributes of one key; what protects a key is told.

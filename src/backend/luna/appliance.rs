@@ -1,14 +1,28 @@
 //! Who calls the appliance: password, token or certificate (Luna reference section 4).
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use serde::Deserialize;
 
 use super::challenge::{Challenge, ClientCertificate, Unanswerable};
-use super::errors::{Purpose, unauthorised};
+use super::errors::{Purpose, Refusal, unauthorised};
 use crate::config;
 use crate::error::{Error, Result};
-use crate::transport::Headers;
-use crate::transport::auth::{Basic, Credential};
+use crate::observe::audit::Audit;
+use crate::transport::auth::{
+    Authenticated, Basic, Credential, RevokeCall, Token, TokenCall, TokenProfile, configured,
+};
+use crate::transport::{Headers, Method, Response, Transport};
 use cryptoki_sys::CKR_DEVICE_ERROR;
+
+/// The key of the password, for messages.
+const PASSWORD: &str = "slot.luna.password";
+
+const JWT: &str = "/auth/jwt";
+
+/// How long a token lives that says nothing of it (section 4.3).
+const LIFE: Duration = Duration::from_secs(600);
 
 /// The account of the appliance.
 pub(super) struct Appliance {
@@ -41,10 +55,10 @@ impl Appliance {
             }
             config::ApplianceLogin::Basic | config::ApplianceLogin::Jwt => None,
         };
-        let basic = settings
-            .password
-            .as_ref()
-            .map(|password| Basic { user: settings.user.clone(), credential: credential(password) });
+        let basic = settings.password.as_ref().map(|password| Basic {
+            user: settings.user.clone(),
+            credential: configured(password, PASSWORD),
+        });
         Ok(Self { user: settings.user.clone(), basic, certificate, send_basic: settings.send_basic })
     }
 
@@ -92,12 +106,25 @@ pub(super) fn response(certificate: &ClientCertificate, question: &[u8]) -> Resu
     Ok(serde_json::json!({"challengeResponse": response}).to_string().into_bytes())
 }
 
-fn credential(secret: &config::Secret) -> Credential {
-    if secret.is_pin() {
-        return Credential::pin();
-    }
-    let secret = secret.clone();
-    let told =
-        |problem: config::Problem| format!("slot.luna.password: {}; {}", problem.what(), problem.remedy());
-    Credential::fixed(move || secret.read().map_err(told))
+/// `transport` with the tokens of the account in front, where it is to have them (section 4.3).
+pub(super) fn tokens(
+    settings: &config::Luna,
+    transport: &Arc<dyn Transport>,
+    media_type: &str,
+    audit: Audit,
+) -> Option<Authenticated> {
+    let password =
+        settings.password.as_ref().filter(|_| matches!(settings.login, config::ApplianceLogin::Jwt))?;
+    let media_type = Some(media_type.to_owned());
+    let login = TokenCall { basic: true, media_type, ..TokenCall::json(JWT, []) };
+    let profile = TokenProfile {
+        access: vec!["/accessToken".into()],
+        revoke: Some(RevokeCall { method: Method::Delete, path: JWT.to_owned() }),
+        default_life: LIFE,
+        ..TokenProfile::new(login)
+    };
+    let token = Token::new(profile, settings.user.clone(), configured(password, PASSWORD), true, audit);
+    let refuses = |answer: &Response| !answer.is_success() && Refusal::read(answer).is_credential();
+    let transport = Authenticated::new(Box::new(Arc::clone(transport)));
+    Some(transport.with_token(Arc::new(token)).refused_by(refuses))
 }

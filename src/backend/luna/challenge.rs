@@ -109,7 +109,7 @@ fn exclusive_or(clear: &[u8], nonce: &[u8]) -> Option<Vec<u8>> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use rsa::pkcs8::{EncodePrivateKey, EncodePublicKey};
     use rsa::{Pkcs1v15Encrypt, RsaPrivateKey};
     use rustls::pki_types::PrivatePkcs8KeyDer;
@@ -135,7 +135,7 @@ mod tests {
     }
 
     /// A key, by another implementation, with its certificate.
-    fn certified() -> (RsaPrivateKey, String) {
+    pub(in super::super) fn certified() -> (RsaPrivateKey, String) {
         let key = RsaPrivateKey::new(&mut rand_core::OsRng, 2048).unwrap();
         let der = PrivatePkcs8KeyDer::from(key.to_pkcs8_der().unwrap().as_bytes().to_vec());
         let pair = rcgen::KeyPair::from_pkcs8_der_and_sign_algo(&der, &rcgen::PKCS_RSA_SHA256).unwrap();
@@ -143,7 +143,7 @@ mod tests {
         (key, pem("CERTIFICATE", certificate.der()))
     }
 
-    fn write_key(path: &Path, key: &RsaPrivateKey) {
+    pub(in super::super) fn write_key(path: &Path, key: &RsaPrivateKey) {
         fs::write(path, pem("PRIVATE KEY", key.to_pkcs8_der().unwrap().as_bytes())).unwrap();
     }
 

@@ -125,7 +125,9 @@ impl Refusal {
             401 | 403 if matches!(purpose, Purpose::Appliance { .. }) => CKR_DEVICE_ERROR,
             _ if self.is_not_allowed() => CKR_FUNCTION_REJECTED,
             // Not the password, which nobody looked at.
-            401 if self.is_not_private() && matches!(purpose, Purpose::Login | Purpose::SetPin) => {
+            401 if self.is_not_private()
+                && matches!(purpose, Purpose::Role | Purpose::Login | Purpose::SetPin) =>
+            {
                 CKR_DEVICE_ERROR
             }
             401 if self.is_not_private() || self.is_not_logged_in() => CKR_USER_NOT_LOGGED_IN,
@@ -160,13 +162,20 @@ impl fmt::Display for Refusal {
 
 /// The error for a request that got no answer.
 pub(super) fn unanswered(purpose: Purpose, error: transport::Error) -> Error {
-    let rv = match error.kind {
-        ErrorKind::Closed => CKR_CRYPTOKI_NOT_INITIALIZED,
+    let (rv, what) = match (error.kind, error.refused.as_deref()) {
+        (ErrorKind::Closed, _) => (CKR_CRYPTOKI_NOT_INITIALIZED, "no answer"),
         // Nothing was sent, and no device is to blame.
-        ErrorKind::Header => CKR_GENERAL_ERROR,
-        _ => CKR_DEVICE_ERROR,
+        (ErrorKind::Header, _) => (CKR_GENERAL_ERROR, "no answer"),
+        (ErrorKind::Unauthorised, _) => (CKR_USER_NOT_LOGGED_IN, "not sent"),
+        (ErrorKind::Refused, Some(answer)) if answer.status == 404 => {
+            let what = "not sent, for this version of the API has no tokens: write slot.luna.api_version = 5, or \
+                        slot.luna.login = \"basic\"";
+            (CKR_DEVICE_ERROR, what)
+        }
+        (ErrorKind::Refused | ErrorKind::Credential, _) => (CKR_DEVICE_ERROR, "not sent"),
+        _ => (CKR_DEVICE_ERROR, "no answer"),
     };
-    Error::new(rv, format!("{purpose}: no answer")).because(error)
+    Error::new(rv, format!("{purpose}: {what}")).because(error)
 }
 
 /// The error for a request that could not be made for want of a credential of the appliance.
@@ -200,6 +209,8 @@ mod tests {
             (Purpose::Objects, 401, "FRAMEWORK_SESSION_NOT_PRIVATE", CKR_USER_NOT_LOGGED_IN),
             (Purpose::Objects, 401, "HSMPLUGIN_PARTITION_USER_NOT_AUTHENTICATED", CKR_USER_NOT_LOGGED_IN),
             (Purpose::Objects, 401, "FRAMEWORK_NO_ACL_RULE", CKR_FUNCTION_REJECTED),
+            (Purpose::Role, 401, "FRAMEWORK_SESSION_NOT_PRIVATE", CKR_DEVICE_ERROR),
+            (Purpose::Login, 401, "FRAMEWORK_SESSION_NOT_PRIVATE", CKR_DEVICE_ERROR),
             (Purpose::Login, 403, "", CKR_FUNCTION_REJECTED),
             (Purpose::Login, 403, "HSMPLUGIN_SMK_ROLLOVER_IN_PROGRESS", CKR_FUNCTION_REJECTED),
             (Purpose::Objects, 404, "HSMPLUGIN_INVALID_OBJECT", CKR_OBJECT_HANDLE_INVALID),

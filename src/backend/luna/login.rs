@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cryptoki_sys::{
-    CKR_FUNCTION_REJECTED, CKR_PIN_EXPIRED, CKR_PIN_INCORRECT, CKR_PIN_LOCKED, CKR_USER_NOT_LOGGED_IN,
-    CKR_USER_PIN_NOT_INITIALIZED,
+    CKR_DEVICE_ERROR, CKR_FUNCTION_REJECTED, CKR_PIN_EXPIRED, CKR_PIN_INCORRECT, CKR_PIN_LOCKED,
+    CKR_USER_NOT_LOGGED_IN, CKR_USER_PIN_NOT_INITIALIZED,
 };
 use secrecy::{ExposeSecret, SecretString};
 
@@ -21,6 +21,8 @@ use super::wire::{self, RoleState, Secret};
 use crate::backend::User;
 use crate::config::{Role, SetPin};
 use crate::error::{Error, Result};
+use crate::observe::audit::Event;
+use crate::transport::auth::Authenticated;
 use crate::transport::{Class, Deadline, Method, Response};
 
 /// How long the end of a session may take.
@@ -57,20 +59,34 @@ impl Luna {
 
     /// The PIN is the password of the account: no role of the partition is logged in.
     fn log_in_to_appliance(&self, pin: &SecretString, deadline: Deadline) -> Result<()> {
-        let Some(password) = self.service.appliance.password() else { return Ok(()) };
         if pin.expose_secret().is_empty() {
             return Err(no_pin());
         }
-        password.fill(pin.clone());
-        let opened = self.service.private(deadline);
-        match opened {
-            Ok(private) => private.set_user(Some(User::User)),
-            Err(error) => {
-                password.clear();
-                return Err(error);
-            }
-        }
+        self.take_account(pin);
+        let private = self.service.private(deadline).inspect_err(|_| self.forget_account())?;
+        private.set_user(Some(User::User));
         Ok(())
+    }
+
+    /// Takes the password of the account, where `C_Login` brings it. Makes no request.
+    pub(super) fn take_account(&self, pin: &SecretString) {
+        let tokens =
+            self.service.tokens.as_ref().and_then(Authenticated::token).map(|token| token.password());
+        for password in
+            self.service.appliance.password().into_iter().chain(tokens).filter(|known| known.is_pin())
+        {
+            password.fill(pin.clone());
+        }
+    }
+
+    /// Forgets it, and gives a token for it back.
+    pub(super) fn forget_account(&self) {
+        if let Some(password) = self.service.appliance.password().filter(|password| password.is_pin()) {
+            password.clear();
+        }
+        if let Some(tokens) = &self.service.tokens {
+            tokens.logout();
+        }
     }
 
     fn log_in_to_partition(&self, user: User, pin: &SecretString, deadline: Deadline) -> Result<()> {
@@ -99,12 +115,14 @@ impl Luna {
         let call = Call::post(&path, &body, Class::NeverTwice, Purpose::Login);
         let answer = self.service.on(&call, &private, deadline)?;
         let answer = self.service.finished(answer, &private, deadline)?;
+        let audit = self.service.audit.of(role);
         if !answer.is_success() {
+            audit.refused(Event::Login, call, answer.status);
             return Err(self.refused(&answer, place, user, &private, deadline, Purpose::Login));
         }
+        audit.granted(Event::Login, call);
         private.set_user(Some(user));
         self.note(user, RoleState { initialized: Some(true), ..state.unwrap_or_default() }, true);
-        self.service.log.info(format_args!("partition role {role:?} is logged in"));
         Ok(())
     }
 
@@ -181,7 +199,13 @@ impl Luna {
         }
         let path = place.below(&format!("roles/{}", self.role(user)));
         let call = Call::get(&path, Purpose::Role);
-        let state = self.service.on(&call, private, deadline).ok().filter(Response::is_success);
+        let told = self.service.on(&call, private, deadline).ok();
+        if told.as_ref().is_some_and(|told| !told.is_success() && Refusal::read(told).is_session_gone()) {
+            // Then that was the reason: nobody looked at the password.
+            let text = format!("{purpose}: the session ended before the password was looked at ({refusal})");
+            return Error::new(CKR_DEVICE_ERROR, text);
+        }
+        let state = told.filter(Response::is_success);
         let state = state.and_then(|answer| RoleState::read(&parsed(call.purpose, &answer).ok()?));
         if let Some(state) = state {
             self.note(user, state, false);
@@ -296,13 +320,9 @@ impl Luna {
         {
             let path = place.below("logout");
             let call = Call::post(&path, b"{}", Class::OnceOnly, Purpose::Logout);
-            match self.service.on(&call, &private, deadline) {
-                Ok(answer) if answer.is_success() => {}
-                Ok(answer) => {
-                    self.service.log.info(format_args!("{}: {}", Purpose::Logout, Refusal::read(&answer)));
-                }
-                Err(error) => self.service.log.warn(format_args!("{error}")),
-            }
+            let role = self.role(private.user().unwrap_or(User::User));
+            let outcome = self.service.on(&call, &private, deadline);
+            self.service.tell_end(&self.service.audit.of(role), &call, outcome);
         }
         self.service.end(&private, deadline);
     }

@@ -12,6 +12,7 @@
 //! * `wire.rs`: the JSON; `errors.rs`: the one table from refusals to `CKR_*`
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use cryptoki_sys::{CKR_DEVICE_ERROR, CKR_FUNCTION_NOT_SUPPORTED, CKR_MECHANISM_INVALID, CKR_RANDOM_NO_RNG};
 use parking_lot::{Mutex, RwLock};
@@ -31,8 +32,9 @@ use crate::backend::{
 };
 use crate::config;
 use crate::error::{Error, Result};
+use crate::observe::audit::Audit;
 use crate::observe::log::Log;
-use crate::transport::{self, Conventions, Deadline};
+use crate::transport::{self, Conventions, Deadline, Transport};
 
 mod appliance;
 mod challenge;
@@ -48,7 +50,8 @@ mod wire;
 #[cfg(test)]
 mod tests;
 
-const CONVENTIONS: Conventions<'_> = Conventions { headers: &[], keep: &["set-cookie", "location", "link"] };
+/// The header lines of answers that are looked at.
+const KEPT: [&str; 3] = ["set-cookie", "location", "link"];
 
 /// One partition behind a Luna appliance.
 pub struct Luna {
@@ -103,19 +106,26 @@ pub fn open(token: &config::Token, settings: &config::Luna, log: &Log) -> Result
 
 impl Luna {
     fn open(token: &config::Token, settings: &config::Luna, log: &Log) -> Result<Self> {
-        let transport = transport::open(token, &CONVENTIONS).map_err(|error| {
+        let media_type = wire::media_type(settings.api_version);
+        let conventions = Conventions { headers: &[("Accept", &media_type)], keep: &KEPT };
+        let transport = transport::open(token, &conventions).map_err(|error| {
             Error::new(CKR_DEVICE_ERROR, format!("slot {:?} cannot be opened", token.label)).because(error)
         })?;
+        let transport: Arc<dyn Transport> = transport.into();
         if let Some(warning) = transport.warning() {
             log.warn(format_args!("slot {:?}: {warning}", token.label));
         }
+        let audit = Audit::new(log, &token.label, &settings.user);
         let service = Service {
+            tokens: appliance::tokens(settings, &transport, &media_type, audit.clone()),
             transport,
             appliance: Appliance::new(settings)?,
             sessions: Sessions::new(settings.session_idle),
-            media_type: wire::media_type(settings.api_version),
+            media_type,
             width: token.catalog.width,
             log: log.clone(),
+            audit,
+            accepted: AtomicBool::new(false),
         };
         let settings = Settings {
             partition: settings.partition.clone(),
@@ -246,11 +256,7 @@ impl Backend for Luna {
         *self.login.write() = None;
         *self.shelf.write() = None;
         self.leave();
-        if self.service.appliance.wants_pin()
-            && let Some(password) = self.service.appliance.password()
-        {
-            password.clear();
-        }
+        self.forget_account();
     }
 
     fn login_secrets(&self) -> Vec<SecretString> {
@@ -259,7 +265,11 @@ impl Backend for Luna {
     }
 
     fn inherit_login(&self, secrets: &[SecretString]) {
-        *self.login.write() = Some(Login { user: User::User, pin: secrets.first().cloned() });
+        let pin = secrets.first().cloned();
+        if let Some(pin) = &pin {
+            self.take_account(pin);
+        }
+        *self.login.write() = Some(Login { user: User::User, pin });
     }
 
     fn list(&self, deadline: Deadline) -> Result<Vec<KeyName>> {
@@ -320,6 +330,10 @@ impl Backend for Luna {
     fn close(&self) {
         // One that was opened to list objects, with nobody logged in.
         self.leave();
-        self.service.transport.close();
+        match &self.service.tokens {
+            // Gives the token back first.
+            Some(tokens) => tokens.close(),
+            None => self.service.transport.close(),
+        }
     }
 }

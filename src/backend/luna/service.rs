@@ -1,6 +1,8 @@
 //! One call at the appliance: on which session it goes, and what follows when that is not taken.
 
+use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use cryptoki_sys::CKR_DEVICE_ERROR;
 use serde_json::Value;
@@ -9,20 +11,27 @@ use super::appliance::{Appliance, response};
 use super::errors::{Purpose, Refusal, unanswered, unreadable};
 use super::session::{Private, Sessions};
 use crate::error::{Error, Result};
+use crate::observe::audit::{Audit, Event};
 use crate::observe::log::Log;
+use crate::transport::auth::Authenticated;
 use crate::transport::{Class, Deadline, Headers, Method, Request, Response, Transport};
 
 const SESSION: &str = "/auth/session";
 
 /// The appliance as one account sees it.
 pub(super) struct Service {
-    pub(super) transport: Box<dyn Transport>,
+    pub(super) transport: Arc<dyn Transport>,
+    /// The same with the token of the account, where it has one: the shared session.
+    pub(super) tokens: Option<Authenticated>,
     pub(super) appliance: Appliance,
     pub(super) sessions: Sessions,
     pub(super) media_type: String,
     /// How many requests of one scatter are in flight.
     pub(super) width: usize,
     pub(super) log: Log,
+    pub(super) audit: Audit,
+    /// Whether the password was taken on the shared session.
+    pub(super) accepted: AtomicBool,
 }
 
 /// A call to be made.
@@ -47,11 +56,20 @@ impl<'a> Call<'a> {
     }
 }
 
+/// Method and path, for the audit.
+impl fmt::Display for Call<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.method.as_str(), self.path)
+    }
+}
+
 /// Whose session carries a call.
 #[derive(Clone, Copy)]
 enum On<'a> {
-    /// That of the account, which all its clients share.
+    /// That of the account, which all its clients share: the password carries it, or a token.
     Shared,
+    /// The same, by the password.
+    Password,
     Private(&'a Private),
     /// None: a login by certificate is under way, with the cookies of its first answer.
     Nobody(Option<&'a Private>),
@@ -87,6 +105,15 @@ impl Service {
     pub(super) fn ask_many(&self, calls: &[Call<'_>], deadline: Deadline) -> Vec<Result<Response>> {
         let Some((first, rest)) = calls.split_first() else { return Vec::new() };
         let mut answers = vec![self.ask(first, deadline)];
+        if let [Ok(answer)] = &answers[..]
+            && !answer.is_success()
+            && Refusal::read(answer).is_credential()
+        {
+            // The others would only show it again.
+            let refusal = Refusal::read(answer);
+            answers.extend(rest.iter().map(|call| Err(refusal.error(call.purpose))));
+            return answers;
+        }
         let private = self.sessions.current();
         let on = private.as_deref().map_or(On::Shared, On::Private);
         match self.headers(first, on) {
@@ -96,7 +123,7 @@ impl Service {
             }
             Ok(headers) => {
                 let requests: Vec<_> = rest.iter().map(|call| request(call, &headers)).collect();
-                let outcomes = self.transport.call_many(&requests, self.width, deadline);
+                let outcomes = self.way(on).call_many(&requests, self.width, deadline);
                 answers.extend(rest.iter().zip(outcomes).map(|(call, outcome)| match outcome {
                     // The session went meanwhile.
                     Ok(answer) if !answer.is_success() && Refusal::read(&answer).is_session_gone() => {
@@ -138,10 +165,28 @@ impl Service {
     }
 
     fn on_shared(&self, call: &Call<'_>, deadline: Deadline) -> Result<Response> {
-        let answer = self.send(call, On::Shared, deadline)?;
-        if !answer.is_success() && Refusal::read(&answer).is_credential() && self.appliance.has_new_password()
-        {
-            return self.send(call, On::Shared, deadline);
+        match self.tokens {
+            Some(_) => self.send(call, On::Shared, deadline),
+            None => self.by_password(call, Event::Use, deadline),
+        }
+    }
+
+    /// The answer to a call that shows the password of the account; where it is refused its source is asked for another
+    /// one. `event`: what a refusal is one of.
+    fn by_password(&self, call: &Call<'_>, event: Event, deadline: Deadline) -> Result<Response> {
+        let mut answer = self.send(call, On::Password, deadline)?;
+        let is_refused = |answer: &Response| !answer.is_success() && Refusal::read(answer).is_credential();
+        if is_refused(&answer) && self.appliance.has_new_password() {
+            self.audit.refused(event, call, answer.status);
+            self.audit.granted(Event::Renewal, "the source of the secret");
+            answer = self.send(call, On::Password, deadline)?;
+        }
+        match is_refused(&answer) {
+            true => self.audit.refused(event, call, answer.status),
+            false if answer.status < 500 && !self.accepted.swap(true, Ordering::Relaxed) => {
+                self.audit.granted(Event::Login, call);
+            }
+            false => {}
         }
         Ok(answer)
     }
@@ -162,14 +207,21 @@ impl Service {
         };
         let private = Arc::new(private?);
         self.sessions.put(Arc::clone(&private));
-        self.log.info(format_args!("account {:?}: a private session was opened", self.appliance.user));
         Ok(private)
     }
 
     fn open_session(&self, deadline: Deadline) -> Result<Private> {
         let purpose = self.appliance.purpose();
         let call = Call::post(SESSION, b"{}", Class::OnceOnly, purpose);
-        opened(purpose, &succeeded(purpose, self.on_shared(&call, deadline)?)?)
+        let answer = self.by_password(&call, Event::Login, deadline);
+        self.opened(&call, answer?)
+    }
+
+    /// The private session that the answer to a login opened.
+    fn opened(&self, call: &Call<'_>, answer: Response) -> Result<Private> {
+        let answer = succeeded(call.purpose, answer)?;
+        Private::opened(&answer.kept)
+            .ok_or_else(|| unreadable(call.purpose, &answer, "no session: it sets no cookie"))
     }
 
     /// Section 4.5. The question carries no password: it may be asked again with the other line ends.
@@ -185,6 +237,9 @@ impl Service {
         if question.status == 400 {
             question = ask(true)?;
         }
+        if !question.is_success() {
+            self.audit.refused(Event::Login, "POST /auth/login/challenge", question.status);
+        }
         let question = succeeded(purpose, question)?;
         let body = response(certificate, &question.body).map_err(|_| {
             Error::new(
@@ -195,10 +250,15 @@ impl Service {
         // What ties the two calls together is not documented: cookies, if there are any.
         let tie = Private::opened(&question.kept);
         let call = Call::post("/auth/login/basic", &body, Class::NeverTwice, purpose);
-        let answer = succeeded(purpose, self.send(&call, On::Nobody(tie.as_ref()), deadline)?)?;
-        match opened(purpose, &answer) {
+        let answer = self.send(&call, On::Nobody(tie.as_ref()), deadline)?;
+        let is_success = answer.is_success();
+        match is_success {
+            true => self.audit.granted(Event::Login, call),
+            false => self.audit.refused(Event::Login, call, answer.status),
+        }
+        match self.opened(&call, answer) {
             // The cookie of the challenge may have become the session.
-            Err(error) => tie.ok_or(error),
+            Err(error) => tie.filter(|_| is_success).ok_or(error),
             private => private,
         }
     }
@@ -212,19 +272,29 @@ impl Service {
             class: Class::OnceOnly,
             purpose: Purpose::Logout,
         };
-        match self.send(&call, On::Private(private), deadline) {
-            Ok(answer) if answer.is_success() => {
-                self.log
-                    .info(format_args!("account {:?}: the private session was ended", self.appliance.user));
-            }
-            Ok(answer) => self.log.info(format_args!("{}: {}", Purpose::Logout, Refusal::read(&answer))),
-            Err(error) => self.log.warn(format_args!("the private session may still be open: {error}")),
+        self.tell_end(&self.audit, &call, self.send(&call, On::Private(private), deadline));
+    }
+
+    /// Tells what became of a call that ends a login.
+    pub(super) fn tell_end(&self, audit: &Audit, call: &Call<'_>, outcome: Result<Response>) {
+        match outcome {
+            Ok(answer) if answer.is_success() => audit.granted(Event::Logout, call),
+            Ok(answer) => audit.refused(Event::Logout, call, answer.status),
+            Err(error) => audit.failed(Event::Logout, call, error),
+        }
+    }
+
+    /// What carries a call.
+    fn way(&self, on: On<'_>) -> &dyn Transport {
+        match (on, &self.tokens) {
+            (On::Shared, Some(tokens)) => tokens,
+            _ => &*self.transport,
         }
     }
 
     fn send(&self, call: &Call<'_>, on: On<'_>, deadline: Deadline) -> Result<Response> {
         let headers = self.headers(call, on)?;
-        let answer = self.transport.call(&request(call, &headers), deadline);
+        let answer = self.way(on).call(&request(call, &headers), deadline);
         let (method, path) = (call.method.as_str(), call.path);
         match &answer {
             Ok(answer) => self.log.debug(format_args!("{method} {path}: HTTP {}", answer.status)),
@@ -238,12 +308,11 @@ impl Service {
         let mut add = |name: &str, value: &str| {
             headers.add(name, value).map_err(|error| unanswered(call.purpose, error))
         };
-        add("Accept", &self.media_type)?;
         if call.body.is_some() {
             add("Content-Type", &self.media_type)?;
         }
         let cookie = match on {
-            On::Shared => None,
+            On::Shared | On::Password => None,
             On::Private(private) => Some(private.cookie()),
             On::Nobody(tie) => tie.map(Private::cookie),
         };
@@ -251,7 +320,8 @@ impl Service {
             add("Cookie", cookie)?;
         }
         let shows_password = match on {
-            On::Shared => true,
+            On::Shared => self.tokens.is_none(),
+            On::Password => true,
             On::Private(_) => self.appliance.send_basic,
             On::Nobody(_) => false,
         };
@@ -264,10 +334,6 @@ impl Service {
 
 fn request<'a>(call: &Call<'a>, headers: &'a Headers) -> Request<'a> {
     Request { method: call.method, path: call.path, headers, body: call.body, class: call.class }
-}
-
-fn opened(purpose: Purpose, answer: &Response) -> Result<Private> {
-    Private::opened(&answer.kept).ok_or_else(|| unreadable(purpose, answer, "no session: it sets no cookie"))
 }
 
 /// The answer, if it is a success.

@@ -57,11 +57,15 @@ impl Service {
             if !matches!(answer.status, 200 | 303) {
                 return Err(Refusal::read(&answer).error(purpose));
             }
-            if state(&parsed(purpose, &answer).unwrap_or_default()).is_some_and(|state| state == "error") {
-                return Err(Error::new(CKR_FUNCTION_FAILED, format!("{purpose}: {path} failed")));
-            }
-            if answer.status == 303 {
-                return self.on(&Call::get(&format!("{path}/response"), purpose), private, deadline);
+            let failed =
+                state(&parsed(purpose, &answer).unwrap_or_default()).is_some_and(|state| state == "error");
+            if failed || answer.status == 303 {
+                let answer = self.on(&Call::get(&format!("{path}/response"), purpose), private, deadline)?;
+                // A refused password is not a task that failed: its answer says so.
+                return match failed && !(Refusal::read(&answer).is_about_password()) {
+                    true => Err(Error::new(CKR_FUNCTION_FAILED, format!("{purpose}: {path} failed"))),
+                    false => Ok(answer),
+                };
             }
         }
     }

@@ -54,7 +54,7 @@ mod service;
 mod wire;
 
 #[cfg(test)]
-pub(in crate::backend) mod tests;
+mod tests;
 
 /// What every request carries.
 const CONVENTIONS: Conventions<'_> = Conventions {

@@ -12,7 +12,7 @@ use super::errors::{Blame, Purpose, Refusal, unanswered, unauthorised, unreadabl
 use super::roles::{Order, Role, Roles};
 use crate::config::Level;
 use crate::error::{Error, Result};
-use crate::observe::audit::{Audit, Event};
+use crate::observe::audit::{Audit, Endpoint, Event};
 use crate::observe::log::Log;
 use crate::transport::auth::Authenticated;
 use crate::transport::{self, Class, Deadline, Headers, Method, Request, Response, Transport};
@@ -54,10 +54,9 @@ impl<'a> Call<'a> {
         if self.body.is_some() { Method::Post } else { Method::Get }
     }
 
-    /// For events: method and path.
-    pub(super) fn endpoint(&self) -> impl fmt::Display {
-        let (method, path) = (self.method().as_str(), self.path);
-        fmt::from_fn(move |f| write!(f, "{method} {path}"))
+    /// For events.
+    pub(super) fn endpoint(&self) -> Endpoint<'a> {
+        Endpoint::new(self.method().as_str(), self.path)
     }
 }
 

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use secrecy::{ExposeSecret, SecretString};
 
+use super::grant::Grant;
 use super::presented::{Layer, Lines, Presented};
-use super::token::{Endpoint, Grant, Tried};
+use super::token::Tried;
 use super::{ApiKey, AuthError, Basic, Bearer, Credential, GrantError, Token};
-use crate::observe::audit::{Audit, Event};
+use crate::observe::audit::{Audit, Endpoint, Event};
 use crate::transport::{Class, Deadline, Error, Headers, Request, Response, Transport};
 
 /// Adds the header lines of its layers to each request and reacts to a refusal of them: a token is renewed, a secret
@@ -121,7 +122,11 @@ impl Authenticated {
         if let Some(token) = self.token.as_ref().filter(|token| token.password().is_pin()) {
             token.logout(&self.below());
         }
-        self.presented.clear();
+        if self.presented.clear()
+            && let Some(audit) = &self.audit
+        {
+            audit.granted(Event::Logout, "this side");
+        }
     }
 
     /// Forgets what `C_Login` brought and what came of it. Makes no request.
@@ -216,7 +221,7 @@ impl Authenticated {
     /// a refusal nor the contrary.
     fn is_refusal(&self, answer: &Response, request: &Request<'_>, attire: &Attire) -> bool {
         let refused = (self.refuses)(answer);
-        let endpoint = || Endpoint::of(request);
+        let endpoint = || Endpoint::new(request.method.as_str(), request.path);
         let token = self.token.as_ref().zip(attire.grant.as_deref());
         if let Some((token, grant)) = token {
             match refused {

@@ -20,8 +20,9 @@ use crate::transport::{self, Conventions, Error, Method};
 pub fn open(token: &config::Token, conventions: &Conventions<'_>, log: &Log) -> Result<Authenticated, Error> {
     let auth = &token.auth;
     let mut service = Authenticated::new(transport::open(token, conventions)?);
-    let mut account = "header";
+    let mut account = "";
     if let Some(config::HeaderKey { name, value }) = &auth.header {
+        account = name;
         let credential = configured(value, "slot.auth.header.value");
         service = service.with_api_key(ApiKey { header: name.clone().into(), credential });
     }
@@ -51,6 +52,7 @@ fn profile(login: &config::TokenLogin) -> TokenProfile {
         method: Method::Post,
         path: path.to_owned(),
         form,
+        media_type: None,
         fields: fields.to_vec(),
         basic: false,
     };

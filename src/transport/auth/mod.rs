@@ -35,6 +35,7 @@ mod authenticated;
 mod basic;
 mod bearer;
 mod gate;
+mod grant;
 mod layers;
 mod presented;
 mod profile;
@@ -44,9 +45,10 @@ pub use api_key::ApiKey;
 pub use authenticated::Authenticated;
 pub use basic::Basic;
 pub use bearer::Bearer;
+pub use grant::GrantError;
 pub use layers::open;
 pub use profile::{BodyForm, FieldValue, Pointer, RevokeCall, Scheme, TokenCall, TokenProfile};
-pub use token::{GrantError, Token};
+pub use token::Token;
 
 /// Reads a secret; the error says which one and why not, without a part of it.
 pub type Source = dyn Fn() -> Result<SecretString, String> + Send + Sync;

@@ -139,9 +139,11 @@ impl Presented {
         self.forget_lines();
     }
 
-    /// Forgets what `C_Login` brought.
-    pub(super) fn clear(&self) {
-        self.pins().for_each(|(_, pin)| pin.clear());
+    /// Forgets what `C_Login` brought. Says whether that was let in before.
+    pub(super) fn clear(&self) -> bool {
+        let lines = self.made.read().lines.clone();
+        let brought = self.pins().map(|(_, pin)| pin.clear()).count() > 0;
         self.forget_lines();
+        brought && lines.is_some_and(|lines| lines.accepted.load(Ordering::Relaxed))
     }
 }

@@ -147,6 +147,8 @@ pub struct TokenCall {
     pub path: String,
     /// What the body is.
     pub form: BodyForm,
+    /// What it is called; `None`: by the usual name of its form.
+    pub media_type: Option<String>,
     /// Its members, in their order.
     pub fields: Vec<(String, FieldValue)>,
     /// Whether user and password go into `Authorization: Basic`, too.
@@ -160,7 +162,14 @@ impl TokenCall {
         fields: impl IntoIterator<Item = (&'static str, FieldValue)>,
     ) -> Self {
         let fields = fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-        Self { method: Method::Post, path: path.into(), form: BodyForm::Json, fields, basic: false }
+        Self {
+            method: Method::Post,
+            path: path.into(),
+            form: BodyForm::Json,
+            media_type: None,
+            fields,
+            basic: false,
+        }
     }
 
     /// Whether it needs `value`.
@@ -186,7 +195,7 @@ impl TokenCall {
             BodyForm::Json => ("application/json", self.json_body(values)?),
             BodyForm::Form => ("application/x-www-form-urlencoded", self.form_body(values)?),
         };
-        headers.add("Content-Type", kind).map_err(AuthError::Unfit)?;
+        headers.add("Content-Type", self.media_type.as_deref().unwrap_or(kind)).map_err(AuthError::Unfit)?;
         Ok((headers, body))
     }
 
@@ -346,7 +355,7 @@ mod tests {
 
     fn call(form: BodyForm, fields: Vec<(&str, FieldValue)>) -> TokenCall {
         let fields = fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-        TokenCall { method: Method::Post, path: "/t".into(), form, fields, basic: false }
+        TokenCall { method: Method::Post, path: "/t".into(), form, media_type: None, fields, basic: false }
     }
 
     fn filled(call: &TokenCall) -> (String, String) {

@@ -13,18 +13,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::RwLock;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::ExposeSecret;
 
+use super::Credential;
 use super::gate::{Entry, Gate};
+use super::grant::{Denied, Grant, GrantError, YOUNG};
 use super::profile::{FieldValue, Granted, Reading, RevokeCall, Scheme, TokenCall, TokenProfile, Values};
-use super::{AuthError, Credential};
-use crate::observe::audit::{Audit, Event};
+use crate::observe::audit::{Audit, Endpoint, Event};
 use crate::transport::{Class, Deadline, Error, ErrorKind, Headers, Request, Response, Transport};
 
 /// How long before its end a token is renewed, unless a fifth of its life is less.
 const EARLY: Duration = Duration::from_secs(60);
-/// How soon after a token was got a refusal of it says that it is not its age.
-const YOUNG: Duration = Duration::from_secs(5);
 /// How long logging out may take.
 const FAREWELL: Duration = Duration::from_secs(2);
 /// How long a renewal that failed is not tried again while the old token lives.
@@ -35,50 +34,6 @@ const FOLLOW_LIMIT: u32 = 4;
 /// How often it renews the token itself. Each new one may be gone before the call is made again, where tokens live
 /// for a moment.
 const RENEWAL_LIMIT: u32 = 4;
-
-/// Why there is no token.
-#[derive(Debug)]
-pub enum GrantError {
-    /// The service did not answer.
-    Transport(Error),
-    /// `C_Login` has not brought the password.
-    Missing,
-    /// The source of the password failed, or the password is none that a request takes.
-    Unreadable(String),
-    /// The service refused. The dialect's table says what that means.
-    Refused(Arc<Response>),
-    /// The service granted something that is not what the profile says.
-    Malformed(String),
-}
-
-impl From<AuthError> for GrantError {
-    fn from(error: AuthError) -> Self {
-        match error {
-            AuthError::Missing => Self::Missing,
-            AuthError::Unreadable(reason) => Self::Unreadable(reason),
-            AuthError::Unfit(error) => Self::Unreadable(error.context),
-        }
-    }
-}
-
-impl From<GrantError> for Error {
-    /// As the call sees it that wanted the token: it has not been sent.
-    fn from(error: GrantError) -> Self {
-        let unsent = |kind, context: String| Self::unsent(kind, format!("getting a token: {context}"));
-        match error {
-            GrantError::Transport(error) => {
-                Self { refused: error.refused.clone(), ..unsent(error.kind, error.context) }
-            }
-            GrantError::Missing => unsent(ErrorKind::Unauthorised, AuthError::Missing.to_string()),
-            GrantError::Unreadable(reason) => unsent(ErrorKind::Credential, reason),
-            GrantError::Refused(response) => {
-                let reason = format!("the service refused with HTTP {}", response.status);
-                Self { refused: Some(response), ..unsent(ErrorKind::Refused, reason) }
-            }
-            GrantError::Malformed(reason) => unsent(ErrorKind::Malformed, reason),
-        }
-    }
-}
 
 /// One account's tokens.
 pub struct Token {
@@ -117,34 +72,6 @@ struct Refusal {
     response: Arc<Response>,
     /// When its source was asked for another one.
     asked: Instant,
-}
-
-/// A token, with the lines that carry it.
-pub(super) struct Grant {
-    number: u64,
-    /// With one scheme each; [`Scheme::Auto`] has two.
-    lines: [Headers; 2],
-    access: SecretString,
-    refresh: Option<SecretString>,
-    got: Instant,
-    expires: Instant,
-    /// Whether a call was not refused with it.
-    accepted: AtomicBool,
-}
-
-impl Grant {
-    fn is_young(&self) -> bool {
-        self.got.elapsed() < YOUNG
-    }
-
-    fn lives(&self) -> bool {
-        Instant::now() < self.expires
-    }
-
-    /// Whether a refusal may be for its age: nobody has used it with success and it is new where it is not.
-    fn may_be_old(&self) -> bool {
-        !self.is_young() || self.accepted.load(Ordering::Relaxed)
-    }
 }
 
 /// What one call has tried since it was refused.
@@ -246,7 +173,7 @@ impl Token {
         };
         let request =
             Request { method: *method, path, headers: self.line(&grant), body: None, class: Class::OnceOnly };
-        let endpoint = Endpoint(method.as_str(), path);
+        let endpoint = Endpoint::new(method.as_str(), path);
         match transport.call(&request, Deadline::after(FAREWELL)) {
             Ok(response) if response.is_success() => self.audit.granted(Event::Logout, endpoint),
             Ok(response) => self.audit.refused(Event::Logout, endpoint, response.status),
@@ -515,26 +442,26 @@ impl Token {
         deadline: Deadline,
     ) -> Result<Arc<Grant>, Denied> {
         let life = self.state.read().life;
-        let endpoint = Endpoint(call.method.as_str(), &call.path);
+        let endpoint = Endpoint::new(call.method.as_str(), &call.path);
         let response = self.send(call, old, transport, deadline).inspect_err(|error| match error {
-            GrantError::Transport(error) => self.audit.failed(event, &endpoint, error),
-            GrantError::Unreadable(reason) => self.audit.failed(event, &endpoint, reason),
+            GrantError::Transport(error) => self.audit.failed(event, endpoint, error),
+            GrantError::Unreadable(reason) => self.audit.failed(event, endpoint, reason),
             GrantError::Missing | GrantError::Malformed(_) | GrantError::Refused(_) => {}
         })?;
         match self.profile.read(&response) {
             Reading::Granted(granted) => {
-                self.audit.granted(event, &endpoint);
+                self.audit.granted(event, endpoint);
                 Ok(self.take(granted, old, life)?)
             }
             Reading::Refused { status } => {
-                self.audit.refused(event, &endpoint, status);
+                self.audit.refused(event, endpoint, status);
                 // A server that fails or is busy has not looked at the password.
                 let verdict = status < 500 && !matches!(status, 408 | 429);
                 Err(Denied { error: GrantError::Refused(Arc::new(response)), verdict })
             }
             Reading::Malformed => {
                 let reason = format!("HTTP {} without a token", response.status);
-                self.audit.failed(event, &endpoint, &reason);
+                self.audit.failed(event, endpoint, &reason);
                 let error = GrantError::Malformed(format!("{endpoint}: {reason}"));
                 // What answers so to a refresh token does not take it; a password is not blamed for it.
                 Err(Denied { error, verdict: true })
@@ -595,35 +522,5 @@ impl Token {
 impl fmt::Debug for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Token({:?}, redacted)", self.user)
-    }
-}
-
-/// Method and path, for messages.
-pub(super) struct Endpoint<'a>(&'static str, &'a str);
-
-impl<'a> Endpoint<'a> {
-    /// Where a request goes.
-    pub(super) fn of(request: &Request<'a>) -> Self {
-        let path = request.path.split_once('?').map_or(request.path, |(path, _query)| path);
-        Self(request.method.as_str(), path)
-    }
-}
-
-impl fmt::Display for Endpoint<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.0, self.1)
-    }
-}
-
-/// Why a token call gave nothing.
-struct Denied {
-    error: GrantError,
-    /// Whether what was shown was looked at and found wanting.
-    verdict: bool,
-}
-
-impl From<GrantError> for Denied {
-    fn from(error: GrantError) -> Self {
-        Self { error, verdict: false }
     }
 }

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 
 use super::issuer::reply;
 use super::*;
-use crate::config::{BasicLogin, HeaderKey, Level, Secret};
+use crate::config::{BasicLogin, HeaderKey, Secret};
 use crate::observe::log::Log;
+use crate::observe::told;
 use crate::transport::auth::{self, Authenticated};
 
 /// RFC 7617 section 2.
@@ -140,26 +141,45 @@ fn token_calls_carry_what_stands_in_front_of_them() {
 #[test]
 fn what_is_shown_as_it_is_has_events_too() {
     let folder = tempfile::tempdir().unwrap();
-    let log_path = folder.path().join("log");
-    let settings = config::Log { level: Level::Info, target: config::LogTarget::File(log_path.clone()) };
     let server = wanting(&[BASIC]);
     let (path, secret) = file(folder.path(), "secret", "wr0ng");
-    let service = open(&server, basic(secret), &Log::open(&settings).unwrap());
-    assert_eq!(post(&service, Class::Repeatable, soon()).unwrap().status, 401);
-    fs::write(path, "open sesame").unwrap();
-    body(post(&service, Class::Repeatable, soon()));
-    body(post(&service, Class::Repeatable, soon()));
-    let text = fs::read_to_string(log_path).unwrap();
-    let events: Vec<_> = text.lines().map(|line| line.split_once("audit: ").unwrap().1).collect();
-    let event = |what| format!("slot \"slot\", account \"Aladdin\": {what}");
+    let events = told::events(&["wr0ng", "sesame"], |log| {
+        let service = open(&server, basic(secret), log);
+        assert_eq!(post(&service, Class::Repeatable, soon()).unwrap().status, 401);
+        fs::write(path, "open sesame").unwrap();
+        body(post(&service, Class::Repeatable, soon()));
+        body(post(&service, Class::Repeatable, soon()));
+        // It is the configuration's: there is nothing to log out.
+        service.logout();
+    });
+    let event = |level, what| format!("{level} slot \"slot\", account \"Aladdin\": {what}");
     assert_eq!(
         events,
         [
-            event("use at POST /do: refused with HTTP 401"),
-            event("use at POST /do: refused with HTTP 401"),
-            event("renewal at the source of the secret: granted"),
-            event("login at POST /do: granted"),
+            event("WARN", "use at POST /do: refused with HTTP 401"),
+            event("WARN", "use at POST /do: refused with HTTP 401"),
+            event("INFO", "renewal at the source of the secret: granted"),
+            event("INFO", "login at POST /do: granted"),
         ]
     );
-    assert!(!text.contains("wr0ng") && !text.contains("sesame"));
+}
+
+/// A logout is told of what was let in.
+#[test]
+fn what_login_brings_has_events_from_login_to_logout() {
+    let server = wanting(&[BASIC]);
+    let events = told::events(&["wr0ng", "sesame"], |log| {
+        let service = open(&server, basic(Secret::Pin), log);
+        for pin in ["wr0ng", "open sesame", "open sesame"] {
+            service.login(pin, soon()).unwrap();
+            let answer = post(&service, Class::NeverTwice, soon()).unwrap();
+            assert_eq!(answer.is_success(), pin != "wr0ng");
+            service.logout();
+        }
+        service.logout();
+    });
+    let event = |level, what| format!("{level} slot \"slot\", account \"Aladdin\": {what}");
+    let life = [event("INFO", "login at POST /do: granted"), event("INFO", "logout at this side: granted")];
+    assert_eq!(events[0], event("WARN", "use at POST /do: refused with HTTP 401"));
+    assert_eq!(events[1..], [life.clone(), life].concat());
 }

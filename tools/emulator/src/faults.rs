@@ -54,7 +54,7 @@ enum Action {
     Raw,
     /// Says nothing for `ms` milliseconds, then answers.
     Stall,
-    /// Gives the true answer without its `signature`.
+    /// Gives the true answer without its signature.
     DropSignature,
 }
 
@@ -330,10 +330,13 @@ fn has(body: &[u8], text: &str) -> bool {
     text.is_empty() || body.windows(text.len()).any(|window| window == text.as_bytes())
 }
 
-/// The answer without its `signature`; an answer that has none stays as it is.
+/// Where the vendors have the signature.
+const SIGNATURES: [&str; 3] = ["signature", "signatureArray", "data"];
+
+/// The answer without its signature; an answer that has none stays as it is.
 pub(crate) fn without_signature(mut reply: Reply) -> Reply {
     if let Ok(Value::Object(mut fields)) = serde_json::from_slice(&reply.body)
-        && fields.remove("signature").is_some()
+        && SIGNATURES.iter().any(|name| fields.remove(*name).is_some())
     {
         reply.body = Bytes::from(Value::Object(fields).to_string());
     }

@@ -10,7 +10,7 @@ use serde_json::json;
 use super::super::description::Description;
 use super::super::template::Values;
 use super::super::*;
-use crate::backend::securosys::tests::server::{Seen, Server};
+use crate::backend::scripted::{Seen, Server};
 use crate::backend::types::KeyKind;
 use crate::config::Secret;
 use crate::crypto::digest::Hash;

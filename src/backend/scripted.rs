@@ -1,4 +1,4 @@
-//! A server that answers by a script.
+//! A server that answers by a script, for the tests of dialects.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -9,34 +9,50 @@ use parking_lot::Mutex;
 
 /// What the server saw of one request.
 #[derive(Clone, Debug)]
-pub(in crate::backend) struct Seen {
+pub(super) struct Seen {
     /// Method and path.
-    pub(in crate::backend) target: String,
+    pub(super) target: String,
     /// Lower-case names.
     headers: Vec<(String, String)>,
-    pub(in crate::backend) body: String,
+    pub(super) body: String,
 }
 
 impl Seen {
-    pub(in crate::backend) fn header(&self, name: &str) -> Option<&str> {
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
-    pub(in crate::backend) fn key(&self) -> Option<&str> {
+    pub(super) fn key(&self) -> Option<&str> {
         self.header("x-api-key")
     }
 }
 
-type Script = dyn Fn(&Seen) -> (u16, String) + Send + Sync;
+/// What the server answers.
+pub(super) struct Answer {
+    pub(super) status: u16,
+    /// Besides the length of the body.
+    pub(super) headers: Vec<(&'static str, String)>,
+    pub(super) body: String,
+}
+
+type Script = dyn Fn(&Seen) -> Answer + Send + Sync;
 
 /// A server that answers by its script, on kept-alive connections.
-pub(in crate::backend) struct Server {
-    pub(in crate::backend) port: u16,
+pub(super) struct Server {
+    pub(super) port: u16,
     seen: Arc<Mutex<Vec<Seen>>>,
 }
 
 impl Server {
-    pub(in crate::backend) fn start(script: impl Fn(&Seen) -> (u16, String) + Send + Sync + 'static) -> Self {
+    pub(super) fn start(script: impl Fn(&Seen) -> (u16, String) + Send + Sync + 'static) -> Self {
+        Self::answering(move |seen| {
+            let (status, body) = script(seen);
+            Answer { status, headers: Vec::new(), body }
+        })
+    }
+
+    /// The same with header lines.
+    pub(super) fn answering(script: impl Fn(&Seen) -> Answer + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
         let (script, seen): (Arc<Script>, _) = (Arc::new(script), Arc::default());
@@ -51,22 +67,22 @@ impl Server {
     }
 
     /// An address at which nothing listens.
-    pub(in crate::backend) fn nowhere() -> Self {
+    pub(super) fn nowhere() -> Self {
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
         Self { port, seen: Arc::default() }
     }
 
     /// A server with one answer to everything.
-    pub(in crate::backend) fn saying(status: u16, body: &str) -> Self {
+    pub(super) fn saying(status: u16, body: &str) -> Self {
         let body = body.to_owned();
         Self::start(move |_| (status, body.clone()))
     }
 
-    pub(in crate::backend) fn seen(&self) -> Vec<Seen> {
+    pub(super) fn seen(&self) -> Vec<Seen> {
         self.seen.lock().clone()
     }
 
-    pub(in crate::backend) fn targets(&self) -> Vec<String> {
+    pub(super) fn targets(&self) -> Vec<String> {
         self.seen().into_iter().map(|seen| seen.target).collect()
     }
 }
@@ -96,9 +112,15 @@ fn serve(stream: TcpStream, script: &Script, log: &Mutex<Vec<Seen>>) {
         reader.read_exact(&mut body).unwrap();
         let target = head[0].trim_end_matches(" HTTP/1.1").to_owned();
         let seen = Seen { target, headers, body: String::from_utf8(body).unwrap() };
-        let (status, body) = script(&seen);
+        let Answer { status, headers, body } = script(&seen);
         log.lock().push(seen);
-        let head = format!("HTTP/1.1 {status} x\r\nContent-Length: {}\r\n\r\n", body.len());
+        let lines: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        // 204 and 304 have none (RFC 9110 section 8.6).
+        let length = match status {
+            204 | 304 => String::new(),
+            _ => format!("Content-Length: {}\r\n", body.len()),
+        };
+        let head = format!("HTTP/1.1 {status} x\r\n{lines}{length}\r\n");
         if writer.write_all((head + &body).as_bytes()).is_err() {
             return;
         }

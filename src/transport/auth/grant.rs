@@ -1,0 +1,98 @@
+//! What a token call gives: a token, or the reason why there is none.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use secrecy::SecretString;
+
+use super::AuthError;
+use crate::transport::{Error, ErrorKind, Headers, Response};
+
+/// How soon after a token was got a refusal of it says that it is not its age.
+pub(super) const YOUNG: Duration = Duration::from_secs(5);
+
+/// A token, with the lines that carry it.
+pub(super) struct Grant {
+    pub(super) number: u64,
+    /// With one scheme each; [`Scheme::Auto`] has two.
+    pub(super) lines: [Headers; 2],
+    pub(super) access: SecretString,
+    pub(super) refresh: Option<SecretString>,
+    pub(super) got: Instant,
+    pub(super) expires: Instant,
+    /// Whether a call was not refused with it.
+    pub(super) accepted: AtomicBool,
+}
+
+impl Grant {
+    pub(super) fn is_young(&self) -> bool {
+        self.got.elapsed() < YOUNG
+    }
+
+    pub(super) fn lives(&self) -> bool {
+        Instant::now() < self.expires
+    }
+
+    /// Whether a refusal may be for its age: nobody has used it with success and it is new where it is not.
+    pub(super) fn may_be_old(&self) -> bool {
+        !self.is_young() || self.accepted.load(Ordering::Relaxed)
+    }
+}
+
+/// Why there is no token.
+#[derive(Debug)]
+pub enum GrantError {
+    /// The service did not answer.
+    Transport(Error),
+    /// `C_Login` has not brought the password.
+    Missing,
+    /// The source of the password failed, or the password is none that a request takes.
+    Unreadable(String),
+    /// The service refused. The dialect's table says what that means.
+    Refused(Arc<Response>),
+    /// The service granted something that is not what the profile says.
+    Malformed(String),
+}
+
+impl From<AuthError> for GrantError {
+    fn from(error: AuthError) -> Self {
+        match error {
+            AuthError::Missing => Self::Missing,
+            AuthError::Unreadable(reason) => Self::Unreadable(reason),
+            AuthError::Unfit(error) => Self::Unreadable(error.context),
+        }
+    }
+}
+
+impl From<GrantError> for Error {
+    /// As the call sees it that wanted the token: it has not been sent.
+    fn from(error: GrantError) -> Self {
+        let unsent = |kind, context: String| Self::unsent(kind, format!("getting a token: {context}"));
+        match error {
+            GrantError::Transport(error) => {
+                Self { refused: error.refused.clone(), ..unsent(error.kind, error.context) }
+            }
+            GrantError::Missing => unsent(ErrorKind::Unauthorised, AuthError::Missing.to_string()),
+            GrantError::Unreadable(reason) => unsent(ErrorKind::Credential, reason),
+            GrantError::Refused(response) => {
+                let reason = format!("the service refused with HTTP {}", response.status);
+                Self { refused: Some(response), ..unsent(ErrorKind::Refused, reason) }
+            }
+            GrantError::Malformed(reason) => unsent(ErrorKind::Malformed, reason),
+        }
+    }
+}
+
+/// Why a token call gave nothing.
+pub(super) struct Denied {
+    pub(super) error: GrantError,
+    /// Whether what was shown was looked at and found wanting.
+    pub(super) verdict: bool,
+}
+
+impl From<GrantError> for Denied {
+    fn from(error: GrantError) -> Self {
+        Self { error, verdict: false }
+    }
+}
