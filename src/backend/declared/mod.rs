@@ -85,7 +85,7 @@ impl Declared {
         let transport = login::layers(token, &description, log)?;
         Ok(Self {
             service: Service { description, transport, width: token.catalog.width, log: log.clone() },
-            keys: token.keys.iter().map(|key| KeyName::from(key.label.as_str())).collect(),
+            keys: token.keys.iter().map(|key| KeyName::from(key.name.as_str())).collect(),
             firmware: OnceLock::new(),
         })
     }
