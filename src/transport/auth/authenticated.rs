@@ -7,7 +7,7 @@ use secrecy::{ExposeSecret, SecretString};
 use super::grant::Grant;
 use super::presented::{Layer, Lines, Presented};
 use super::token::Tried;
-use super::{ApiKey, AuthError, Basic, Bearer, Credential, GrantError, Token};
+use super::{ApiKey, AuthError, Basic, Bearer, Credential, GrantError, Signer, Token};
 use crate::observe::audit::{Audit, Endpoint, Event};
 use crate::transport::{Class, Deadline, Error, Headers, Request, Response, Transport};
 
@@ -59,6 +59,11 @@ impl Authenticated {
     /// With an API key in each request, token calls included.
     pub fn with_api_key(self, key: ApiKey) -> Self {
         self.with(Layer::ApiKey(key))
+    }
+
+    /// With the secret of a signer, which is also asked by the transport beneath.
+    pub fn with_signer(self, signer: Arc<Signer>) -> Self {
+        self.with(Layer::Signed(signer))
     }
 
     fn with(mut self, layer: Layer) -> Self {
@@ -198,9 +203,8 @@ impl Authenticated {
     fn dress<'h>(&'h self, own: &'h Headers, attire: &'h Attire) -> Dressed<'h> {
         let token = self.token.as_ref().zip(attire.grant.as_deref());
         let token = token.map(|(token, grant)| token.line(grant));
-        let parts =
-            [(!own.is_empty()).then_some(own), attire.presented.as_ref().map(|lines| &lines.headers), token];
-        let mut parts = parts.into_iter().flatten();
+        let parts = [Some(own), attire.presented.as_ref().map(|lines| &lines.headers), token];
+        let mut parts = parts.into_iter().flatten().filter(|lines| !lines.is_empty());
         match (parts.next(), parts.next()) {
             (None, _) => Dressed::As(own),
             (Some(lines), None) => Dressed::As(lines),
