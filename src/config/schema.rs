@@ -141,6 +141,8 @@ pub(super) const FIELDS: &[Field] = &[
     field("slot.ciphertrust.pkcs1", Form::Text),
     field("slot.ciphertrust.pss", Form::Text),
     field("slot.ciphertrust.oaep_hash", Form::Text),
+    field("slot.declared.file", Form::Text),
+    field("slot.declared.parameters", Form::Lines),
     field("slot.tls.ca", Form::Text),
     field("slot.tls.server_name", Form::Text),
     field("slot.tls.identity.certificate", Form::Text),
@@ -191,7 +193,7 @@ pub(super) fn names_in(path: &str) -> Vec<&'static str> {
 }
 
 /// Of `known`, the name that `wrong` was probably meant to be.
-pub(super) fn nearest<'a>(wrong: &str, known: &[&'a str]) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(wrong: &str, known: &[&'a str]) -> Option<&'a str> {
     let limit = 1 + wrong.chars().count() / 3;
     let scored = known.iter().map(|name| (distance(&wrong.to_lowercase(), &name.to_lowercase()), *name));
     scored.filter(|(score, _)| *score <= limit).min_by_key(|(score, _)| *score).map(|(_, name)| name)

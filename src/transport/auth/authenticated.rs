@@ -18,7 +18,7 @@ pub struct Authenticated {
     inner: Box<dyn Transport>,
     presented: Presented,
     token: Option<Arc<Token>>,
-    refuses: fn(&Response) -> bool,
+    refuses: Box<dyn Fn(&Response) -> bool + Send + Sync>,
     /// Of the secrets that are presented; the token has its own.
     audit: Option<Audit>,
 }
@@ -41,7 +41,7 @@ impl Authenticated {
             inner,
             presented: Presented::default(),
             token: None,
-            refuses: |answer| answer.status == 401,
+            refuses: Box::new(|answer| answer.status == 401),
             audit: None,
         }
     }
@@ -82,8 +82,8 @@ impl Authenticated {
     }
 
     /// Says which answers mean that a credential was refused, where the status line does not (401).
-    pub fn refused_by(self, refuses: fn(&Response) -> bool) -> Self {
-        Self { refuses, ..self }
+    pub fn refused_by(self, refuses: impl Fn(&Response) -> bool + Send + Sync + 'static) -> Self {
+        Self { refuses: Box::new(refuses), ..self }
     }
 
     /// Whether anything is shown besides what the requests have themselves.

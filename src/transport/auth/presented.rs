@@ -41,7 +41,7 @@ impl Layer {
         match self {
             Self::ApiKey(ApiKey { credential, .. })
             | Self::Basic(Basic { credential, .. })
-            | Self::Bearer(Bearer { credential }) => credential,
+            | Self::Bearer(Bearer { credential, .. }) => credential,
             Self::Signed(signer) => signer.credential(),
         }
     }
