@@ -61,6 +61,8 @@ pub struct KeyInfo {
     pub protection: Protection,
     /// Whether a use waits for people to approve it.
     pub approval: bool,
+    /// Whether the private half may not be used at present (its certificate has expired, say): the public one may.
+    pub dormant: bool,
 }
 
 /// What stands behind a name.
@@ -152,6 +154,7 @@ impl KeyInfo {
             usage: Usage { sign: true, decrypt: true, unwrap: false, derive: false },
             protection: Protection::UNTOLD,
             approval: false,
+            dormant: false,
         }
     }
 }

@@ -326,7 +326,7 @@ mod tests {
             (
                 "P11REST_SLOT_0_KEY_0_COLOUR",
                 "is the twin of no key; P11REST_SLOT_0_KEY_0_ may be followed by \
-                 LABEL, ID, PUBLIC_KEY, CERTIFICATE, TYPE, PASSWORD",
+                 LABEL, SERIAL, ID, PUBLIC_KEY, CERTIFICATE, TYPE, PASSWORD",
             ),
         ] {
             let (_, slots) = overlaid(&[(name, "x")]).unwrap();

@@ -125,7 +125,7 @@ pub(super) fn token(slot: RawSlot, source: &Source) -> Result<Token, Problem> {
         certificates: section
             .list("certificates", |place, text| existing(source.path(place, text)?))?
             .unwrap_or_default(),
-        keys: keys(&section)?,
+        keys: keys(&section, kind)?,
         mechanisms: section.list("mechanisms", |_, text| parse_mechanism(text))?,
         edwards_point: section
             .text("edwards_point", |_, text| {
@@ -288,16 +288,19 @@ fn catalog(section: &Section<'_>, pool: Pool) -> Result<Catalog, Problem> {
     })
 }
 
-fn keys(section: &Section<'_>) -> Result<Vec<Key>, Problem> {
-    let mut labels = BTreeSet::new();
+fn keys(section: &Section<'_>, kind: BackendKind) -> Result<Vec<Key>, Problem> {
+    let mut names = BTreeSet::new();
     let mut keys = Vec::new();
     for (place, table) in section.tables("key")? {
         let section = Section::open(section.source(), "slot.key", place, table)?;
-        let key = key(&section)?;
-        if !labels.insert(key.label.clone()) {
+        let (key, named_by) = match kind {
+            BackendKind::Fast => (fast::key(&section)?, "serial"),
+            _ => (key(&section)?, "label"),
+        };
+        if !names.insert(key.name.clone()) {
             let fault =
-                Fault::new(format!("{} is described twice", key.label), "make one [[slot.key]] of them");
-            return Err(section.problem("label", fault));
+                Fault::new(format!("{} is described twice", key.name), "make one [[slot.key]] of them");
+            return Err(section.problem(named_by, fault));
         }
         keys.push(key);
     }
@@ -305,15 +308,20 @@ fn keys(section: &Section<'_>) -> Result<Vec<Key>, Problem> {
 }
 
 fn key(section: &Section<'_>) -> Result<Key, Problem> {
-    let label = section.text("label", |_, text| match text {
+    if section.item("serial").is_some() {
+        let what = "is for slots with backend = \"fast\"";
+        return Err(section.problem("serial", Fault::new(what, "write label = \"the name of the key\"")));
+    }
+    let name = section.text("label", |_, text| match text {
         "" => Err(Fault::new("is empty", "write the name of the key at the HSM")),
         _ => Ok(text.to_owned()),
     })?;
     let key = Key {
-        label: section.required("label", label, "write label = \"the name of the key at the HSM\"")?,
-        id: section.text("id", |_, text| parse_hex(text))?,
+        name: section.required("label", name, "write label = \"the name of the key at the HSM\"")?,
+        label: None,
+        id: key_id(section)?,
         public_key: der_file(section, "public_key", "PUBLIC KEY")?,
-        certificate: der_file(section, "certificate", "CERTIFICATE")?,
+        certificate: key_certificate(section)?,
         key_type: section.text("type", |_, text| {
             let aes = |bytes| KeyType::Aes { bytes };
             word(text, &[("aes-128", aes(16)), ("aes-192", aes(24)), ("aes-256", aes(32))])
@@ -325,6 +333,16 @@ fn key(section: &Section<'_>) -> Result<Key, Problem> {
         return Err(section.problem("type", Fault::new(what, "take out one of the two")));
     }
     Ok(key)
+}
+
+/// The `CKA_ID` that a key is given.
+pub(super) fn key_id(section: &Section<'_>) -> Result<Option<Vec<u8>>, Problem> {
+    section.text("id", |_, text| parse_hex(text))
+}
+
+/// The DER of the certificate of a key.
+pub(super) fn key_certificate(section: &Section<'_>) -> Result<Option<Vec<u8>>, Problem> {
+    der_file(section, "certificate", "CERTIFICATE")
 }
 
 /// A path at which there is something now.

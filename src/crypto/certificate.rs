@@ -20,6 +20,9 @@ const EXTENSIONS: u8 = 0xa3;
 /// The DER of the object identifier of basicConstraints, 2.5.29.19.
 const BASIC_CONSTRAINTS: &[u8] = &[0x06, 0x03, 0x55, 0x1d, 0x13];
 
+/// The DER of the object identifier of commonName, 2.5.4.3.
+const COMMON_NAME: &[u8] = &[0x06, 0x03, 0x55, 0x04, 0x03];
+
 const WHAT: &str = "certificate";
 
 /// A certificate.
@@ -104,6 +107,30 @@ impl Certificate {
         &self.serial_number
     }
 
+    /// The serial number in upper-case hexadecimal digits, without zeros in front: as OpenSSL writes it, but for those.
+    pub fn serial_digits(&self) -> String {
+        let content = Reader::only(&self.serial_number, tag::INTEGER, WHAT).unwrap_or_default();
+        let digits: String = content.iter().map(|byte| format!("{byte:02X}")).collect();
+        digits.trim_start_matches('0').to_owned()
+    }
+
+    /// The common name of the subject, if it has one in an alphabet that is read here; of several the last, which is the
+    /// most specific.
+    pub fn common_name(&self) -> Option<String> {
+        let mut names = Reader::new(Reader::only(&self.subject, tag::SEQUENCE, WHAT).ok()?, WHAT);
+        let mut found = None;
+        while !names.is_empty() {
+            let mut set = Reader::new(names.expect(tag::SET).ok()?.content, WHAT);
+            while !set.is_empty() {
+                let mut attribute = set.sequence().ok()?;
+                if attribute.expect(tag::OID).ok()?.raw == COMMON_NAME {
+                    found = attribute.any().ok().and_then(text).or(found);
+                }
+            }
+        }
+        found
+    }
+
     /// The DER of the SubjectPublicKeyInfo, whatever the kind of the key.
     pub fn spki(&self) -> &[u8] {
         &self.spki
@@ -138,6 +165,21 @@ impl Certificate {
         let mut value = [0; 3];
         value.iter_mut().zip(Hash::Sha1.digest(&self.der)).for_each(|(to, from)| *to = from);
         value
+    }
+}
+
+/// A DirectoryString (RFC 5280 section 4.1.2.4) in UTF-8, ASCII or UTF-16.
+fn text(element: Element<'_>) -> Option<String> {
+    match element.tag {
+        tag::UTF8_STRING | tag::PRINTABLE_STRING | tag::TELETEX_STRING => {
+            std::str::from_utf8(element.content).ok().map(str::to_owned)
+        }
+        tag::BMP_STRING => {
+            let (pairs, rest) = element.content.as_chunks::<2>();
+            let units: Vec<_> = pairs.iter().map(|pair| u16::from_be_bytes(*pair)).collect();
+            if rest.is_empty() { String::from_utf16(&units).ok() } else { None }
+        }
+        _ => None,
     }
 }
 
@@ -238,6 +280,8 @@ olzuzQkNjlq/5+6591wYTQSVeVJuyd6c7LY=
         assert_eq!(root.not_before(), Some((2026, 11, 23)));
         assert_eq!(root.not_after(), Some((2081, 8, 26)));
         assert!(root.is_authority());
+        assert_eq!(root.serial_digits(), "7F01");
+        assert_eq!(root.common_name().as_deref(), Some("Example Root"));
         assert_eq!(root.check_value().to_vec(), hex("efa5ca"));
         let key = root.public_key().unwrap();
         assert_eq!(key.subject_key_identifier().to_vec(), hex("cf4b764a7c72b120cd772b4ec7c60efe6d0d0f33"));
@@ -251,6 +295,7 @@ olzuzQkNjlq/5+6591wYTQSVeVJuyd6c7LY=
         assert_eq!(leaf.subject(), [&hex("3017311530130603550403 0c0c"), &b"leaf.example"[..]].concat());
         assert_eq!(leaf.not_after(), Some((2027, 11, 23)));
         assert!(!leaf.is_authority());
+        assert_eq!(leaf.common_name().as_deref(), Some("leaf.example"));
         assert_eq!(leaf.check_value().to_vec(), hex("dbf0ce"));
         let key =
             hex("302a300506032b6570032100e416f2073b075a755b12ace5590aa7f5eae2933c977bdd1776379dca4e85358c");
@@ -313,6 +358,20 @@ olzuzQkNjlq/5+6591wYTQSVeVJuyd6c7LY=
         assert_eq!(with(&[&generalized[..], &generalized].concat(), &[]).not_after(), Some((9999, 12, 31)));
         let neither = tlv::element(tag::INTEGER, b"99991231235959Z");
         assert_eq!(with(&neither, &[]).not_before(), None);
+    }
+
+    #[test]
+    fn names_in_the_alphabets_of_rfc_5280() {
+        let name = |tag: u8, content: &[u8]| text(Element { tag, content, raw: content });
+        assert_eq!(name(tag::UTF8_STRING, "Nguyễn".as_bytes()).as_deref(), Some("Nguyễn"));
+        assert_eq!(name(tag::PRINTABLE_STRING, b"Nguyen").as_deref(), Some("Nguyen"));
+        assert_eq!(name(tag::BMP_STRING, &hex("004e1ec5")).as_deref(), Some("Nễ"));
+        for (tag, content) in
+            [(tag::BMP_STRING, &b"\0N\x1e"[..]), (tag::UTF8_STRING, b"\xff"), (tag::INTEGER, b"1")]
+        {
+            assert_eq!(name(tag, content), None);
+        }
+        assert_eq!(with(&[], &[]).common_name(), None);
     }
 
     #[test]

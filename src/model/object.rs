@@ -121,7 +121,7 @@ impl Maker<'_> {
     /// The private key object of a pair.
     pub fn private_key(&self, known: &Known<'_>, public: &PublicKey) -> Object {
         let mut builder = self.key(known, CKO_PRIVATE_KEY, true);
-        let usage = known.info.usage;
+        let usage = if known.info.dormant { Usage::default() } else { known.info.usage };
         private_uses(&mut builder, usage, known.password);
         protection(&mut builder, known.info.protection);
         public_parts(&mut builder, public, self.edwards_point, false);

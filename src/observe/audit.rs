@@ -98,33 +98,23 @@ impl Audit {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{self, LogTarget};
+    use crate::observe::told;
 
     #[test]
     fn an_event_is_one_line_with_slot_account_endpoint_and_outcome() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("log");
-        let settings = config::Log { level: Level::Info, target: LogTarget::File(path.clone()) };
-        let audit = Audit::new(&Log::open(&settings).unwrap(), "pay\nments", "al\"ice");
-        audit.granted(Event::Login, "POST /token");
-        audit.refused(Event::Renewal, Endpoint::new("POST", "/refresh?key=secret"), 401);
-        audit.failed(Event::Logout, "DELETE /token", "no answer");
-        let text = std::fs::read_to_string(path).unwrap();
-        let told: Vec<_> = text.lines().map(|line| line.split_once(' ').unwrap().1).collect();
-        let told: Vec<_> = told
-            .iter()
-            .map(|line| {
-                let (level, rest) = line.split_once(' ').unwrap();
-                (level, rest.split_once(' ').unwrap().1)
-            })
-            .collect();
-        let who = r#"audit: slot "pay\nments", account "al\"ice":"#;
+        let events = told::events(&["secret"], |log| {
+            let audit = Audit::new(log, "pay\nments", "al\"ice");
+            audit.granted(Event::Login, "POST /token");
+            audit.refused(Event::Renewal, Endpoint::new("POST", "/refresh?key=secret"), 401);
+            audit.failed(Event::Logout, "DELETE /token", "no answer");
+        });
+        let who = r#"slot "pay\nments", account "al\"ice":"#;
         assert_eq!(
-            told,
+            events,
             [
-                ("INFO", format!("{who} login at POST /token: granted").as_str()),
-                ("WARN", &format!("{who} renewal at POST /refresh: refused with HTTP 401")),
-                ("WARN", &format!("{who} logout at DELETE /token: failed: no answer")),
+                format!("INFO {who} login at POST /token: granted"),
+                format!("WARN {who} renewal at POST /refresh: refused with HTTP 401"),
+                format!("WARN {who} logout at DELETE /token: failed: no answer"),
             ]
         );
     }

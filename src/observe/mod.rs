@@ -2,3 +2,5 @@
 
 pub mod audit;
 pub mod log;
+#[cfg(test)]
+pub mod told;

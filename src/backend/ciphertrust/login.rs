@@ -10,15 +10,15 @@ use crate::config::{self, FieldValue};
 use crate::error::{Error, Result};
 use crate::observe::audit::Audit;
 use crate::observe::log::Log;
+use crate::transport::Deadline;
 use crate::transport::auth::{Authenticated, Token, TokenCall, TokenProfile, configured};
-use crate::transport::{Deadline, Transport};
 
 /// Where tokens are, whatever the prefix of the rest (section 14.4).
 const TOKENS: &str = "/api/v1/auth/tokens";
 
-/// `transport` with the tokens of the account in front.
+/// `service`, with what the configuration puts in front of it, and with the tokens of the account.
 pub(super) fn layers(
-    transport: Box<dyn Transport>,
+    service: Authenticated,
     token: &config::Token,
     settings: &config::CipherTrust,
     log: &Log,
@@ -27,7 +27,7 @@ pub(super) fn layers(
     let password = configured(&token.auth.password, "slot.auth.password");
     let audit = Audit::new(log, &token.label, &user);
     let account = Token::new(profile(settings), user, password, settings.keep_password, audit);
-    Authenticated::new(transport).with_token(Arc::new(account))
+    service.with_token(Arc::new(account))
 }
 
 fn profile(settings: &config::CipherTrust) -> TokenProfile {
@@ -65,5 +65,83 @@ impl CipherTrust {
             Err(_) => "",
         };
         self.service.transport.login(pin, deadline).map_err(not_granted)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::time::Duration;
+
+    use super::*;
+    use crate::backend::Backend;
+    use crate::backend::ciphertrust::tests::plain;
+    use crate::backend::scripted::Server;
+    use crate::config::{HeaderKey, Secret, Url};
+    use crate::observe::told;
+
+    fn soon() -> Deadline {
+        Deadline::after(Duration::from_secs(10))
+    }
+
+    /// A back end that talks to `server`, behind a gateway that wants a key of its own.
+    fn open(server: &Server, log: &Log) -> Arc<dyn Backend> {
+        let url = Url { tls: false, host: "127.0.0.1".into(), port: server.port, path: String::new() };
+        let header = HeaderKey { name: "X-Gate".into(), value: Secret::Literal("g4te".into()) };
+        let auth =
+            config::Auth { user: Some("alice".into()), header: Some(header), ..config::Auth::default() };
+        let token = config::Token { members: vec![vec![url]], auth, ..config::Token::plain("test") };
+        super::super::open(&token, &plain(), log).unwrap()
+    }
+
+    /// The bodies of section 11.1.
+    #[test]
+    fn each_login_use_renewal_and_logout_is_an_event_behind_a_gateway() {
+        let expired = Arc::new(AtomicBool::new(false));
+        let gone = Arc::clone(&expired);
+        let server = Server::start(move |seen| {
+            if seen.header("x-gate") != Some("g4te") {
+                return (403, "{}".into());
+            }
+            let granted = |jwt| format!(r#"{{"jwt":"{jwt}","duration":300,"refresh_token":"r3fresh"}}"#);
+            match (seen.target.as_str(), seen.header("authorization")) {
+                ("POST /api/v1/auth/tokens", None) if seen.body.contains("refresh_token") => {
+                    (200, granted("j.2.t"))
+                }
+                ("POST /api/v1/auth/tokens", None) if seen.body.contains("p4ss") => (200, granted("j.1.t")),
+                ("POST /api/v1/auth/tokens", None) => {
+                    (401, r#"{"codeDesc":"NCERRAuthenticationFailed"}"#.into())
+                }
+                (_, Some("Bearer j.1.t")) if gone.load(Ordering::SeqCst) => {
+                    (401, r#"{"code":6,"codeDesc":"NCERRUnauthorized: expired"}"#.into())
+                }
+                (_, Some("Bearer j.1.t" | "Bearer j.2.t")) => {
+                    (200, r#"{"skip":0,"limit":10,"total":0,"resources":[]}"#.into())
+                }
+                _ => (404, "{}".into()),
+            }
+        });
+        let events = told::events(&["p4ss", "wr0ng", "j.1.t", "j.2.t", "r3fresh", "g4te"], |log| {
+            let hsm = open(&server, log);
+            assert_eq!(hsm.login(b"wr0ng", soon()).unwrap_err().rv(), CKR_PIN_INCORRECT);
+            hsm.login(b"p4ss", soon()).unwrap();
+            hsm.list(soon()).unwrap();
+            expired.store(true, Ordering::SeqCst);
+            hsm.list(soon()).unwrap();
+            hsm.logout();
+        });
+        let event = |level, what| format!("{level} slot \"test\", account \"alice\": {what}");
+        let gate = "INFO slot \"test\", account \"X-Gate\": login at GET /api/v1/vault/keys2: granted";
+        assert_eq!(
+            events,
+            [
+                event("WARN", "login at POST /api/v1/auth/tokens: refused with HTTP 401"),
+                event("INFO", "login at POST /api/v1/auth/tokens: granted"),
+                gate.into(),
+                event("WARN", "use at GET /api/v1/vault/keys2: refused with HTTP 401"),
+                event("INFO", "renewal at POST /api/v1/auth/tokens: granted"),
+                event("INFO", "logout at this side: granted"),
+            ]
+        );
     }
 }

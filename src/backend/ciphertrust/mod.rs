@@ -28,7 +28,7 @@ use crate::config;
 use crate::crypto::digest::Hash;
 use crate::error::{Error, Result};
 use crate::observe::log::Log;
-use crate::transport::{self, Conventions, Deadline, Transport};
+use crate::transport::{Conventions, Deadline, Transport, auth};
 
 mod errors;
 mod keys;
@@ -36,6 +36,8 @@ mod login;
 mod names;
 mod operations;
 mod service;
+#[cfg(test)]
+mod tests;
 mod wire;
 
 /// What every request carries. The usual body is that of a signature.
@@ -56,6 +58,8 @@ pub struct CipherTrust {
     max_message: usize,
     /// `hashAlgo` of what is hashed already.
     prehashed: Option<String>,
+    /// `signAlgo` of RSASSA-PKCS1-v1_5; `None`: nothing is said.
+    pkcs1: Option<String>,
     /// `signAlgo` of RSASSA-PSS.
     pss: String,
     oaep_hash: Hash,
@@ -76,7 +80,7 @@ struct Filter {
 /// # Errors
 /// `CKR_DEVICE_ERROR` where one of them cannot be read.
 pub fn open(token: &config::Token, settings: &config::CipherTrust, log: &Log) -> Result<Arc<dyn Backend>> {
-    let transport = transport::open(token, &CONVENTIONS).map_err(|error| {
+    let transport = auth::open(token, &CONVENTIONS, log).map_err(|error| {
         Error::new(CKR_DEVICE_ERROR, format!("slot {:?} cannot be opened", token.label)).because(error)
     })?;
     if let Some(warning) = transport.warning() {
@@ -89,6 +93,7 @@ pub fn open(token: &config::Token, settings: &config::CipherTrust, log: &Log) ->
         filter: Filter { owner: settings.owner.clone(), labels: settings.labels.clone() },
         max_message: settings.max_message,
         prehashed: settings.prehashed.clone(),
+        pkcs1: settings.pkcs1.clone(),
         pss: settings.pss.clone(),
         oaep_hash: settings.oaep_hash,
         spelling: Learnt::nothing(),

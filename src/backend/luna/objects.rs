@@ -172,6 +172,7 @@ fn arranged(objects: Vec<(String, ObjectInfo)>) -> Shelf {
                 usage: Usage::default(),
                 protection: Protection::UNTOLD,
                 approval: false,
+                dormant: false,
             }
         });
         info.id = info.id.take().or(object.id);

@@ -42,6 +42,7 @@ pub(super) fn described(told: &SignedAttributes<'_>) -> Option<KeyInfo> {
             destroyable: told(flags.destroyable, Protection::UNTOLD.destroyable),
             local: root.is_generated,
         },
+        dormant: false,
         approval: json.policy.as_ref().is_some_and(|policy| policy.guards_use()),
     })
 }

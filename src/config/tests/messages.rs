@@ -392,8 +392,11 @@ fn every_key_of_the_schema_is_read() {
             }
             None => 1,
             Some(name) if name.starts_with("key.") => {
+                if name == "key.serial" {
+                    text = text.replace("securosys", "fast") + "auth.user = \"A\"\n";
+                }
                 text += "[[slot.key]]\n";
-                text += if name == "key.label" { "" } else { "label = \"k\"\n" };
+                text += if ["key.label", "key.serial"].contains(&name) { "" } else { "label = \"k\"\n" };
                 text.lines().count()
             }
             Some(name) => {
@@ -408,9 +411,12 @@ fn every_key_of_the_schema_is_read() {
                     text = text.replace("securosys", table);
                     let required: &[&str] = match table {
                         "luna" => &["luna.user", "luna.password"],
-                        "ciphertrust" => &["auth.user"],
+                        "ciphertrust" | "fast" => &["auth.user"],
                         _ => &[],
                     };
+                    if table == "declared" && name != "declared.file" {
+                        text += "declared.file = \"/dev/null\"\n";
+                    }
                     for required in required.iter().filter(|required| **required != name) {
                         text += &format!("{required} = \"A\"\n");
                     }

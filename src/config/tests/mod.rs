@@ -12,6 +12,8 @@ use super::schema::FIELDS;
 use super::*;
 
 mod auth;
+mod fast;
+mod hmac;
 mod messages;
 mod proxy;
 
@@ -219,7 +221,7 @@ fn every_key_is_read() {
     assert_eq!(token.catalog.hide, ["old-*"]);
     assert_eq!(token.catalog.cache, Some(place.path("etc/cache")));
     let [key] = &token.keys[..] else { panic!("{:?}", token.keys) };
-    assert_eq!((key.label.as_str(), key.id.as_deref(), key.password), ("k", Some(&[1, 0xab][..]), true));
+    assert_eq!((key.name.as_str(), key.id.as_deref(), key.password), ("k", Some(&[1, 0xab][..]), true));
     assert_eq!(key.key_type, Some(KeyType::Aes { bytes: 24 }));
 }
 
@@ -340,7 +342,7 @@ fn the_environment_wins_over_the_file() {
     assert_eq!((token.pool.max, token.catalog.width), (3, 3));
     assert_eq!(token.catalog.hide, ["x"]);
     assert!(token.tls.ca.is_none());
-    let keys: Vec<_> = token.keys.iter().map(|key| (key.label.as_str(), key.id.as_deref())).collect();
+    let keys: Vec<_> = token.keys.iter().map(|key| (key.name.as_str(), key.id.as_deref())).collect();
     assert_eq!(keys, [("k", Some(&[2][..])), ("second", None)]);
 }
 

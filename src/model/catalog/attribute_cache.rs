@@ -149,8 +149,11 @@ fn write_whole(path: &Path, content: &Content) -> io::Result<()> {
 }
 
 impl Stored {
-    /// Keys whose kind is not known for sure are not kept.
+    /// Keys whose kind is not known for sure are not kept, nor those that may become usable at any time.
     fn of(info: &KeyInfo) -> Option<Self> {
+        if info.dormant {
+            return None;
+        }
         let (public_key, pair, aes) = match &info.kind {
             KeyKind::Pair(public) => (Some(public), true, None),
             KeyKind::Public(public) => (Some(public), false, None),
@@ -190,6 +193,7 @@ impl Stored {
             usage: self.usage,
             protection: self.protection,
             approval: self.approval,
+            dormant: false,
         })
     }
 }

@@ -95,7 +95,7 @@ impl Catalog {
         changes: Arc<Changes>,
         log: Log,
     ) -> Self {
-        let known = token.keys.iter().map(|key| (KeyName::from(key.label.as_str()), key.clone())).collect();
+        let known = token.keys.iter().map(|key| (KeyName::from(key.name.as_str()), key.clone())).collect();
         let on_disk = token.catalog.cache.clone();
         let on_disk = on_disk.map(|path| AttributeCache::new(path, traits.serial, log.clone()));
         Self {

@@ -5,9 +5,9 @@ use std::thread;
 
 use super::issuer::{Issuer, PASSWORD, RULES, Rules, USER};
 use super::*;
-use crate::config::Level;
 use crate::observe::audit::Audit;
 use crate::observe::log::Log;
+use crate::observe::told;
 use crate::transport::auth::{
     Authenticated, Credential, FieldValue, GrantError, RevokeCall, Token, TokenCall, TokenProfile,
 };
@@ -336,29 +336,12 @@ fn a_logout_gives_the_token_back_that_the_pin_brought() {
     assert_eq!(issuer.state().revoked, 2);
 }
 
-/// The words of the log, without time and process, of a service with this log.
-fn told(talk: impl FnOnce(Log)) -> Vec<String> {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("log");
-    let settings = config::Log { level: Level::Info, target: config::LogTarget::File(path.clone()) };
-    talk(Log::open(&settings).unwrap());
-    let text = std::fs::read_to_string(path).unwrap();
-    for secret in [PASSWORD, "tok-access", "tok-refresh"] {
-        assert!(!text.contains(secret), "{text}");
-    }
-    let words = |line: &str| {
-        let mut words = line.splitn(4, ' ');
-        format!("{} {}", words.nth(1).unwrap(), words.nth(1).unwrap())
-    };
-    text.lines().map(words).collect()
-}
-
 #[test]
 fn each_step_of_a_token_is_an_event() {
     let issuer = Issuer::new(RULES);
     let server = issuer.serve();
-    let events = told(|log| {
-        let service = Client { log, ..Client::with_pin(false) }.of(&server);
+    let events = told::events(&[PASSWORD, "tok-access", "tok-refresh"], |log| {
+        let service = Client { log: log.clone(), ..Client::with_pin(false) }.of(&server);
         assert!(service.login("another", soon()).is_err());
         service.login(PASSWORD, soon()).unwrap();
         body(post(&service, Class::Repeatable, soon()));
@@ -373,7 +356,7 @@ fn each_step_of_a_token_is_an_event() {
         server.kill();
         assert!(service.login(PASSWORD, soon()).is_err());
     });
-    let event = |level, what| format!("{level} audit: slot \"slot\", account \"tok-user\": {what}");
+    let event = |level, what| format!("{level} slot \"slot\", account \"tok-user\": {what}");
     let (last, events) = events.split_last().unwrap();
     assert_eq!(
         events,

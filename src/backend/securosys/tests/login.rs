@@ -222,3 +222,126 @@ fn a_refused_key_of_the_configuration_is_no_verdict_on_the_pin() {
     hsm.login(b"j.w.t", soon()).unwrap();
     assert_eq!(server.seen().len(), 2);
 }
+
+/// Of each account: what it showed, where, and what came of it.
+#[test]
+fn each_login_use_renewal_and_logout_is_an_event() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("management.key");
+    std::fs::write(&file, "m-0ld").unwrap();
+    let good = Arc::new(Mutex::new("m-0ld"));
+    let taken = Arc::clone(&good);
+    let server = Server::start(move |seen| match (seen.target.as_str(), seen.key()) {
+        ("GET /v1/key", Some(key)) if key == *taken.lock() => (200, "[]".into()),
+        ("GET /v1/key", _) => (401, WRONG_KEY.into()),
+        (target, Some("p1n")) if target.starts_with("GET /v1/request/") => (404, UNKNOWN_REQUEST.into()),
+        (target, Some("bus1")) if target.starts_with("GET /v1/request/") => (503, String::new()),
+        _ => (401, WRONG_KEY.into()),
+    });
+    let events = told::events(&["m-0ld", "m-n3w", "p1n", "wr0ng", "bus1"], |log| {
+        let auth = |server| {
+            let api_key = config::ApiKeys {
+                key_management: vec![Secret::File(file.clone())],
+                key_operation: vec![Secret::Pin],
+                ..config::ApiKeys::default()
+            };
+            open_telling(server, with_keys(api_key), log)
+        };
+        let hsm = auth(&server);
+        for pin in ["wr0ng", "bus1"] {
+            assert!(hsm.login(pin.as_bytes(), soon()).is_err());
+        }
+        hsm.login(b"p1n", soon()).unwrap();
+        hsm.list(soon()).unwrap();
+        *good.lock() = "m-n3w";
+        assert!(hsm.list(soon()).is_err());
+        std::fs::write(&file, "m-n3w").unwrap();
+        hsm.list(soon()).unwrap();
+        hsm.logout();
+        assert!(auth(&Server::nowhere()).login(b"p1n", soon()).is_err());
+    });
+    // The number of the request that is asked for is another one each time.
+    let events: Vec<_> = events
+        .iter()
+        .map(|event| match event.split_once("/v1/request/") {
+            Some((start, end)) => {
+                format!("{start}/v1/request/{}", &end["01234567-0123-4123-8123-0123456789ab".len()..])
+            }
+            None => event.clone(),
+        })
+        .collect();
+    let event = |level, account, what| format!("{level} slot \"test\", account {account:?}: {what}");
+    let (unreachable, events) = events.split_last().unwrap();
+    assert_eq!(
+        events,
+        [
+            event("WARN", "key_operation", "login at GET /v1/request/: refused with HTTP 401"),
+            event("WARN", "key_operation", "login at GET /v1/request/: refused with HTTP 503"),
+            event("INFO", "key_operation", "login at GET /v1/request/: granted"),
+            event("WARN", "key_management", "use at GET /v1/key: refused with HTTP 401"),
+            event("WARN", "key_management", "use at GET /v1/key: refused with HTTP 401"),
+            event("INFO", "key_management", "renewal at GET /v1/key: granted"),
+            event("INFO", "key_operation", "logout at this side: granted"),
+        ]
+    );
+    assert!(
+        unreachable.starts_with(&event("WARN", "key_operation", "login at GET /v1/request/: failed: ")),
+        "{unreachable}"
+    );
+}
+
+/// The gateway in front has ended the token and takes no refresh token: with the kept password there is one full login,
+/// without it the user is logged out.
+#[test]
+fn a_token_that_cannot_be_renewed_is_a_login_or_the_end_of_one() {
+    for keep_password in [true, false] {
+        let good = Arc::new(Mutex::new(1));
+        let wanted = Arc::clone(&good);
+        let server = Server::start(move |seen| {
+            let (mut token, shown) = (wanted.lock(), seen.header("x-token").map(str::to_owned));
+            match seen.target.as_str() {
+                "POST /token" if seen.body == r#"{"username":"alice","password":"p4ss"}"# => {
+                    *token += seen.key().map_or(1, |_| panic!("a token call carries what is in front alone"));
+                    (200, format!(r#"{{"token":"t{token}","refresh_token":"r"}}"#))
+                }
+                "POST /refresh" => (400, "{}".into()),
+                _ if shown != Some(format!("t{token}")) => (401, "{}".into()),
+                "POST /v1/synchronousSign" => (200, r#"{"signature":"YXNk"}"#.into()),
+                _ => (404, UNKNOWN_REQUEST.into()),
+            }
+        });
+        let refresh = config::RefreshCall {
+            path: "/refresh".into(),
+            body: config::BodyForm::Json,
+            fields: vec![("refresh".into(), config::FieldValue::Refresh)],
+        };
+        let token = config::TokenLogin {
+            refresh: Some(refresh),
+            header: "X-Token".into(),
+            scheme: config::Scheme::Bare,
+            keep_password,
+            ..config::TokenLogin::plain("/token")
+        };
+        let hsm = open(
+            &server,
+            config::Auth { user: Some("alice".into()), token: Some(token), ..operation_keys(literal("o")) },
+        );
+        assert!(hsm.login_required() && !hsm.login_stands());
+        hsm.login(b"p4ss", soon()).unwrap();
+        assert_eq!(sign(&hsm, RSA, &[0; 32], None).unwrap(), b"asd");
+        // Another one than that which there is.
+        *good.lock() += 1;
+        let before = server.targets().len();
+        let outcome = sign(&hsm, RSA, &[0; 32], None);
+        let targets = &server.targets()[before..];
+        let (sign_call, refresh, login) = ("POST /v1/synchronousSign", "POST /refresh", "POST /token");
+        if keep_password {
+            assert_eq!(outcome.unwrap(), b"asd");
+            assert_eq!(targets, [sign_call, refresh, login, sign_call]);
+        } else {
+            assert_eq!(outcome.unwrap_err().rv(), CKR_USER_NOT_LOGGED_IN);
+            assert_eq!(targets, [sign_call, refresh]);
+            assert!(!hsm.login_stands());
+        }
+    }
+}

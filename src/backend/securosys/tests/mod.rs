@@ -16,6 +16,7 @@ use crate::backend::scripted::{Seen, Server};
 use crate::backend::types::KeyKind;
 use crate::config::Secret;
 use crate::crypto::digest::Hash;
+use crate::observe::told;
 
 mod credentials;
 mod licence;
@@ -23,9 +24,13 @@ mod login;
 
 /// The back end that talks to `server`.
 fn open(server: &Server, auth: config::Auth) -> Securosys {
+    open_telling(server, auth, &Log::off())
+}
+
+fn open_telling(server: &Server, auth: config::Auth, log: &Log) -> Securosys {
     let url = config::Url { tls: false, host: "127.0.0.1".into(), port: server.port, path: String::new() };
     let token = config::Token { members: vec![vec![url]], auth, ..config::Token::plain("test") };
-    Securosys::open(&token, &Log::off()).unwrap()
+    Securosys::open(&token, log).unwrap()
 }
 
 const WRONG_KEY: &str = r#"{"errorCode":631,"reason":"res.error.invalid.api.key","message":"…"}"#;
