@@ -10,6 +10,7 @@ use std::time::SystemTime;
 
 pub mod c;
 pub mod emulator;
+pub mod gateway;
 pub mod mechanism;
 pub mod openssl;
 pub mod p11;
