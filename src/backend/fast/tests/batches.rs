@@ -8,7 +8,7 @@ use super::*;
 const SCHEME: SignScheme = SignScheme::RsaPkcs1(Some(Hash::Sha256));
 
 /// Long enough for threads that start together on a busy machine; a full batch does not wait for its end.
-const WINDOW: Duration = Duration::from_millis(300);
+const WINDOW: Duration = Duration::from_millis(500);
 
 fn batching(server: &Server, repeat_sign: bool) -> Fast {
     let settings = config::Fast { batch_window: WINDOW, repeat_sign, ..settings() };
