@@ -370,6 +370,7 @@ fn texts_of_the_service_and_of_the_module_are_opened() {
         parts[4] = &other_tag;
         refused(open(&session, parts.join(".").as_bytes()), CKR_ENCRYPTED_DATA_INVALID);
         refused(open(&session, b"no JWE"), CKR_ENCRYPTED_DATA_INVALID);
+        refused(open(&session, b""), CKR_ENCRYPTED_DATA_INVALID);
         session.encrypt_init(&JWE.into(), session.the(CKO_PUBLIC_KEY, SIGNER)).unwrap();
         let foreign = session.encrypt(b"text").unwrap();
         refused(open(&session, &foreign), CKR_ENCRYPTED_DATA_INVALID);

@@ -20,15 +20,15 @@ const DIGEST: [u8; 32] = [0x5a; 32];
 /// A key of an emulator, and how it signs.
 pub struct Signer {
     key: &'static str,
-    mechanism: Mechanism<'static>,
+    mechanism: fn() -> Mechanism<'static>,
     /// Bytes of a signature.
     length: usize,
 }
 
 /// At Securosys.
-pub const ECDSA: Signer = Signer { key: "ec-p256", mechanism: Mechanism::Ecdsa, length: 64 };
+pub const ECDSA: Signer = Signer { key: "ec-p256", mechanism: || Mechanism::Ecdsa, length: 64 };
 /// At FAST HSM.
-pub const RSA: Signer = Signer { key: "signer-1", mechanism: Mechanism::Sha256RsaPkcs, length: 256 };
+pub const RSA: Signer = Signer { key: "signer-1", mechanism: || Mechanism::Sha256RsaPkcs, length: 256 };
 
 /// Loads the module.
 pub fn load(module: &Path) -> Result<Pkcs11, Failure> {
@@ -66,7 +66,7 @@ fn find(sessions: &[Session], label: &str) -> Result<ObjectHandle, Failure> {
 
 fn worker(session: Session, key: ObjectHandle, signer: &'static Signer) -> Worker {
     Box::new(move || {
-        let signature = session.sign(&signer.mechanism, key, &DIGEST).map_err(pkcs11_failure)?;
+        let signature = session.sign(&(signer.mechanism)(), key, &DIGEST).map_err(pkcs11_failure)?;
         match signature.len() {
             length if length == signer.length => Ok(()),
             length => Err(Failure::new(format_args!("a signature of {length} bytes"))),
