@@ -37,6 +37,8 @@ pub struct CipherTrust {
     pub max_message: usize,
     /// The `hashAlgo` of what is hashed already; `None`: the server hashes itself.
     pub prehashed: Option<String>,
+    /// The `signAlgo` of RSASSA-PKCS1-v1_5; `None`: it is what the server takes where nothing is said.
+    pub pkcs1: Option<String>,
     /// The `signAlgo` of RSASSA-PSS.
     pub pss: String,
     /// The hash of the server's RSAES-OAEP.
@@ -62,6 +64,7 @@ pub(super) fn read(section: &Section<'_>) -> Result<CipherTrust, Problem> {
         labels: section.list("labels", |_, text| label(text))?.unwrap_or_default(),
         max_message: section.count("max_message", 1, MOST)?.unwrap_or(MAX_MESSAGE),
         prehashed: section.text("prehashed", |_, text| name(text))?,
+        pkcs1: section.text("pkcs1", |_, text| name(text))?,
         pss: section.text("pss", |_, text| name(text))?.unwrap_or_else(|| PSS.to_owned()),
         oaep_hash: section.text("oaep_hash", |_, text| word(text, &hashes))?.unwrap_or(Hash::Sha1),
     })

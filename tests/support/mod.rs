@@ -8,6 +8,7 @@ use std::env;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+pub mod administration;
 pub mod c;
 pub mod emulator;
 pub mod mechanism;

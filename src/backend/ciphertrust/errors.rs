@@ -1,15 +1,16 @@
 //! The one table from the server's refusals to the codes of PKCS#11 (Luna reference sections 11.1 and 12.3).
 //!
-//! The HTTP status decides; of the server's own codes only one is known, and its texts tell two things that nothing else
-//! does: that a resource is missing (a proxy's 404 says nothing of keys), and that an account is locked.
+//! The HTTP status decides; of the server's own codes only one is known, and its texts tell what nothing else does: that a
+//! resource is missing (a proxy's 404 says nothing of keys), and that an account is locked or its password too old.
 
 use std::fmt::{self, Write};
 use std::sync::Arc;
 
 use cryptoki_sys::{
     CK_RV, CKR_CRYPTOKI_NOT_INITIALIZED, CKR_DATA_LEN_RANGE, CKR_DEVICE_ERROR, CKR_ENCRYPTED_DATA_INVALID,
-    CKR_FUNCTION_REJECTED, CKR_GENERAL_ERROR, CKR_KEY_FUNCTION_NOT_PERMITTED, CKR_KEY_HANDLE_INVALID,
-    CKR_PIN_INCORRECT, CKR_PIN_LOCKED, CKR_TEMPLATE_INCONSISTENT, CKR_USER_NOT_LOGGED_IN,
+    CKR_ENCRYPTED_DATA_LEN_RANGE, CKR_FUNCTION_REJECTED, CKR_GENERAL_ERROR, CKR_KEY_FUNCTION_NOT_PERMITTED,
+    CKR_KEY_HANDLE_INVALID, CKR_PIN_EXPIRED, CKR_PIN_INCORRECT, CKR_PIN_LOCKED, CKR_TEMPLATE_INCONSISTENT,
+    CKR_USER_NOT_LOGGED_IN,
 };
 use serde::Deserialize;
 
@@ -84,12 +85,12 @@ impl Refusal {
 
     /// Whether the server itself says that there is no such key.
     pub(super) fn is_unknown_key(&self) -> bool {
-        self.status == 404 && self.fault.says("resource not found")
+        matches!(self.status, 400 | 404) && self.fault.says("resource not found")
     }
 
     /// Whether something of the request was not understood.
     pub(super) fn is_bad_request(&self) -> bool {
-        self.status == 400
+        matches!(self.status, 400 | 422) && !self.is_unknown_key()
     }
 
     /// Whether the account may not do this.
@@ -106,6 +107,8 @@ impl Refusal {
         let Fault { code, .. } = self.fault;
         match (self.status, purpose) {
             (401 | 403 | 423 | 429, Purpose::Login) if self.fault.says("locked") => CKR_PIN_LOCKED,
+            // Only who knows the password is told so; renewing it takes another way than this.
+            (401 | 403, Purpose::Login) if self.fault.says("expired") => CKR_PIN_EXPIRED,
             (401, Purpose::Login) => CKR_PIN_INCORRECT,
             (401, _) => CKR_USER_NOT_LOGGED_IN,
             _ if code == Some(NAME_EXISTS) => CKR_TEMPLATE_INCONSISTENT,
@@ -114,8 +117,9 @@ impl Refusal {
             _ if self.is_unknown_key() => CKR_KEY_HANDLE_INVALID,
             // What is wrong is the ciphertext or its tag: all else was made here.
             (400 | 422, Purpose::Decrypt) => CKR_ENCRYPTED_DATA_INVALID,
+            (413, Purpose::Decrypt) => CKR_ENCRYPTED_DATA_LEN_RANGE,
             (413, Purpose::Sign | Purpose::Mac | Purpose::Encrypt) => CKR_DATA_LEN_RANGE,
-            (400, _) => CKR_GENERAL_ERROR,
+            (400 | 422, _) => CKR_GENERAL_ERROR,
             _ => CKR_DEVICE_ERROR,
         }
     }
@@ -152,7 +156,7 @@ pub(super) fn unanswered(purpose: Purpose, error: transport::Error) -> Error {
 /// What becomes of a use of a key when no new token is to be had.
 fn renewal_refused(response: &Arc<Response>) -> CK_RV {
     match Refusal::read(response).rv(Purpose::Login) {
-        CKR_PIN_INCORRECT | CKR_PIN_LOCKED => CKR_USER_NOT_LOGGED_IN,
+        CKR_PIN_EXPIRED | CKR_PIN_INCORRECT | CKR_PIN_LOCKED => CKR_USER_NOT_LOGGED_IN,
         other => other,
     }
 }
@@ -200,6 +204,7 @@ mod tests {
             (Purpose::List, 401, "no JSON", CKR_USER_NOT_LOGGED_IN),
             (Purpose::Sign, 404, MISSING, CKR_KEY_HANDLE_INVALID),
             (Purpose::Decrypt, 404, MISSING, CKR_KEY_HANDLE_INVALID),
+            (Purpose::Decrypt, 400, MISSING, CKR_KEY_HANDLE_INVALID),
             (Purpose::Describe, 409, EXISTS, CKR_TEMPLATE_INCONSISTENT),
             (Purpose::Describe, 400, EXISTS, CKR_TEMPLATE_INCONSISTENT),
             (Purpose::Sign, 403, "{}", CKR_KEY_FUNCTION_NOT_PERMITTED),
@@ -220,12 +225,16 @@ mod tests {
             (Purpose::Login, 401, r#"{"message":"Invalid username or password"}"#, CKR_PIN_INCORRECT),
             (Purpose::Login, 401, LOCKED, CKR_PIN_LOCKED),
             (Purpose::Login, 429, LOCKED, CKR_PIN_LOCKED),
+            (Purpose::Login, 423, LOCKED, CKR_PIN_LOCKED),
+            (Purpose::Login, 401, r#"{"message":"The password has expired"}"#, CKR_PIN_EXPIRED),
             (Purpose::Login, 403, "{}", CKR_FUNCTION_REJECTED),
             (Purpose::Login, 400, "{}", CKR_GENERAL_ERROR),
             (Purpose::List, 403, "{}", CKR_FUNCTION_REJECTED),
             // A proxy knows nothing of keys.
             (Purpose::Sign, 404, "<html>not found</html>", CKR_DEVICE_ERROR),
             (Purpose::Sign, 413, "", CKR_DATA_LEN_RANGE),
+            (Purpose::Decrypt, 413, "", CKR_ENCRYPTED_DATA_LEN_RANGE),
+            (Purpose::Sign, 422, "{}", CKR_GENERAL_ERROR),
             (Purpose::Sign, 400, "{}", CKR_GENERAL_ERROR),
             (Purpose::Sign, 415, "{}", CKR_DEVICE_ERROR),
         ] {
@@ -241,6 +250,7 @@ mod tests {
         };
         assert_eq!(code(401, r#"{"message":"Refresh token is invalid"}"#), CKR_USER_NOT_LOGGED_IN);
         assert_eq!(code(401, r#"{"message":"The account is locked"}"#), CKR_USER_NOT_LOGGED_IN);
+        assert_eq!(code(401, r#"{"message":"Token is expired"}"#), CKR_USER_NOT_LOGGED_IN);
         assert_eq!(code(503, ""), CKR_DEVICE_ERROR);
         let missing = transport::Error::from(GrantError::Missing);
         assert_eq!(unanswered(Purpose::Sign, missing).rv(), CKR_USER_NOT_LOGGED_IN);

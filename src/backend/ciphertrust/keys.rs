@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::errors::{Purpose, Refusal};
+use super::errors::{Purpose, Refusal, unreadable};
 use super::names::{PUBLIC_SUFFIX, secret_kind};
 use super::service::{Call, read};
 use super::wire::{Page, Resource, usage};
@@ -22,11 +22,17 @@ impl CipherTrust {
             let path = self.paths.keys(skip);
             let answer = self.service.call(&Call::get(&path, Purpose::List), deadline)?;
             let Page { resources, total } = read(Purpose::List, &answer)?;
-            skip += resources.len();
+            let told = resources.len();
+            skip += told;
             let before = found.len();
             found.extend(resources.into_iter().filter(|key| seen.insert(key.name.clone())));
-            // Where nothing is new, the server has no pages, or no more of them.
-            if found.len() == before || total.is_some_and(|total| skip >= total) {
+            let ends = match total {
+                // A page of nothing but older versions is followed by others.
+                Some(total) => told == 0 || skip >= total,
+                // Where nothing is new, the server has no pages, or no more of them.
+                None => found.len() == before,
+            };
+            if ends {
                 return Ok(shown(&found, &seen, &self.filter));
             }
         }
@@ -36,7 +42,8 @@ impl CipherTrust {
     pub(super) fn described(&self, names: &[KeyName], deadline: Deadline) -> Vec<Result<Option<KeyInfo>>> {
         let all: Vec<_> = names.iter().map(|name| self.paths.key(name.as_str(), "")).collect();
         let answers = self.ask(Method::Get, &all, deadline);
-        let mut keys: Vec<_> = answers.into_iter().map(|answer| resource(&answer?)).collect();
+        let named = |(name, answer): (&KeyName, Result<Response>)| resource(&answer?, name.as_str());
+        let mut keys: Vec<_> = names.iter().zip(answers).map(named).collect();
         // Where the public key is, the page leaves open: with the private key, with the other half, or to be exported.
         self.add_public_keys(names, &mut keys, Method::Get, "", deadline);
         self.add_public_keys(names, &mut keys, Method::Post, "/export", deadline);
@@ -58,14 +65,16 @@ impl CipherTrust {
             .filter_map(|(name, key)| Some((name, key.as_mut().ok()?.as_mut()?)))
             .filter(|(_, key)| key.is_asymmetric() && key.public_key().is_none())
             .collect();
-        let path = |name: &KeyName, key: &Resource| {
-            let half = if key.is_public() { "" } else { PUBLIC_SUFFIX };
-            self.paths.key(name.as_str(), &format!("{half}{call}"))
+        let half = |(name, key): &(&KeyName, &mut Resource)| {
+            let suffix = if key.is_public() { "" } else { PUBLIC_SUFFIX };
+            format!("{name}{suffix}")
         };
-        let paths: Vec<_> = lacking.iter().map(|(name, key)| path(name, key)).collect();
-        for ((_, key), answer) in lacking.into_iter().zip(self.ask(method, &paths, deadline)) {
+        let halves: Vec<_> = lacking.iter().map(half).collect();
+        let paths: Vec<_> = halves.iter().map(|half| self.paths.key(half, call)).collect();
+        let answers = self.ask(method, &paths, deadline);
+        for (((_, key), half), answer) in lacking.into_iter().zip(&halves).zip(answers) {
             // One that cannot be had leaves the key without: it is not shown, and a [[slot.key]] can say what it is.
-            if let Ok(Ok(Some(half))) = answer.map(|answer| resource(&answer)) {
+            if let Ok(Ok(Some(half))) = answer.map(|answer| resource(&answer, half)) {
                 key.take_public_key(half);
             }
         }
@@ -85,8 +94,8 @@ impl CipherTrust {
     }
 }
 
-/// A key; `None` for one that there is not, or that is not for this account.
-fn resource(answer: &Response) -> Result<Option<Resource>> {
+/// The key of that name; `None` for one that there is not, or that is not for this account.
+fn resource(answer: &Response, name: &str) -> Result<Option<Resource>> {
     let purpose = Purpose::Describe;
     if !answer.is_success() {
         let refusal = Refusal::read(answer);
@@ -95,7 +104,8 @@ fn resource(answer: &Response) -> Result<Option<Resource>> {
         }
         return Err(refusal.error(purpose));
     }
-    read(purpose, answer).map(Some)
+    let key: Resource = read(purpose, answer)?;
+    if key.name == name { Ok(Some(key)) } else { Err(unreadable(purpose, answer, "another key")) }
 }
 
 /// The names of keys that the filter lets through, without the other halves of pairs.

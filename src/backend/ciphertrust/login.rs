@@ -75,6 +75,7 @@ mod tests {
 
     use super::*;
     use crate::backend::Backend;
+    use crate::backend::ciphertrust::tests::plain;
     use crate::backend::scripted::Server;
     use crate::config::{HeaderKey, Secret, Url};
     use crate::observe::told;
@@ -90,23 +91,7 @@ mod tests {
         let auth =
             config::Auth { user: Some("alice".into()), header: Some(header), ..config::Auth::default() };
         let token = config::Token { members: vec![vec![url]], auth, ..config::Token::plain("test") };
-        super::super::open(&token, &settings(), log).unwrap()
-    }
-
-    fn settings() -> config::CipherTrust {
-        config::CipherTrust {
-            prefix: "/api/v1".into(),
-            domain: None,
-            auth_domain: None,
-            connection: None,
-            keep_password: true,
-            owner: None,
-            labels: Vec::new(),
-            max_message: 1 << 20,
-            prehashed: None,
-            pss: "RSASSA-PSS".into(),
-            oaep_hash: crate::crypto::digest::Hash::Sha1,
-        }
+        super::super::open(&token, &plain(), log).unwrap()
     }
 
     /// The bodies of section 11.1.

@@ -36,6 +36,8 @@ mod login;
 mod names;
 mod operations;
 mod service;
+#[cfg(test)]
+mod tests;
 mod wire;
 
 /// What every request carries. The usual body is that of a signature.
@@ -56,6 +58,8 @@ pub struct CipherTrust {
     max_message: usize,
     /// `hashAlgo` of what is hashed already.
     prehashed: Option<String>,
+    /// `signAlgo` of RSASSA-PKCS1-v1_5; `None`: nothing is said.
+    pkcs1: Option<String>,
     /// `signAlgo` of RSASSA-PSS.
     pss: String,
     oaep_hash: Hash,
@@ -89,6 +93,7 @@ pub fn open(token: &config::Token, settings: &config::CipherTrust, log: &Log) ->
         filter: Filter { owner: settings.owner.clone(), labels: settings.labels.clone() },
         max_message: settings.max_message,
         prehashed: settings.prehashed.clone(),
+        pkcs1: settings.pkcs1.clone(),
         pss: settings.pss.clone(),
         oaep_hash: settings.oaep_hash,
         spelling: Learnt::nothing(),

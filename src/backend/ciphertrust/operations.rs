@@ -87,7 +87,10 @@ impl CipherTrust {
         let path = match request.scheme {
             SignScheme::RsaPss(_) => self.paths.operation("sign", key, &[hash, ("signAlgo", &self.pss)]),
             SignScheme::Ecdsa { .. } => self.paths.operation("sign", key, &[hash, ("signAlgo", "ecdsa")]),
-            _ => self.paths.operation("sign", key, &[hash]),
+            _ => match &self.pkcs1 {
+                Some(name) => self.paths.operation("sign", key, &[hash, ("signAlgo", name)]),
+                None => self.paths.operation("sign", key, &[hash]),
+            },
         };
         self.service.exchange(&Call::raw(&path, payload, Purpose::Sign), deadline)
     }
@@ -168,9 +171,10 @@ impl CipherTrust {
         let path = self.paths.cipher("encrypt");
         let response = self.service.call(&Call::json(&path, &body, purpose), deadline)?;
         let sealed: Sealed = read(purpose, &response)?;
-        let parts = sealed.parts(TAG_LENGTH);
-        // One that was given need not be told.
+        let parts = sealed.parts(TAG_LENGTH).filter(|(text, _)| text.len() == request.plaintext.len());
+        // One that was given need not be told, and must not be another.
         let iv = sealed.iv().or_else(|| given.map(<[u8]>::to_vec)).filter(|iv| iv.len() == IV_LENGTH);
+        let iv = iv.filter(|iv| given.is_none_or(|given| given == iv));
         let (Some((ciphertext, tag)), Some(iv)) = (parts, iv) else {
             return Err(unreadable(purpose, &response, "not the ciphertext that was asked for"));
         };

@@ -6,13 +6,14 @@ use digest::core_api::BlockSizeUser;
 use digest::{Digest, FixedOutputReset};
 use hmac::{Mac, SimpleHmac};
 use rand_core::{OsRng, RngCore};
+use rsa::traits::PublicKeyParts;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::keys::{Resource, Vault, usage};
 use super::query::Query;
 use super::refusal::{Answer, Refusal};
-use super::settings::{HashNames, Settings};
+use super::settings::{GcmAnswer, HashNames, Salt, Settings, Writing};
 use crate::material::{Kind, Material};
 use crate::securosys::aes_modes::Aes;
 use crate::securosys::algorithm::{Cipher, Scheme, SignatureType};
@@ -54,20 +55,38 @@ fn hashing(name: &str, settings: &Settings) -> Answer<Hashing> {
     }
 }
 
-/// The scheme of a signature with that key.
-fn scheme(key: &Material, hashing: Hashing, algorithm: Option<&str>) -> Answer<Scheme> {
-    let algorithm = algorithm.map(str::to_ascii_lowercase);
-    match (key, algorithm.as_deref(), hashing) {
-        (Material::Rsa(_), None | Some("rsa"), Hashing::By(hash)) => Ok(Scheme::RsaPkcs1(hash)),
-        (Material::Rsa(_), None | Some("rsa"), Hashing::Prehashed) => Ok(Scheme::RsaPkcs1Bare),
-        (Material::Rsa(_), Some("rsassa-pss"), Hashing::By(hash)) => Ok(Scheme::RsaPss(hash)),
-        (Material::Rsa(_) | Material::Secret(_) | Material::Ed25519(_), ..) => {
-            Err(Refusal::bad("the key does not sign with this algorithm"))
+/// The scheme of a signature with that key; of a digest PSS knows the hash by its length.
+fn scheme(
+    key: &Material,
+    hashing: Hashing,
+    algorithm: Option<&str>,
+    settings: &Settings,
+    data: &[u8],
+) -> Answer<Scheme> {
+    let wrong = || Refusal::bad("the key does not sign with this algorithm");
+    let is = |name: &str| algorithm.is_some_and(|algorithm| algorithm.eq_ignore_ascii_case(name));
+    match (key, hashing) {
+        (Material::Rsa(_), hashing) => {
+            let pss = is(&settings.pss) || algorithm.is_none() && settings.rsa_is_pss;
+            match hashing {
+                Hashing::By(hash) if pss => Ok(Scheme::RsaPss(hash)),
+                Hashing::Prehashed if pss => by_length(data.len()).map(Scheme::RsaPssDigest),
+                _ if algorithm.is_some() && !is("rsa") => Err(wrong()),
+                Hashing::By(hash) => Ok(Scheme::RsaPkcs1(hash)),
+                Hashing::Prehashed => Ok(Scheme::RsaPkcs1Bare),
+            }
         }
-        (_, None | Some("ecdsa"), Hashing::By(hash)) => Ok(Scheme::Ecdsa(Hash::from(hash))),
-        (_, None | Some("ecdsa"), Hashing::Prehashed) => Ok(Scheme::EcdsaDigest),
-        _ => Err(Refusal::bad("the key does not sign with this algorithm")),
+        (Material::Secret(_) | Material::Ed25519(_), _) => Err(wrong()),
+        _ if algorithm.is_some() && !is("ecdsa") => Err(wrong()),
+        (_, Hashing::By(hash)) => Ok(Scheme::Ecdsa(Hash::from(hash))),
+        (_, Hashing::Prehashed) => Ok(Scheme::EcdsaDigest),
     }
+}
+
+fn by_length(length: usize) -> Answer<RsaHash> {
+    let known = [RsaHash::Sha1, RsaHash::Sha224, RsaHash::Sha256, RsaHash::Sha384, RsaHash::Sha512];
+    let hash = known.into_iter().find(|hash| hash.size() == length);
+    hash.ok_or_else(|| Refusal::bad("no hash has digests of this length"))
 }
 
 fn require(resource: &Resource, bit: u32) -> Answer<()> {
@@ -81,24 +100,46 @@ fn require(resource: &Resource, bit: u32) -> Answer<()> {
 pub(super) fn sign(vault: &Vault, settings: &Settings, query: &str, data: &[u8]) -> Answer {
     let query = Query::read(query, &["keyName", "hashAlgo", "signAlgo"])?;
     let resource = vault.by_name(query.required("keyName")?)?;
-    let scheme = signature_scheme(&resource, settings, &query)?;
+    let scheme = signature_scheme(&resource, settings, &query, data)?;
     require(&resource, usage::SIGN)?;
-    let form = if settings.ecdsa_raw { SignatureType::Raw } else { SignatureType::Der };
-    let signature =
-        sign::sign(&resource.key.material, scheme, form, data).map_err(|_| Refusal::bad("signing failed"))?;
-    Ok(Reply::json(200, &json!({ "data": hex(&signature) })))
+    let signature = made(&resource.key.material, scheme, settings, data)?;
+    Ok(Reply::json(200, &json!({ "data": written(settings.signature, &signature) })))
 }
 
-fn signature_scheme(resource: &Resource, settings: &Settings, query: &Query) -> Answer<Scheme> {
+#[expect(clippy::disallowed_methods, reason = "AWS-LC has one length of salt, and the keys are of no worth")]
+fn made(key: &Material, scheme: Scheme, settings: &Settings, data: &[u8]) -> Answer<Vec<u8>> {
+    let failed = || Refusal::bad("signing failed");
+    let form = if settings.ecdsa_raw { SignatureType::Raw } else { SignatureType::Der };
+    match (key, scheme, settings.pss_salt) {
+        (Material::Rsa(key), Scheme::RsaPss(hash), Salt::None | Salt::Max) => {
+            // RFC 8017 §9.1.1: all but the digest and two bytes.
+            let room = key.size() - hash.size() - 2;
+            let salt = if settings.pss_salt == Salt::Max { room } else { 0 };
+            let digest = Hash::from(hash).digest(data);
+            key.sign_with_rng(&mut OsRng, sign::pss(hash, salt), &digest).map_err(|_| failed())
+        }
+        _ => sign::sign(key, scheme, form, data).map_err(|_| failed()),
+    }
+}
+
+fn written(writing: Writing, bytes: &[u8]) -> String {
+    match writing {
+        Writing::Hex => hex(bytes),
+        Writing::Upper => hex(bytes).to_ascii_uppercase(),
+        Writing::Base64 => STANDARD.encode(bytes),
+    }
+}
+
+fn signature_scheme(resource: &Resource, settings: &Settings, query: &Query, data: &[u8]) -> Answer<Scheme> {
     let hashing = hashing(query.required("hashAlgo")?, settings)?;
-    scheme(&resource.key.material, hashing, query.get("signAlgo"))
+    scheme(&resource.key.material, hashing, query.get("signAlgo"), settings, data)
 }
 
 /// `POST /crypto/signv`
 pub(super) fn verify(vault: &Vault, settings: &Settings, query: &str, data: &[u8]) -> Answer {
     let query = Query::read(query, &["keyName", "hashAlgo", "signAlgo", "signature"])?;
     let resource = vault.by_name(query.required("keyName")?)?;
-    let scheme = signature_scheme(&resource, settings, &query)?;
+    let scheme = signature_scheme(&resource, settings, &query, data)?;
     require(&resource, usage::VERIFY)?;
     let signature = from_hex(query.required("signature")?)?;
     let verified = sign::verify(&resource.key.material, scheme, data, &signature);
@@ -193,8 +234,8 @@ pub(super) fn encrypt(vault: &Vault, settings: &Settings, body: &EncryptBody) ->
     let resource = referred(vault, settings, &body.id, body.r#type.as_deref())?;
     require(&resource, usage::ENCRYPT)?;
     let plaintext = base64(&body.plaintext)?;
-    let (key, mut answer) = match &resource.key.material {
-        Material::Secret(key) => (key, json!({})),
+    let key = match &resource.key.material {
+        Material::Secret(key) => key,
         key => {
             let padding = padding(settings, body.pad.as_deref())?;
             let sealed = cipher::encrypt(key, padding, &cipher::Parameters::default(), &plaintext);
@@ -209,10 +250,17 @@ pub(super) fn encrypt(vault: &Vault, settings: &Settings, body: &EncryptBody) ->
     };
     check_iv(&iv)?;
     let aad = base64(body.aad.as_deref().unwrap_or_default())?;
-    let (ciphertext, tag) = aes(key)?.gcm_encrypt(&iv, &aad, &plaintext);
-    for (name, bytes) in [("ciphertext", &ciphertext[..]), ("tag", &tag), ("iv", &iv)] {
-        answer[name] = Value::from(STANDARD.encode(bytes));
+    let (mut ciphertext, tag) = aes(key)?.gcm_encrypt(&iv, &aad, &plaintext);
+    let mut answer = json!({ "id": body.id, "mode": "gcm", "version": 0 });
+    if settings.gcm == GcmAnswer::Appended {
+        ciphertext.extend_from_slice(&tag);
+    } else {
+        answer["tag"] = STANDARD.encode(tag).into();
     }
+    if settings.gcm == GcmAnswer::Full || body.iv.is_none() {
+        answer["iv"] = STANDARD.encode(&iv).into();
+    }
+    answer["ciphertext"] = STANDARD.encode(ciphertext).into();
     Ok(Reply::json(200, &answer))
 }
 
@@ -221,6 +269,7 @@ pub(super) fn decrypt(vault: &Vault, settings: &Settings, body: &DecryptBody) ->
     let resource = referred(vault, settings, &body.id, body.r#type.as_deref())?;
     require(&resource, usage::DECRYPT)?;
     let ciphertext = base64(&body.ciphertext)?;
+    let failed = || Refusal::decryption(settings.tag_failure);
     let plaintext = match &resource.key.material {
         Material::Secret(key) => {
             require_gcm(body.mode.as_deref(), body.pad.as_deref())?;
@@ -231,12 +280,12 @@ pub(super) fn decrypt(vault: &Vault, settings: &Settings, body: &DecryptBody) ->
                 return Err(Refusal::bad("the tag has 16 bytes"));
             }
             let aad = base64(body.aad.as_deref().unwrap_or_default())?;
-            aes(key)?.gcm_decrypt(&iv, &aad, &ciphertext, &tag).ok_or_else(Refusal::decryption)?
+            aes(key)?.gcm_decrypt(&iv, &aad, &ciphertext, &tag).ok_or_else(failed)?
         }
         key => {
             let padding = padding(settings, body.pad.as_deref())?;
             cipher::decrypt(key, padding, &cipher::Parameters::default(), &ciphertext)
-                .map_err(|_| Refusal::decryption())?
+                .map_err(|_| failed())?
         }
     };
     Ok(Reply::json(200, &json!({ "plaintext": STANDARD.encode(plaintext) })))

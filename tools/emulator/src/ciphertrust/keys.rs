@@ -1,8 +1,10 @@
 //! The vault: its keys as the API shows them, one resource for each half of a pair.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use der::pem::LineEnding;
+use parking_lot::RwLock;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -40,6 +42,16 @@ pub(super) struct Resource {
     pub(super) key: Arc<Key>,
     /// Whether it is the public half.
     pub(super) public: bool,
+    note: Note,
+}
+
+/// What whoever made a key said of it. It is in memory alone.
+#[derive(Clone, Default)]
+struct Note {
+    /// An object, or null.
+    labels: Value,
+    /// An object with `ownerId`, or null.
+    meta: Value,
 }
 
 impl Resource {
@@ -82,6 +94,7 @@ impl Resource {
             (_, true) => "Public Key",
             (_, false) => "Private Key",
         };
+        let spell = |name| settings.names.spell(name);
         let mut object = json!({
             "id": self.id(),
             "uri": format!("kylo:kylo:vault:keys:{}-v0", self.name()),
@@ -89,21 +102,26 @@ impl Resource {
             "createdAt": time::iso(self.key.metadata.created),
             "name": self.name(),
             "state": "Active",
-            "usageMask": self.mask(),
-            "meta": null,
+            "meta": self.note.meta,
+            "labels": self.note.labels,
             "version": 0,
-            "algorithm": algorithm,
             "size": size,
             "unexportable": !attributes.extractable,
             "undeletable": !attributes.destroyable,
-            "objectType": object_type,
         });
+        let lower = settings.lower_algorithms;
+        object["algorithm"] =
+            if lower { algorithm.to_ascii_lowercase() } else { algorithm.to_owned() }.into();
+        object[spell("usageMask")] = self.mask().into();
+        if settings.tells_type {
+            object[spell("objectType")] = object_type.into();
+        }
         if let Some(curve) = curve {
-            object[settings.curve_field] = curve.into();
+            object[spell("curveId")] = curve.into();
         }
         match settings.public_key {
             PublicKeyPlace::Field if self.key.public_key.is_some() => {
-                object["publickey"] = self.pem(settings)?.into();
+                object[spell("publicKey")] = self.pem(settings)?.into();
             }
             PublicKeyPlace::Material if self.public => object["material"] = self.pem(settings)?.into(),
             _ => {}
@@ -158,16 +176,12 @@ pub(super) struct NewKey {
     unexportable: bool,
     #[serde(default)]
     undeletable: bool,
-    /// Kept by the vendor, and of no consequence here.
     #[serde(default)]
-    #[expect(dead_code, reason = "taken and not looked at")]
-    labels: Value,
+    labels: BTreeMap<String, Value>,
     #[serde(default)]
-    #[expect(dead_code, reason = "taken and not looked at")]
     assign_self_as_owner: bool,
     #[serde(default)]
-    #[expect(dead_code, reason = "taken and not looked at")]
-    meta: Value,
+    meta: BTreeMap<String, Value>,
 }
 
 impl NewKey {
@@ -205,16 +219,31 @@ impl NewKey {
         attributes.destroyable = !self.undeletable;
         attributes
     }
+
+    fn note(&self, settings: &Settings) -> Note {
+        let mut meta = self.meta.clone();
+        if self.assign_self_as_owner {
+            meta.insert("ownerId".to_owned(), settings.owner().into());
+        }
+        let object = |members: BTreeMap<String, Value>| match members.is_empty() {
+            true => Value::Null,
+            false => members.into_iter().collect(),
+        };
+        Note { labels: object(self.labels.clone()), meta: object(meta) }
+    }
 }
 
 /// The vault.
 pub(super) struct Vault {
     store: KeyStore,
+    /// By the name of the secret or private key.
+    notes: RwLock<BTreeMap<String, Note>>,
+    missing_status: u16,
 }
 
 impl Vault {
     /// The keys of the store, with the seeds that it lacks.
-    pub(super) fn open(store: KeyStore, extra: usize) -> Result<Vault, Error> {
+    pub(super) fn open(store: KeyStore, settings: &Settings) -> Result<Vault, Error> {
         let seeds = [
             ("rsa-2048", Kind::Rsa(RsaSize::Bits2048), true, true),
             ("rsa-cert", Kind::Rsa(RsaSize::Bits3072), true, true),
@@ -229,11 +258,20 @@ impl Vault {
         for (label, kind, sign, decrypt) in seeds {
             plant(&store, label, kind, Attributes::confined(sign, decrypt))?;
         }
-        for number in 0..extra {
+        for number in 0..settings.extra_keys {
             let label = format!("extra-{number:04}");
             plant(&store, &label, Kind::Aes(AesSize::Bits256), Attributes::confined(false, true))?;
         }
-        Ok(Vault { store })
+        Ok(Vault { store, notes: RwLock::default(), missing_status: settings.missing_status })
+    }
+
+    fn resource(&self, key: Arc<Key>, public: bool) -> Resource {
+        let note = self.notes.read().get(&key.metadata.label).cloned().unwrap_or_default();
+        Resource { key, public, note }
+    }
+
+    fn no_key(&self) -> Refusal {
+        Refusal::no_key(self.missing_status)
     }
 
     /// All keys, in the order of their names.
@@ -241,7 +279,7 @@ impl Vault {
         let keys = self.store.labels().into_iter().filter_map(|label| self.store.get(&label));
         keys.flat_map(|key| {
             let halves: &[bool] = if key.public_key.is_some() { &[false, true] } else { &[false] };
-            halves.iter().map(move |public| Resource { key: Arc::clone(&key), public: *public })
+            halves.iter().map(move |public| self.resource(Arc::clone(&key), *public))
         })
         .collect()
     }
@@ -249,18 +287,18 @@ impl Vault {
     /// The key of that name.
     pub(super) fn by_name(&self, name: &str) -> Answer<Resource> {
         if let Some(key) = self.store.get(name) {
-            return Ok(Resource { key, public: false });
+            return Ok(self.resource(key, false));
         }
         let pair = name.strip_suffix(PUBLIC_SUFFIX).and_then(|label| self.store.get(label));
         match pair.filter(|key| key.public_key.is_some()) {
-            Some(key) => Ok(Resource { key, public: true }),
-            None => Err(Refusal::not_found()),
+            Some(key) => Ok(self.resource(key, true)),
+            None => Err(self.no_key()),
         }
     }
 
     /// The key of that id.
     pub(super) fn by_id(&self, id: &str) -> Answer<Resource> {
-        self.all().into_iter().find(|resource| resource.id() == id).ok_or_else(Refusal::not_found)
+        self.all().into_iter().find(|resource| resource.id() == id).ok_or_else(|| self.no_key())
     }
 
     /// The key of that id or name.
@@ -274,6 +312,9 @@ impl Vault {
         let (skip, limit) = (query.count("skip", 0)?, query.count("limit", DEFAULT_LIMIT)?);
         let mut found = self.all();
         found.retain(|resource| query.get("name").is_none_or(|name| resource.name() == name));
+        // A version is a row of its own.
+        let versions = |resource: Resource| std::iter::repeat_n(resource, settings.versions);
+        let found: Vec<_> = found.into_iter().flat_map(versions).collect();
         let total = found.len();
         let (skip, limit) = match settings.paging {
             Paging::Ignored => (0, total),
@@ -318,6 +359,7 @@ impl Vault {
         }
         let key = Key::generate(&new.name, kind, new.attributes(kind), None, None)?;
         self.store.insert(key)?;
+        self.notes.write().insert(new.name.clone(), new.note(settings));
         Ok(Reply::json(201, &self.by_name(&new.name)?.to_json(settings)?))
     }
 
@@ -330,12 +372,13 @@ impl Vault {
         if !resource.key.metadata.attributes.destroyable {
             return Err(Refusal::forbidden("The key is undeletable"));
         }
-        self.store.remove(&resource.key.metadata.label)?;
+        self.lose(&resource.key.metadata.label)?;
         Ok(Reply::empty(204))
     }
 
     /// Removes a key, whatever it allows; `false` if there is none.
     pub(super) fn lose(&self, label: &str) -> Result<bool, Error> {
+        self.notes.write().remove(label);
         self.store.remove(label)
     }
 }

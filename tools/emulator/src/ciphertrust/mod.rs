@@ -11,7 +11,6 @@ mod tokens;
 
 use hyper::Method;
 use percent_encoding::percent_decode_str;
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
@@ -22,7 +21,7 @@ use crate::vendor::{JSON, Reply, Request, Route, Vendor};
 use keys::Vault;
 use refusal::{Answer, Refusal};
 use settings::Settings;
-use tokens::Tokens;
+use tokens::{Account, Tokens};
 
 /// Where tokens are given out, whatever the prefix of the rest (Luna REST reference §14.4).
 const TOKENS: &str = "/api/v1/auth/tokens";
@@ -37,7 +36,7 @@ pub(crate) fn open(
     settings: &[(String, String)],
 ) -> Result<Box<dyn Vendor>, Error> {
     let settings = Settings::read(settings)?;
-    let vault = Vault::open(KeyStore::open(directory.join("keys"))?, settings.extra_keys)?;
+    let vault = Vault::open(KeyStore::open(directory.join("keys"))?, &settings)?;
     Ok(Box::new(CipherTrust { tokens: Tokens::new(pin.to_owned()), vault, settings }))
 }
 
@@ -169,6 +168,12 @@ impl Vendor for CipherTrust {
         if let Some(domain) = &self.settings.domain {
             own += &format!("domain = {}\n", toml_string(domain));
         }
+        if self.settings.pss != Settings::default().pss {
+            own += &format!("pss = {}\n", toml_string(&self.settings.pss));
+        }
+        if self.settings.rsa_is_pss {
+            own += "pkcs1 = \"RSA\"\n";
+        }
         if self.settings.prehashed {
             own += "prehashed = \"none\"\n";
         }
@@ -221,7 +226,7 @@ impl Vendor for CipherTrust {
             (&Method::POST, "tokens/expire") => self.tokens.expire(),
             (&Method::POST, "refresh-tokens/revoke") => self.tokens.revoke(),
             (&Method::PUT, "account") => match serde_json::from_slice::<Account>(body) {
-                Ok(account) => self.tokens.lock(account.locked),
+                Ok(account) => self.tokens.set_account(account),
                 Err(error) => return Some(Reply::json(400, &json!({ "message": error.to_string() }))),
             },
             (_, "tokens" | "tokens/expire" | "refresh-tokens/revoke" | "account") => {
@@ -231,11 +236,4 @@ impl Vendor for CipherTrust {
         }
         Some(Reply::empty(204))
     }
-}
-
-/// The body of `PUT /_emulator/account`.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Account {
-    locked: bool,
 }

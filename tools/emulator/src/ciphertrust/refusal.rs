@@ -33,8 +33,12 @@ impl Refusal {
         Refusal::new(401, 2, "NCERRAuthentication: Authentication failed", "Invalid username or password")
     }
 
-    pub(super) fn locked() -> Refusal {
-        Refusal::new(401, 3, "NCERRAccountLocked: Account is locked", "The user account is locked")
+    pub(super) fn locked(status: u16) -> Refusal {
+        Refusal::new(status, 3, "NCERRAccountLocked: Account is locked", "The user account is locked")
+    }
+
+    pub(super) fn expired() -> Refusal {
+        Refusal::new(401, 4, "NCERRPasswordExpired: Password expired", "The password has expired")
     }
 
     pub(super) fn bad(message: impl Display) -> Refusal {
@@ -53,8 +57,13 @@ impl Refusal {
         Refusal::new(409, 416, "NCERRKeyNameExists: Key name already exists", name)
     }
 
-    pub(super) fn decryption() -> Refusal {
-        Refusal::new(400, 422, "NCERRDecryption: Decryption failed", "message authentication failed")
+    /// A key that there is not, with the status that the setting `missing` chooses.
+    pub(super) fn no_key(status: u16) -> Refusal {
+        Refusal { status, ..Refusal::not_found() }
+    }
+
+    pub(super) fn decryption(status: u16) -> Refusal {
+        Refusal::new(status, 422, "NCERRDecryption: Decryption failed", "message authentication failed")
     }
 
     pub(super) fn media_type() -> Refusal {

@@ -34,27 +34,93 @@ pub(super) enum HashNames {
     Plain,
 }
 
+/// How the members of a key are spelled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Names {
+    /// `usageMask`, `objectType`, `publickey`, `curveid`
+    Mixed,
+    /// `usageMask`, `objectType`, `publicKey`, `curveId`
+    Camel,
+    /// `usagemask`, `objecttype`, `publickey`, `curveid`
+    Lower,
+}
+
+impl Names {
+    /// The spelling of a member whose name has a capital letter in the page's usual way.
+    pub(super) fn spell(self, camel: &str) -> String {
+        let lower = match self {
+            Names::Mixed => matches!(camel, "publicKey" | "curveId"),
+            Names::Camel => false,
+            Names::Lower => true,
+        };
+        if lower { camel.to_ascii_lowercase() } else { camel.to_owned() }
+    }
+}
+
+/// How signatures are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Writing {
+    Hex,
+    /// Hexadecimal in capital letters.
+    Upper,
+    Base64,
+}
+
+/// The salt of RSASSA-PSS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Salt {
+    /// As long as the hash.
+    Hash,
+    None,
+    /// All that there is room for.
+    Max,
+}
+
+/// What the answer to an AES encryption has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum GcmAnswer {
+    /// Ciphertext, tag and IV.
+    Full,
+    /// No IV where the request brought one.
+    Bare,
+    /// The tag behind the ciphertext.
+    Appended,
+}
+
 /// All of them.
 #[derive(Debug, Clone)]
 pub(super) struct Settings {
     pub(super) prefix: String,
     pub(super) token_life: u64,
     pub(super) refresh_life: u64,
+    pub(super) gives_refresh_token: bool,
+    pub(super) tells_life: bool,
     pub(super) rotation: bool,
     pub(super) lock_after: u64,
+    pub(super) locked_status: u16,
     pub(super) user: String,
     pub(super) domain: Option<String>,
     pub(super) paging: Paging,
     pub(super) page_limit: usize,
+    pub(super) versions: usize,
     pub(super) extra_keys: usize,
+    pub(super) names: Names,
+    pub(super) tells_type: bool,
+    pub(super) lower_algorithms: bool,
     pub(super) public_key: PublicKeyPlace,
     pub(super) pkcs1: bool,
-    pub(super) curve_field: &'static str,
+    pub(super) missing_status: u16,
     pub(super) mac_hex: bool,
+    pub(super) signature: Writing,
     pub(super) ecdsa_raw: bool,
     pub(super) hash_names: HashNames,
+    pub(super) rsa_is_pss: bool,
+    pub(super) pss: String,
+    pub(super) pss_salt: Salt,
     pub(super) prehashed: bool,
     pub(super) names_as_ids: bool,
+    pub(super) gcm: GcmAnswer,
+    pub(super) tag_failure: u16,
     pub(super) oaep_sha256: bool,
 }
 
@@ -64,21 +130,34 @@ impl Default for Settings {
             prefix: "/api/v1".to_owned(),
             token_life: 300,
             refresh_life: 1799,
+            gives_refresh_token: true,
+            tells_life: true,
             rotation: false,
             lock_after: 5,
+            locked_status: 401,
             user: "p11rest".to_owned(),
             domain: None,
             paging: Paging::Full,
             page_limit: 100,
+            versions: 1,
             extra_keys: 0,
+            names: Names::Mixed,
+            tells_type: true,
+            lower_algorithms: false,
             public_key: PublicKeyPlace::Field,
             pkcs1: false,
-            curve_field: "curveid",
+            missing_status: 404,
             mac_hex: false,
+            signature: Writing::Hex,
             ecdsa_raw: false,
             hash_names: HashNames::Any,
+            rsa_is_pss: false,
+            pss: "RSASSA-PSS".to_owned(),
+            pss_salt: Salt::Hash,
             prehashed: false,
             names_as_ids: false,
+            gcm: GcmAnswer::Full,
+            tag_failure: 400,
             oaep_sha256: false,
         }
     }
@@ -99,51 +178,78 @@ macro_rules! rows {
 
 /// Every setting; docs/emulator.md says what they mean.
 const ROWS: &[Row] = rows! {
-    prefix "/api/v1 or /v1" |s, v| s.prefix = one_of(v, &["/api/v1", "/v1"])?.to_owned();
+    prefix "/api/v1 or /v1" |s, v| s.prefix = one_of(v, [("/api/v1", "/api/v1"), ("/v1", "/v1")])?.to_owned();
     token_life "seconds" |s, v| s.token_life = v.parse().ok()?;
     refresh_life "seconds" |s, v| s.refresh_life = v.parse().ok()?;
+    refresh_token "yes or no" |s, v| s.gives_refresh_token = choice(v, "yes", "no")?;
+    duration "yes or no" |s, v| s.tells_life = choice(v, "yes", "no")?;
     rotation "yes or no" |s, v| s.rotation = choice(v, "yes", "no")?;
     lock_after "a number of wrong passwords" |s, v| s.lock_after = v.parse().ok()?;
+    locked_status "401, 403, 423 or 429" |s, v| s.locked_status = status(v, &[401, 403, 423, 429])?;
     user "a name" |s, v| s.user = v.to_owned();
     domain "a name" |s, v| s.domain = Some(v.to_owned());
-    paging "full, bare or ignored" |s, v| s.paging = match v {
-        "full" => Paging::Full,
-        "bare" => Paging::Bare,
-        "ignored" => Paging::Ignored,
-        _ => return None,
-    };
-    page_limit "a number of keys" |s, v| s.page_limit = v.parse().ok().filter(|limit| *limit > 0)?;
+    paging "full, bare or ignored" |s, v| s.paging =
+        one_of(v, [("full", Paging::Full), ("bare", Paging::Bare), ("ignored", Paging::Ignored)])?;
+    page_limit "a number of keys" |s, v| s.page_limit = positive(v)?;
+    versions "a number" |s, v| s.versions = positive(v)?;
     extra_keys "a number of keys" |s, v| s.extra_keys = v.parse().ok()?;
-    public_key "publickey, material or export" |s, v| s.public_key = match v {
-        "publickey" => PublicKeyPlace::Field,
-        "material" => PublicKeyPlace::Material,
-        "export" => PublicKeyPlace::Export,
-        _ => return None,
-    };
+    names "mixed, camel or lower" |s, v| s.names =
+        one_of(v, [("mixed", Names::Mixed), ("camel", Names::Camel), ("lower", Names::Lower)])?;
+    object_type "yes or no" |s, v| s.tells_type = choice(v, "yes", "no")?;
+    algorithm "upper or lower" |s, v| s.lower_algorithms = choice(v, "lower", "upper")?;
+    public_key "publickey, material or export" |s, v| s.public_key = one_of(v, [
+        ("publickey", PublicKeyPlace::Field),
+        ("material", PublicKeyPlace::Material),
+        ("export", PublicKeyPlace::Export),
+    ])?;
     pem "spki or pkcs1" |s, v| s.pkcs1 = choice(v, "pkcs1", "spki")?;
-    curve_field "curveid or curveId" |s, v| s.curve_field = one_of(v, &["curveid", "curveId"])?;
+    missing "404 or 400" |s, v| s.missing_status = status(v, &[404, 400])?;
     mac "base64 or hex" |s, v| s.mac_hex = choice(v, "hex", "base64")?;
+    signature "hex, upper or base64" |s, v| s.signature =
+        one_of(v, [("hex", Writing::Hex), ("upper", Writing::Upper), ("base64", Writing::Base64)])?;
     ecdsa "der or raw" |s, v| s.ecdsa_raw = choice(v, "raw", "der")?;
-    hash_names "any, dashed or plain" |s, v| s.hash_names = match v {
-        "any" => HashNames::Any,
-        "dashed" => HashNames::Dashed,
-        "plain" => HashNames::Plain,
-        _ => return None,
-    };
+    hash_names "any, dashed or plain" |s, v| s.hash_names = one_of(v, [
+        ("any", HashNames::Any),
+        ("dashed", HashNames::Dashed),
+        ("plain", HashNames::Plain),
+    ])?;
+    rsa "pkcs1 or pss" |s, v| s.rsa_is_pss = choice(v, "pss", "pkcs1")?;
+    pss "a name" |s, v| s.pss = v.to_owned();
+    pss_salt "hash, none or max" |s, v| s.pss_salt =
+        one_of(v, [("hash", Salt::Hash), ("none", Salt::None), ("max", Salt::Max)])?;
     prehashed "yes or no" |s, v| s.prehashed = choice(v, "yes", "no")?;
     key_reference "strict or lenient" |s, v| s.names_as_ids = choice(v, "lenient", "strict")?;
+    gcm "full, bare or appended" |s, v| s.gcm = one_of(v, [
+        ("full", GcmAnswer::Full),
+        ("bare", GcmAnswer::Bare),
+        ("appended", GcmAnswer::Appended),
+    ])?;
+    tag_failure "400 or 422" |s, v| s.tag_failure = status(v, &[400, 422])?;
     oaep "sha1 or sha256" |s, v| s.oaep_sha256 = choice(v, "sha256", "sha1")?;
 };
 
 fn choice(value: &str, yes: &str, no: &str) -> Option<bool> {
-    [yes, no].contains(&value).then_some(value == yes)
+    one_of(value, [(yes, true), (no, false)])
 }
 
-fn one_of(value: &str, allowed: &[&'static str]) -> Option<&'static str> {
-    allowed.iter().find(|allowed| **allowed == value).copied()
+fn one_of<T, const N: usize>(value: &str, allowed: [(&str, T); N]) -> Option<T> {
+    allowed.into_iter().find(|(name, _)| *name == value).map(|(_, meaning)| meaning)
+}
+
+fn positive(value: &str) -> Option<usize> {
+    value.parse().ok().filter(|number| *number > 0)
+}
+
+fn status(value: &str, allowed: &[u16]) -> Option<u16> {
+    value.parse().ok().filter(|status| allowed.contains(status))
 }
 
 impl Settings {
+    /// The account as `meta.ownerId` and the claim `sub` name it.
+    pub(super) fn owner(&self) -> String {
+        format!("local|{}", self.user)
+    }
+
     /// Reads `--set NAME=VALUE`.
     pub(super) fn read(given: &[(String, String)]) -> Result<Settings, Error> {
         let mut settings = Settings::default();
@@ -170,6 +276,7 @@ mod tests {
         assert!(read("rotation", "yes").unwrap().rotation);
         assert!(!read("rotation", "no").unwrap().rotation);
         assert!(read("rotation", "maybe").unwrap_err().to_string().contains("write yes or no"));
+        assert!(read("missing", "500").is_err() && read("page_limit", "0").is_err());
         assert!(read("rotations", "yes").unwrap_err().to_string().contains("no setting \"rotations\""));
     }
 }

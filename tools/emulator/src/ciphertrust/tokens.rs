@@ -29,6 +29,15 @@ pub(super) struct TokenBody {
     labels: Vec<String>,
 }
 
+/// The body of `PUT /_emulator/account`.
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Account {
+    locked: bool,
+    /// Whether the right password is too old.
+    expired: bool,
+}
+
 /// Everything that was given out.
 pub(super) struct Tokens {
     password: String,
@@ -41,6 +50,7 @@ struct State {
     access: HashMap<String, Instant>,
     refresh: HashMap<String, Instant>,
     locked: bool,
+    expired: bool,
     wrong: u64,
     logins: u64,
     refreshes: u64,
@@ -72,7 +82,7 @@ impl Tokens {
             return Err(Refusal::bad("a login has a user name and a password"));
         };
         if state.locked {
-            return Err(Refusal::locked());
+            return Err(Refusal::locked(settings.locked_status));
         }
         if user != settings.user || *password != self.password || body.domain != settings.domain {
             state.wrong += 1;
@@ -80,8 +90,11 @@ impl Tokens {
             return Err(Refusal::credentials());
         }
         state.wrong = 0;
+        if state.expired {
+            return Err(Refusal::expired());
+        }
         state.logins += 1;
-        Ok(state.issue(settings, true))
+        Ok(state.issue(settings, settings.gives_refresh_token))
     }
 
     /// Whether the request carries a token that is good.
@@ -106,10 +119,10 @@ impl Tokens {
         self.state.lock().refresh.clear();
     }
 
-    /// Locks or unlocks the account; tokens stay good.
-    pub(super) fn lock(&self, locked: bool) {
+    /// What becomes of the account: tokens stay good.
+    pub(super) fn set_account(&self, account: Account) {
         let mut state = self.state.lock();
-        (state.locked, state.wrong) = (locked, 0);
+        (state.locked, state.expired, state.wrong) = (account.locked, account.expired, 0);
     }
 
     /// How many grants there were.
@@ -137,14 +150,16 @@ fn renew(state: &mut State, body: &TokenBody, settings: &Settings) -> Answer {
 impl State {
     fn issue(&mut self, settings: &Settings, with_refresh: bool) -> Reply {
         let now = Instant::now();
-        let access = jwt(&settings.user, settings.token_life);
+        let access = jwt(&settings.owner(), settings.token_life);
         self.access.insert(access.clone(), now + Duration::from_secs(settings.token_life));
         let mut answer = json!({
             "jwt": access,
-            "duration": settings.token_life,
             "token_type": "Bearer",
             "client_id": "00000000-0000-0000-0000-000000000000",
         });
+        if settings.tells_life {
+            answer["duration"] = settings.token_life.into();
+        }
         if with_refresh {
             let refresh = random_text();
             self.refresh.insert(refresh.clone(), now + Duration::from_secs(settings.refresh_life));
@@ -156,11 +171,11 @@ impl State {
 }
 
 /// A token in the form of RFC 7519; nobody but the emulator checks it, so its signature is random.
-fn jwt(user: &str, life: u64) -> String {
+fn jwt(owner: &str, life: u64) -> String {
     let now = unix_time();
     let part = |value: Value| URL_SAFE_NO_PAD.encode(value.to_string());
     let header = part(json!({ "alg": "ES256", "typ": "JWT" }));
-    let claims = part(json!({ "sub": format!("local|{user}"), "iat": now, "exp": now + life }));
+    let claims = part(json!({ "sub": owner, "iat": now, "exp": now + life }));
     format!("{header}.{claims}.{}", random_text())
 }
 

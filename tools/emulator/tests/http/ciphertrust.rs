@@ -108,6 +108,60 @@ fn expired_tokens_and_locked_accounts() {
 }
 
 #[test]
+fn what_the_page_leaves_open_of_the_account() {
+    let fixture = start(&[("refresh_token", "no"), ("duration", "no"), ("locked_status", "423")]);
+    let mut client = fixture.connect("");
+    let token = login(&mut client);
+    assert_eq!((&token["refresh_token"], &token["duration"]), (&Value::Null, &Value::Null));
+    with_token(&mut client, &token);
+    let body = json!({ "name": "p11rest", "password": PIN });
+    for (account, status, message) in [
+        (&br#"{"locked":true}"#[..], 423, "The user account is locked"),
+        (br#"{"expired":true}"#, 401, "The password has expired"),
+    ] {
+        assert_eq!(client.request("PUT", "/_emulator/account", account).status, 204);
+        let refused = client.post(TOKENS, &body);
+        assert_eq!((refused.status, &refused.json()["message"]), (status, &json!(message)));
+        assert_eq!(client.get("/api/v1/vault/keys2").status, 200, "the token stays good");
+    }
+    // Whether it has expired, only who knows it learns.
+    let wrong = client.post(TOKENS, &json!({ "name": "p11rest", "password": "wrong" }));
+    assert_eq!(wrong.json()["message"], "Invalid username or password");
+    assert_eq!(client.request("PUT", "/_emulator/account", br#"{"lost":true}"#).status, 400);
+}
+
+#[test]
+fn members_of_a_key_are_spelled_as_the_settings_say() {
+    for (setting, present, absent) in [
+        (("names", "mixed"), ["usageMask", "objectType", "publickey", "curveid"], "publicKey"),
+        (("names", "camel"), ["usageMask", "objectType", "publicKey", "curveId"], "publickey"),
+        (("names", "lower"), ["usagemask", "objecttype", "publickey", "curveid"], "usageMask"),
+        (("object_type", "no"), ["usageMask", "name", "publickey", "algorithm"], "objectType"),
+    ] {
+        let fixture = start(&[setting]);
+        let key = user(&fixture).get("/api/v1/vault/keys2/ec-p256").json();
+        assert!(present.iter().all(|name| key.get(name).is_some()), "{setting:?} {key}");
+        assert!(key.get(absent).is_none(), "{setting:?} {key}");
+    }
+    let fixture = start(&[("algorithm", "lower"), ("versions", "3")]);
+    let mut client = user(&fixture);
+    let page = client.get("/api/v1/vault/keys2?name=rsa-2048").json();
+    assert_eq!((&page["total"], &page["resources"][2]["algorithm"]), (&json!(3), &json!("rsa")));
+}
+
+#[test]
+fn owners_and_labels_are_kept() {
+    let fixture = start(&[]);
+    let mut client = user(&fixture);
+    let new = json!({ "name": "mine", "algorithm": "aes", "assignSelfAsOwner": true,
+                      "labels": { "env": "prod" } });
+    let made = client.post("/api/v1/vault/keys2", &new).json();
+    assert_eq!((&made["meta"]["ownerId"], &made["labels"]["env"]), (&json!("local|p11rest"), &json!("prod")));
+    let seed = client.get("/api/v1/vault/keys2/aes-256").json();
+    assert_eq!((&seed["meta"], &seed["labels"]), (&Value::Null, &Value::Null));
+}
+
+#[test]
 fn keys_come_in_pages() {
     let fixture = start(&[("extra_keys", "120"), ("page_limit", "50")]);
     let mut client = user(&fixture);
@@ -141,11 +195,24 @@ fn a_pair_is_two_keys() {
     assert_eq!((gone.status, &gone.json()["message"]), (404, &json!("Resource not found")));
 }
 
+/// Has OpenSSL verify a signature of "message".
+fn openssl_verifies(fixture: &Fixture, client: &mut Client, key: &str, options: &[&str], signature: &[u8]) {
+    let public = client.get(&format!("/api/v1/vault/keys2/{key}-pub")).json();
+    let fields = ["publickey", "publicKey", "material"];
+    let pem = fields.iter().find_map(|field| public[*field].as_str()).expect("a public key");
+    let files = [("key.pem", pem.as_bytes()), ("signature", signature), ("message", b"message")];
+    let [pem, signature, message] =
+        files.map(|(name, content)| fixture.file(name, content).to_str().unwrap().to_owned());
+    let arguments = [&["dgst"], options, &["-verify", &pem, "-signature", &signature, &message]].concat();
+    openssl(&arguments).unwrap();
+}
+
 #[test]
 fn signatures_are_good() {
     for (settings, key, query, hash) in [
         (&[][..], "rsa-2048", "hashAlgo=SHA1", "-sha1"),
         (&[], "rsa-2048", "hashAlgo=sha-512", "-sha512"),
+        (&[], "rsa-2048", "hashAlgo=sha-512&signAlgo=RSA", "-sha512"),
         (&[], "ec-cert", "hashAlgo=sha-384&signAlgo=ecdsa", "-sha384"),
         (&[("public_key", "material"), ("pem", "pkcs1")], "rsa-2048", "hashAlgo=sha256", "-sha256"),
     ] {
@@ -153,19 +220,83 @@ fn signatures_are_good() {
         let mut client = user(&fixture);
         let path = format!("/api/v1/crypto/sign?keyName={key}&{query}");
         let signature = from_hex(&raw(&mut client, &path, b"message").json()["data"]);
-        let public = client.get(&format!("/api/v1/vault/keys2/{key}-pub")).json();
-        let pem = public["publickey"].as_str().or(public["material"].as_str()).unwrap();
-        let pem = fixture.file("key.pem", pem.as_bytes());
-        let message = fixture.file("message", b"message");
-        let file = fixture.file("signature", &signature);
-        let [pem, message, file] = [pem, message, file].map(|path| path.to_str().unwrap().to_owned());
-        openssl(&["dgst", hash, "-verify", &pem, "-signature", &file, &message]).unwrap();
+        openssl_verifies(&fixture, &mut client, key, &[hash], &signature);
         let hex: String = signature.iter().map(|byte| format!("{byte:02x}")).collect();
         for (data, expected) in [(b"message", true), (b"massage", false)] {
             let path = format!("/api/v1/crypto/signv?keyName={key}-pub&{query}&signature={hex}");
             assert_eq!(raw(&mut client, &path, data).json()["verified"], expected);
         }
     }
+}
+
+#[test]
+fn pss_has_its_name_and_its_salt() {
+    for (settings, query, salt) in [
+        (&[][..], "&signAlgo=rsassa-pss", "32"),
+        (&[("pss", "PSS")], "&signAlgo=PSS", "32"),
+        (&[("rsa", "pss")], "", "32"),
+        (&[("pss_salt", "none")], "&signAlgo=RSASSA-PSS", "0"),
+        // 256 bytes less those of the digest and two.
+        (&[("pss_salt", "max")], "&signAlgo=RSASSA-PSS", "222"),
+    ] {
+        let fixture = start(settings);
+        let mut client = user(&fixture);
+        let path = format!("/api/v1/crypto/sign?keyName=rsa-2048&hashAlgo=sha-256{query}");
+        let signature = from_hex(&raw(&mut client, &path, b"message").json()["data"]);
+        let salt = format!("rsa_pss_saltlen:{salt}");
+        let options = ["-sha256", "-sigopt", "rsa_padding_mode:pss", "-sigopt", &salt];
+        openssl_verifies(&fixture, &mut client, "rsa-2048", &options, &signature);
+    }
+    let fixture = start(&[("pss", "PSS"), ("rsa", "pss")]);
+    let mut client = user(&fixture);
+    let sign = "/api/v1/crypto/sign?keyName=rsa-2048&hashAlgo=sha-256";
+    assert_eq!(raw(&mut client, &format!("{sign}&signAlgo=RSASSA-PSS"), b"message").status, 400);
+    let signed = raw(&mut client, &format!("{sign}&signAlgo=RSA"), b"message").json();
+    openssl_verifies(&fixture, &mut client, "rsa-2048", &["-sha256"], &from_hex(&signed["data"]));
+}
+
+#[test]
+fn signatures_are_written_as_the_settings_say() {
+    type Read = fn(&Value) -> Vec<u8>;
+    for (setting, key, length, read) in [
+        (("signature", "hex"), "rsa-2048", 512, from_hex as Read),
+        (("signature", "upper"), "rsa-2048", 512, from_hex),
+        (("signature", "base64"), "rsa-2048", 344, bytes),
+        (("ecdsa", "raw"), "ec-p256", 128, from_hex),
+    ] {
+        let fixture = start(&[setting]);
+        let mut client = user(&fixture);
+        let path = format!("/api/v1/crypto/sign?keyName={key}&hashAlgo=sha-256");
+        let data = raw(&mut client, &path, b"message").json()["data"].clone();
+        let text = data.as_str().unwrap();
+        assert_eq!(text.len(), length, "{setting:?}");
+        assert_eq!(setting.1 == "upper", text == text.to_ascii_uppercase(), "{text}");
+        if key == "rsa-2048" {
+            openssl_verifies(&fixture, &mut client, key, &["-sha256"], &read(&data));
+        }
+    }
+}
+
+#[test]
+fn digests_are_signed_if_the_setting_says_so() {
+    let fixture = start(&[("prehashed", "yes")]);
+    let mut client = user(&fixture);
+    let file = fixture.file("message", b"message");
+    let digest = openssl(&["dgst", "-sha256", "-binary", file.to_str().unwrap()]).unwrap();
+    // RFC 8017 section 9.2, note 1.
+    let head = b"\x30\x31\x30\x0d\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x01\x05\x00\x04\x20";
+    let pss = ["-sha256", "-sigopt", "rsa_padding_mode:pss", "-sigopt", "rsa_pss_saltlen:32"];
+    for (key, more, data, options) in [
+        ("rsa-2048", "", &[head, &digest[..]].concat(), &["-sha256"][..]),
+        ("rsa-2048", "&signAlgo=RSASSA-PSS", &digest, &pss),
+        ("ec-p256", "&signAlgo=ecdsa", &digest, &["-sha256"]),
+    ] {
+        let path = format!("/api/v1/crypto/sign?keyName={key}&hashAlgo=none{more}");
+        let signed = raw(&mut client, &path, data).json();
+        openssl_verifies(&fixture, &mut client, key, options, &from_hex(&signed["data"]));
+    }
+    let path = "/api/v1/crypto/sign?keyName=rsa-2048&hashAlgo=none&signAlgo=RSASSA-PSS";
+    assert_eq!(raw(&mut client, path, b"no digest").status, 400);
 }
 
 #[test]
@@ -229,4 +360,35 @@ fn what_is_wrong_is_refused() {
     }
     let body = json!({ "id": "aes-256", "type": "name", "mode": "gcm", "plaintext": "no base64" });
     assert_eq!(client.post("/api/v1/crypto/encrypt", &body).status, 400);
+}
+
+#[test]
+fn answers_of_gcm_have_three_forms() {
+    let seal = json!({ "id": "aes-256", "type": "name", "mode": "gcm", "plaintext": base64("text"),
+                       "iv": base64([7; 12]) });
+    let mut without = seal.clone();
+    without.as_object_mut().unwrap().remove("iv");
+    for (form, iv, tag, length) in
+        [("full", true, true, 4), ("bare", false, true, 4), ("appended", false, false, 20)]
+    {
+        let fixture = start(&[("gcm", form)]);
+        let mut client = user(&fixture);
+        let sealed = client.post("/api/v1/crypto/encrypt", &seal).json();
+        assert_eq!((sealed.get("iv").is_some(), sealed.get("tag").is_some()), (iv, tag), "{form}");
+        assert_eq!(bytes(&sealed["ciphertext"]).len(), length, "{form}");
+        assert_eq!(bytes(&client.post("/api/v1/crypto/encrypt", &without).json()["iv"]).len(), 12, "{form}");
+    }
+}
+
+#[test]
+fn refusals_have_the_status_of_the_settings() {
+    let fixture = start(&[("missing", "400"), ("tag_failure", "422")]);
+    let mut client = user(&fixture);
+    let missing = raw(&mut client, "/api/v1/crypto/sign?keyName=nope&hashAlgo=sha-256", b"message");
+    assert_eq!((missing.status, &missing.json()["message"]), (400, &json!("Resource not found")));
+    let open = json!({ "id": "aes-256", "type": "name", "mode": "gcm", "ciphertext": base64("text"),
+                       "tag": base64([0; 16]), "iv": base64([0; 12]) });
+    assert_eq!(client.post("/api/v1/crypto/decrypt", &open).status, 422);
+    let rsa = json!({ "id": "rsa-2048", "type": "name", "pad": "oaep", "ciphertext": base64([1; 256]) });
+    assert_eq!(client.post("/api/v1/crypto/decrypt", &rsa).status, 422);
 }
