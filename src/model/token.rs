@@ -456,7 +456,7 @@ impl Token {
         if self.session_objects.get(handle).is_none() {
             self.check_writable()?;
         }
-        Err(Error::new(CKR_ACTION_PROHIBITED, "the object is not to be destroyed from here"))
+        Err(Error::new(CKR_ACTION_PROHIBITED, "the object is not to be destroyed"))
     }
 
     /// `C_SetAttributeValue`: of session objects; the HSM's API has no such call.

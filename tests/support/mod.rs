@@ -11,6 +11,7 @@ use std::time::SystemTime;
 pub mod administration;
 pub mod c;
 pub mod emulator;
+pub mod gateway;
 pub mod mechanism;
 pub mod openssl;
 pub mod p11;
