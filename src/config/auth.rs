@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::hmac::{self, Hmac};
 use super::problem::{Fault, Problem};
 use super::read::{Section, word};
 use super::{ApiKeys, Auth, BackendKind, PinFormat, Secret};
@@ -69,6 +70,33 @@ pub struct TokenLogin {
     pub revoke: Option<String>,
 }
 
+#[cfg(test)]
+impl TokenLogin {
+    /// User and password as JSON to that path, and nothing besides.
+    pub(crate) fn plain(login: &str) -> Self {
+        Self {
+            login: login.to_owned(),
+            body: BodyForm::Json,
+            fields: vec![
+                ("username".to_owned(), FieldValue::User),
+                ("password".to_owned(), FieldValue::Password),
+            ],
+            basic: false,
+            refresh: None,
+            success: None,
+            code: None,
+            access: None,
+            refresh_token: None,
+            life: None,
+            default_life: Duration::from_secs(3600),
+            header: AUTHORIZATION.to_owned(),
+            scheme: Scheme::Bearer,
+            keep_password: true,
+            revoke: None,
+        }
+    }
+}
+
 /// The call that exchanges a token for a new one.
 #[derive(Debug)]
 pub struct RefreshCall {
@@ -120,6 +148,10 @@ pub enum Scheme {
 /// Reads the table.
 pub(super) fn read(section: &Section<'_>, backend: BackendKind) -> Result<Auth, Problem> {
     let keys = section.section("api_key", "slot.auth.api_key")?;
+    let hmac = match section.item("hmac") {
+        Some(_) => Some(hmac::read(&section.section("hmac", "slot.auth.hmac")?)?),
+        None => None,
+    };
     let auth = Auth {
         bearer: secret(section, "bearer")?,
         api_key: ApiKeys {
@@ -139,9 +171,10 @@ pub(super) fn read(section: &Section<'_>, backend: BackendKind) -> Result<Auth, 
         basic: basic(&section.section("basic", "slot.auth.basic")?)?,
         header: header_key(&section.section("header", "slot.auth.header")?)?,
         token: match section.item("token") {
-            Some(_) => Some(token(&section.section("token", "slot.auth.token")?)?),
+            Some(_) => Some(token(&section.section("token", "slot.auth.token")?, hmac.as_ref())?),
             None => None,
         },
+        hmac,
     };
     check(section, &auth, backend)?;
     Ok(auth)
@@ -189,7 +222,9 @@ fn each_header_once(section: &Section<'_>, auth: &Auth, backend: BackendKind) ->
     let ApiKeys { key_management, key_operation, approver, service, approver_key_management } = &auth.api_key;
     let keys = [key_management, key_operation, approver, service, approver_key_management];
     let has_key = keys.iter().any(|keys| !keys.is_empty());
-    let carried = [
+    let signed = auth.hmac.iter().flat_map(|hmac| &hmac.scheme.headers);
+    let signed = signed.map(|(name, _)| ("slot.auth.hmac", Some("hmac"), Some(name.as_str())));
+    let others = [
         // First what nothing else can stand for.
         ("the token of the back end itself", None, in_authorization(backend.logs_in_by_itself())),
         ("slot.auth.api_key", Some("api_key"), has_key.then_some(API_KEY)),
@@ -198,6 +233,7 @@ fn each_header_once(section: &Section<'_>, auth: &Auth, backend: BackendKind) ->
         ("slot.auth.header", Some("header"), auth.header.as_ref().map(|key| key.name.as_str())),
         ("slot.auth.token", Some("token"), auth.token.as_ref().map(|token| token.header.as_str())),
     ];
+    let carried: Vec<_> = others.into_iter().chain(signed).collect();
     for (at, (_, key, header)) in carried.iter().enumerate() {
         let same = |other: &Option<&str>| {
             header.is_some_and(|header| other.is_some_and(|other| header.eq_ignore_ascii_case(other)))
@@ -207,6 +243,9 @@ fn each_header_once(section: &Section<'_>, auth: &Auth, backend: BackendKind) ->
             let what = format!("would be in the header {header}, where {first} is");
             let remedy = match *key {
                 "header" => "write another name: slot.auth.header.name",
+                "hmac" => {
+                    "write another header for the token (slot.auth.token.header), or slot.auth.hmac.headers"
+                }
                 _ => "take one of them out, or write another header for the token: slot.auth.token.header",
             };
             return Err(section.problem(key, Fault::new(what, remedy)));
@@ -230,7 +269,7 @@ fn basic(section: &Section<'_>) -> Result<Option<BasicLogin>, Problem> {
 }
 
 fn header_key(section: &Section<'_>) -> Result<Option<HeaderKey>, Problem> {
-    let name = section.text("name", |_, text| header(text))?;
+    let name = section.text("name", |_, text| header_name(text))?;
     let value = secret(section, "value")?;
     if name.is_none() && value.is_none() {
         return Ok(None);
@@ -239,7 +278,7 @@ fn header_key(section: &Section<'_>) -> Result<Option<HeaderKey>, Problem> {
     Ok(Some(HeaderKey { name, value: section.required("value", value, "write value = \"file:/path\"")? }))
 }
 
-fn token(section: &Section<'_>) -> Result<TokenLogin, Problem> {
+fn token(section: &Section<'_>, hmac: Option<&Hmac>) -> Result<TokenLogin, Problem> {
     let login = section.text("login", |_, text| path(text))?;
     let body = form(section, "body")?;
     let usual: &[&str] = match body {
@@ -262,7 +301,7 @@ fn token(section: &Section<'_>) -> Result<TokenLogin, Problem> {
             }
         }
     }
-    let header = section.text("header", |_, text| header(text))?;
+    let header = section.text("header", |_, text| header_name(text))?;
     Ok(TokenLogin {
         body,
         fields: login_fields,
@@ -276,7 +315,11 @@ fn token(section: &Section<'_>) -> Result<TokenLogin, Problem> {
         default_life: section
             .duration("default_life", Duration::from_secs(1))?
             .unwrap_or(Duration::from_secs(3600)),
-        header: header.unwrap_or_else(|| AUTHORIZATION.to_owned()),
+        // Where the signature is in the usual one, the token has another (gateway reference section 10).
+        header: header.unwrap_or_else(|| match hmac {
+            Some(hmac) if hmac.scheme.has_header(AUTHORIZATION) => format!("X-{AUTHORIZATION}"),
+            _ => AUTHORIZATION.to_owned(),
+        }),
         scheme: section
             .text("scheme", |_, text| {
                 word(text, &[("bearer", Scheme::Bearer), ("bare", Scheme::Bare), ("auto", Scheme::Auto)])
@@ -349,7 +392,8 @@ fn pointer(text: &str) -> Result<String, Fault> {
     Err(Fault::new(format!("\"{text}\" is not a JSON pointer"), "write it as \"/data/access_token\""))
 }
 
-fn header(text: &str) -> Result<String, Fault> {
+/// The name of a header that is not the transport's.
+pub(super) fn header_name(text: &str) -> Result<String, Fault> {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
     let what = match text {
         "" => "is empty".to_owned(),

@@ -15,11 +15,12 @@ mod address;
 mod auth;
 mod ciphertrust;
 mod declared;
-mod document;
+pub(crate) mod document;
 mod environment;
 mod fast;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
+pub mod hmac;
 mod load;
 mod luna;
 mod problem;
@@ -36,10 +37,13 @@ pub use auth::{API_KEY, BasicLogin, BodyForm, FieldValue, HeaderKey, RefreshCall
 pub use ciphertrust::CipherTrust;
 pub use declared::Declared;
 pub use fast::{Fast, HashInput, Padding};
+pub use hmac::Hmac;
 pub use load::{Process, load, log_for_problems};
 pub use luna::{ApplianceLogin, Luna, Role, SetPin, Shows};
 pub use problem::Problem;
 pub use proxy::{Proxy, ProxyLogin, ProxyScheme};
+pub(crate) use read::read_all;
+pub(crate) use schema::nearest;
 pub use secret::Secret;
 
 /// The whole configuration. No file means no slots.
@@ -272,13 +276,15 @@ impl Token {
         if matches!(self.backend, Backend::Luna(_)) {
             return true;
         }
-        let Auth { bearer, api_key, pin_format: _, user: _, password, basic, header, token } = &self.auth;
+        let Auth { bearer, api_key, pin_format: _, user: _, password, basic, header, token, hmac } =
+            &self.auth;
         let ApiKeys { key_management, key_operation, approver, service, approver_key_management } = api_key;
         let lists = [key_management, key_operation, approver, service, approver_key_management];
         let password = (token.is_some() || self.backend.kind().logs_in_by_itself()).then_some(password);
         let basic = basic.as_ref().map(|basic| &basic.password);
         let header = header.as_ref().map(|header| &header.value);
-        let layers = password.into_iter().chain(basic).chain(header);
+        let hmac = hmac.as_ref().map(|hmac| &hmac.secret);
+        let layers = password.into_iter().chain(basic).chain(header).chain(hmac);
         let secrets = bearer.iter().chain(lists.into_iter().flatten()).chain(layers);
         secrets.into_iter().any(Secret::is_pin)
     }
@@ -393,6 +399,8 @@ pub struct Auth {
     pub header: Option<HeaderKey>,
     /// A token in each request, and how it is got.
     pub token: Option<TokenLogin>,
+    /// A signature on each request.
+    pub hmac: Option<Hmac>,
 }
 
 /// What `C_Login` brings.

@@ -68,6 +68,38 @@ pub(super) const FIELDS: &[Field] = &[
     field("slot.auth.token.scheme", Form::Text),
     field("slot.auth.token.keep_password", Form::Boolean),
     field("slot.auth.token.revoke", Form::Text),
+    field("slot.auth.hmac.preset", Form::Text),
+    field("slot.auth.hmac.key_id", Form::Text),
+    field("slot.auth.hmac.secret", Form::Text),
+    field("slot.auth.hmac.sign_token_calls", Form::Boolean),
+    field("slot.auth.hmac.version", Form::Text),
+    field("slot.auth.hmac.template", Form::Lines),
+    field("slot.auth.hmac.join", Form::Text),
+    field("slot.auth.hmac.trailing_join", Form::Boolean),
+    field("slot.auth.hmac.mac_mode", Form::Text),
+    field("slot.auth.hmac.hash", Form::Text),
+    field("slot.auth.hmac.secret_encoding", Form::Text),
+    field("slot.auth.hmac.key_derivation", Form::Text),
+    field("slot.auth.hmac.output", Form::Text),
+    field("slot.auth.hmac.body_hash", Form::Text),
+    field("slot.auth.hmac.body_hash_encoding", Form::Text),
+    field("slot.auth.hmac.body_hash_template", Form::Text),
+    field("slot.auth.hmac.empty_body", Form::Text),
+    field("slot.auth.hmac.query_mode", Form::Text),
+    field("slot.auth.hmac.path_prefix_strip", Form::Text),
+    field("slot.auth.hmac.timestamp_format", Form::Text),
+    field("slot.auth.hmac.nonce_format", Form::Text),
+    field("slot.auth.hmac.headers", Form::Lines),
+    field("slot.auth.hmac.signed_headers", Form::List),
+    field("slot.auth.hmac.parameters", Form::Lines),
+    field("slot.auth.hmac.response_verify", Form::Boolean),
+    field("slot.auth.hmac.response_template", Form::Lines),
+    field("slot.auth.hmac.response_header", Form::Text),
+    field("slot.auth.hmac.response_attribute", Form::Text),
+    field("slot.auth.hmac.response_time_header", Form::Text),
+    field("slot.auth.hmac.clock_skew", Form::Text),
+    field("slot.auth.hmac.server_time_header", Form::Text),
+    field("slot.auth.hmac.replay_words", Form::List),
     field("slot.auth.api_key.key_management", Form::Lines),
     field("slot.auth.api_key.key_operation", Form::Lines),
     field("slot.auth.api_key.approver", Form::Lines),
@@ -109,6 +141,8 @@ pub(super) const FIELDS: &[Field] = &[
     field("slot.ciphertrust.pkcs1", Form::Text),
     field("slot.ciphertrust.pss", Form::Text),
     field("slot.ciphertrust.oaep_hash", Form::Text),
+    field("slot.declared.file", Form::Text),
+    field("slot.declared.parameters", Form::Lines),
     field("slot.tls.ca", Form::Text),
     field("slot.tls.server_name", Form::Text),
     field("slot.tls.identity.certificate", Form::Text),
@@ -159,7 +193,7 @@ pub(super) fn names_in(path: &str) -> Vec<&'static str> {
 }
 
 /// Of `known`, the name that `wrong` was probably meant to be.
-pub(super) fn nearest<'a>(wrong: &str, known: &[&'a str]) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(wrong: &str, known: &[&'a str]) -> Option<&'a str> {
     let limit = 1 + wrong.chars().count() / 3;
     let scored = known.iter().map(|name| (distance(&wrong.to_lowercase(), &name.to_lowercase()), *name));
     scored.filter(|(score, _)| *score <= limit).min_by_key(|(score, _)| *score).map(|(_, name)| name)
@@ -212,7 +246,7 @@ mod tests {
         assert_eq!(names_in(""), ["version", "fork", "log", "slot"]);
         assert_eq!(
             names_in("slot.auth"),
-            ["bearer", "pin_format", "user", "password", "basic", "header", "token", "api_key"]
+            ["bearer", "pin_format", "user", "password", "basic", "header", "token", "hmac", "api_key"]
         );
         assert_eq!(
             names_in("slot.key"),

@@ -175,7 +175,7 @@ impl fmt::Display for Timestamp {
 ///
 /// Years are counted from 1 March, so that the leap day is the last of its year: 400 of them have 146,097 days, and
 /// the months from March on repeat 31, 30, 31, 30, 31 days.
-fn civil(days: u64) -> (u64, u64, u64) {
+pub(crate) fn civil(days: u64) -> (u64, u64, u64) {
     const DAYS_FROM_MARCH_OF_YEAR_0: u64 = 719_468;
     let days = days + DAYS_FROM_MARCH_OF_YEAR_0;
     let (era, day_of_era) = (days / 146_097, days % 146_097);

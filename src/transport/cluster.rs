@@ -14,6 +14,7 @@ use super::health::Advice;
 use super::hedge::{self, Hedge};
 use super::member::{Flight, Grounded, Member, Terms};
 use super::retry::{Attempts, Jitter, Lost, Verdict};
+use super::seal::Sealer;
 use super::tls::Tls;
 use super::{Class, Conventions, Deadline, Error, ErrorKind, Request, Response, Transport, http1};
 use crate::config;
@@ -67,6 +68,14 @@ impl Cluster {
     /// With second requests for what is answered late, if there are `settings` for them.
     pub fn hedged(self, settings: Option<config::Hedge>) -> Self {
         Self { hedge: settings.map(Hedge::new), ..self }
+    }
+
+    /// With a seal on each attempt, if there is somebody to make them.
+    pub fn sealed(mut self, sealer: Option<Arc<dyn Sealer>>) -> Self {
+        if let Some(sealer) = sealer {
+            self.groups.iter_mut().flatten().for_each(|member| member.seal_with(&sealer));
+        }
+        self
     }
 
     fn begin(&self, request: &Request<'_>) -> Result<Attempts, Error> {
@@ -395,5 +404,13 @@ impl<'m> Search<'_, 'm> {
 
 /// Whether another member would fail in the same way.
 pub(super) fn is_final(kind: ErrorKind) -> bool {
-    matches!(kind, ErrorKind::Closed | ErrorKind::Header | ErrorKind::PoolExhausted | ErrorKind::Timeout)
+    matches!(
+        kind,
+        ErrorKind::Closed
+            | ErrorKind::Credential
+            | ErrorKind::Header
+            | ErrorKind::PoolExhausted
+            | ErrorKind::Timeout
+            | ErrorKind::Unauthorised
+    )
 }

@@ -11,6 +11,7 @@ use super::lane::Lane;
 use super::pool::{Pool, Refused, Seat, Want};
 use super::resolve::Resolver;
 use super::retry::{Cause, Lost};
+use super::seal::{Check, Finding, Outgoing, Sealed, Sealer};
 use super::socket::Socket;
 use super::tls::{self, Tls};
 use super::{CONTENT_TYPE, Class, Conventions, Deadline, Error, ErrorKind, Headers, Request, Response};
@@ -26,6 +27,8 @@ pub(super) struct Member {
     /// The same without `Content-Type`, for requests that have their own.
     untyped: Headers,
     keep: Arc<[Box<str>]>,
+    sealer: Option<Arc<dyn Sealer>>,
+    port: u16,
     resolver: Resolver,
     tls: Option<(Arc<Tls>, ServerName<'static>)>,
     connect: Duration,
@@ -63,6 +66,7 @@ pub(super) struct Flight<'m> {
     seat: Seat<'m>,
     reused: bool,
     probe: bool,
+    check: Option<Box<dyn Check>>,
 }
 
 impl Member {
@@ -97,6 +101,8 @@ impl Member {
             fixed,
             untyped,
             keep: conventions.keep.iter().map(|&name| name.into()).collect(),
+            sealer: None,
+            port: url.port,
             resolver: Resolver::new(&url.host, url.port),
             tls,
             connect: timeouts.connect,
@@ -104,6 +110,21 @@ impl Member {
             // A connection, and as long again for an answer.
             health: Health::new(timeouts.connect.saturating_mul(2)),
         })
+    }
+
+    /// Each attempt from now on has a seal.
+    pub fn seal_with(&mut self, sealer: &Arc<dyn Sealer>) {
+        self.keep = kept_for(sealer, &self.keep);
+        self.sealer = Some(Arc::clone(sealer));
+    }
+
+    /// The seal of an attempt that is about to be sent.
+    fn seal(&self, fixed: &Headers, request: &Request<'_>) -> Result<Option<Sealed>, Grounded> {
+        let Some(sealer) = &self.sealer else { return Ok(None) };
+        let host = self.name.split_once("://").map_or(self.name.as_str(), |(_, host)| host);
+        let place = (self.tls.is_some(), host, self.port, self.base.as_str());
+        let sealed = sealer.seal(&Outgoing::new(place, fixed.as_bytes(), request));
+        sealed.map_err(|error| Grounded::Failed(self.at(error)))
     }
 
     /// Sends the request on a lane of its own.
@@ -131,8 +152,14 @@ impl Member {
                 }
                 empty => empty.insert(self.connect(terms).map_err(Grounded::Failed)?),
             };
-            match lane.send(&self.base, fixed.as_bytes(), &self.keep, request, deadline) {
-                Ok(()) => return Ok(Flight { member: self, seat, reused, probe }),
+            let sealed = self.seal(fixed, request)?;
+            let headers = sealed.as_ref().map_or(request.headers, |sealed| &sealed.headers);
+            let request = Request { headers, ..*request };
+            match lane.send(&self.base, fixed.as_bytes(), &self.keep, &request, deadline) {
+                Ok(()) => {
+                    let check = sealed.map(|sealed| sealed.check);
+                    return Ok(Flight { member: self, seat, reused, probe, check });
+                }
                 Err(error) if reused && !error.sent && error.kind == ErrorKind::Broken => want = Want::Fresh,
                 Err(error) => return Err(Grounded::Failed(self.at(error))),
             }
@@ -207,6 +234,12 @@ impl Member {
     }
 }
 
+/// The names of the header lines that are kept, with those that seals look at.
+pub(super) fn kept_for(sealer: &Arc<dyn Sealer>, keep: &[Box<str>]) -> Arc<[Box<str>]> {
+    let more = sealer.keep().into_iter().map(String::into_boxed_str);
+    keep.iter().cloned().chain(more.filter(|name| !keep.contains(name))).collect()
+}
+
 /// Scheme, host and port, the port only if it is not the scheme's own.
 pub(super) fn authority(url: &config::Url) -> String {
     let (scheme, usual) = if url.tls { ("https", 443) } else { ("http", 80) };
@@ -250,10 +283,17 @@ impl<'m> Flight<'m> {
     pub fn land(mut self, deadline: Deadline) -> Result<Response, Lost> {
         let Answer { response, reusable } = self.with_lane(|lane| lane.receive(deadline))?;
         self.member.health.judge(&response, self.probe);
+        let finding = match &self.check {
+            Some(check) => check.check(&response).map_err(|error| self.member.at(error))?,
+            None => Finding::Good,
+        };
         if reusable {
             self.seat.keep();
         }
-        Ok(response)
+        match finding {
+            Finding::Good => Ok(response),
+            Finding::Again => Err(Lost::unsealed(response)),
+        }
     }
 
     /// Waits no longer. The lane is closed: the answer may still come.
@@ -262,7 +302,7 @@ impl<'m> Flight<'m> {
             self.member.health.unanswered(self.probe);
         }
         let error = Error::sent(ErrorKind::Timeout, "no answer for so long that another was asked");
-        Lost { error: self.member.at(error), cause: Cause::Left }
+        Lost { error: self.member.at(error), cause: Cause::Left, answer: None }
     }
 
     fn with_lane<T>(&mut self, step: impl FnOnce(&mut Lane) -> Result<T, Error>) -> Result<T, Lost> {
@@ -278,7 +318,7 @@ impl<'m> Flight<'m> {
                 health.unanswered(self.probe);
             }
             let cause = if stale { Cause::Stale } else { Cause::Failed };
-            Lost { error: self.member.at(error), cause }
+            Lost { error: self.member.at(error), cause, answer: None }
         })
     }
 }

@@ -11,6 +11,7 @@
 //! member    one address: connecting, flights      pool     who gets which lane
 //! lane      one request, one answer               http1    bytes of both; chunked: the lines in a body
 //! stream    with or without TLS (tls)             socket   deadlines, no SIGPIPE; resolve: names
+//! seal      what each attempt has of its own: a signature
 //! auth      credentials in front of all of these: headers, tokens and their renewal
 //! ```
 //!
@@ -38,6 +39,7 @@ mod pool;
 mod proxied;
 mod resolve;
 mod retry;
+pub mod seal;
 mod socket;
 mod stream;
 #[cfg(test)]
@@ -109,7 +111,7 @@ impl Transport for Arc<dyn Transport> {
 #[derive(Clone, Copy, Default)]
 pub struct Conventions<'a> {
     /// Header lines of every request.
-    pub headers: &'a [(&'static str, &'a str)],
+    pub headers: &'a [(&'a str, &'a str)],
     /// The names of the header lines of answers that [`Response::kept`] has, in lower case.
     pub keep: &'a [&'a str],
 }
@@ -119,11 +121,23 @@ pub struct Conventions<'a> {
 /// # Errors
 /// Those of [`Cluster::new`].
 pub fn open(token: &config::Token, conventions: &Conventions<'_>) -> Result<Box<dyn Transport>, Error> {
+    open_sealed(token, conventions, None)
+}
+
+/// The same with a seal on each attempt.
+///
+/// # Errors
+/// Those of [`Cluster::new`].
+pub fn open_sealed(
+    token: &config::Token,
+    conventions: &Conventions<'_>,
+    sealer: Option<Arc<dyn seal::Sealer>>,
+) -> Result<Box<dyn Transport>, Error> {
     if token.needs_thread() {
-        return Ok(Box::new(proxied::Proxied::new(token, conventions)?));
+        return Ok(Box::new(proxied::Proxied::new(token, conventions)?.sealed(sealer)));
     }
     let cluster = Cluster::new(&token.members, &token.tls, token.timeouts, token.pool, conventions)?;
-    Ok(Box::new(cluster.hedged(token.hedge)))
+    Ok(Box::new(cluster.hedged(token.hedge).sealed(sealer)))
 }
 
 /// The HTTP methods that the dialects use.
@@ -337,7 +351,7 @@ pub enum ErrorKind {
     Credential,
     /// A header value that HTTP forbids.
     Header,
-    /// What came back is not HTTP/1.1 as RFC 9112 has it.
+    /// What came back is not HTTP/1.1 as RFC 9112 has it, or is not signed as it must be.
     Malformed,
     /// The name of the host has no address.
     Name,

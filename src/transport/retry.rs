@@ -7,6 +7,7 @@
 //! | sent, connection broke | again, at most [`BREAK_LIMIT`] times | the error |
 //! | sent, silence while another member is well | again, once | the wait goes on |
 //! | sent, TLS ended in a fault (a client certificate was refused) | again while another member is well | the error |
+//! | the seal was refused | again with a new one, at most [`RESEAL_LIMIT`] times | the same |
 //! | 429, 502, 503, 504 | again after a pause, at most [`ATTEMPT_LIMIT`] attempts | the answer |
 //! | any other answer or error | as it is | as it is |
 //!
@@ -22,6 +23,8 @@ use super::{Class, Deadline, Error, ErrorKind, Response};
 const ATTEMPT_LIMIT: u32 = 7;
 /// How many broken connections a request survives.
 const BREAK_LIMIT: u32 = 2;
+/// How often a request gets another seal: for the time of the server's clock, and for a nonce that it has seen.
+const RESEAL_LIMIT: u32 = 2;
 /// The first pause: no longer than some calls at a server nearby, so that a few refusals cost little.
 const FIRST_PAUSE: Duration = Duration::from_micros(500);
 /// How many times longer each pause is than the one before.
@@ -48,18 +51,27 @@ pub(super) struct Lost {
     pub error: Error,
     /// Why.
     pub cause: Cause,
+    /// The answer that refused the seal and nothing else: the caller's, if it stays so.
+    pub answer: Option<Response>,
 }
 
 impl Lost {
     /// Two attempts at once came to nothing.
     pub fn and(self, other: Self) -> Self {
-        Self { error: self.error.after(&other.error.context), cause: Cause::Failed }
+        let answer = self.answer.or(other.answer);
+        Self { error: self.error.after(&other.error.context), cause: Cause::Failed, answer }
+    }
+
+    /// The seal was refused.
+    pub fn unsealed(answer: Response) -> Self {
+        let error = Error::sent(ErrorKind::Malformed, "the signature of the request was refused");
+        Self { error, cause: Cause::Failed, answer: Some(answer) }
     }
 }
 
 impl From<Error> for Lost {
     fn from(error: Error) -> Self {
-        Self { error, cause: Cause::Failed }
+        Self { error, cause: Cause::Failed, answer: None }
     }
 }
 
@@ -70,6 +82,7 @@ pub(super) struct Attempts {
     start: usize,
     made: u32,
     breaks: u32,
+    reseals: u32,
     /// The member that was asked last.
     last: Option<usize>,
     /// That member gets a new connection: the last one broke.
@@ -100,6 +113,7 @@ impl Attempts {
             start,
             made: 0,
             breaks: 0,
+            reseals: 0,
             last: None,
             fresh: false,
             stale: false,
@@ -152,6 +166,9 @@ impl Attempts {
         jitter: &Jitter,
         elsewhere: bool,
     ) -> Verdict {
+        if let Err(Lost { answer: Some(answer), .. }) = outcome {
+            return self.after_refused_seal(answer, deadline);
+        }
         let stale = matches!(&outcome, Err(lost) if lost.cause == Cause::Stale);
         self.made += u32::from(!stale);
         self.stale = stale;
@@ -174,6 +191,16 @@ impl Attempts {
             }
             None => Verdict::Final(outcome.map_err(|lost| lost.error.after(&self.earlier))),
         }
+    }
+
+    /// Nothing was done, whatever the class. The same member is asked again: others may have other clocks.
+    fn after_refused_seal(&mut self, answer: Response, deadline: Deadline) -> Verdict {
+        self.reseals += 1;
+        (self.stale, self.fresh) = (true, false);
+        if self.reseals > RESEAL_LIMIT || deadline.remaining().is_none() {
+            return Verdict::Final(Ok(answer));
+        }
+        Verdict::Again(Duration::ZERO)
     }
 
     fn after_loss(&mut self, lost: &Lost, jitter: &Jitter, elsewhere: bool) -> Option<Duration> {
@@ -242,7 +269,7 @@ mod tests {
     }
 
     fn failure(kind: ErrorKind, sent: bool, cause: Cause) -> Result<Response, Lost> {
-        Err(Lost { error: Error { sent, ..Error::unsent(kind, "") }, cause })
+        Err(Lost { error: Error { sent, ..Error::unsent(kind, "") }, cause, answer: None })
     }
 
     /// The pause before a second attempt, in microseconds; `None`: there is none.
@@ -305,6 +332,23 @@ mod tests {
             assert!(matches!(verdict, Verdict::Again(Duration::ZERO)));
             assert_eq!((attempts.start(), attempts.is_last_choice(1)), (7, false));
             assert!(attempts.fresh(1) && !attempts.fresh(0));
+        }
+    }
+
+    #[test]
+    fn a_refused_seal_is_replaced_twice_whatever_the_class() {
+        let deadline = Deadline::after(Duration::from_secs(10));
+        for class in [Class::Repeatable, Class::OnceOnly, Class::NeverTwice] {
+            let (mut attempts, jitter) = (Attempts::new(class, 7), Jitter::new());
+            let refused = || Err(Lost::unsealed(answer(401, None).unwrap()));
+            for _ in 0..2 {
+                attempts.sent_to(1);
+                let verdict = attempts.judge(refused(), deadline, &jitter, true);
+                assert!(matches!(verdict, Verdict::Again(Duration::ZERO)));
+                assert_eq!((attempts.start(), attempts.is_last_choice(1)), (7, false));
+            }
+            let verdict = attempts.judge(refused(), deadline, &jitter, true);
+            assert!(matches!(verdict, Verdict::Final(Ok(Response { status: 401, .. }))));
         }
     }
 

@@ -13,6 +13,7 @@ use super::*;
 
 mod auth;
 mod fast;
+mod hmac;
 mod messages;
 mod proxy;
 

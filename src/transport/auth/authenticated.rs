@@ -7,7 +7,7 @@ use secrecy::{ExposeSecret, SecretString};
 use super::grant::Grant;
 use super::presented::{Layer, Lines, Presented};
 use super::token::Tried;
-use super::{ApiKey, AuthError, Basic, Bearer, Credential, GrantError, Token};
+use super::{ApiKey, AuthError, Basic, Bearer, Credential, GrantError, Signer, Token};
 use crate::observe::audit::{Audit, Endpoint, Event};
 use crate::transport::{Class, Deadline, Error, Headers, Request, Response, Transport};
 
@@ -18,7 +18,7 @@ pub struct Authenticated {
     inner: Box<dyn Transport>,
     presented: Presented,
     token: Option<Arc<Token>>,
-    refuses: fn(&Response) -> bool,
+    refuses: Box<dyn Fn(&Response) -> bool + Send + Sync>,
     /// Of the secrets that are presented; the token has its own.
     audit: Option<Audit>,
 }
@@ -41,7 +41,7 @@ impl Authenticated {
             inner,
             presented: Presented::default(),
             token: None,
-            refuses: |answer| answer.status == 401,
+            refuses: Box::new(|answer| answer.status == 401),
             audit: None,
         }
     }
@@ -61,6 +61,11 @@ impl Authenticated {
         self.with(Layer::ApiKey(key))
     }
 
+    /// With the secret of a signer, which is also asked by the transport beneath.
+    pub fn with_signer(self, signer: Arc<Signer>) -> Self {
+        self.with(Layer::Signed(signer))
+    }
+
     fn with(mut self, layer: Layer) -> Self {
         self.presented.add(layer);
         self
@@ -77,8 +82,8 @@ impl Authenticated {
     }
 
     /// Says which answers mean that a credential was refused, where the status line does not (401).
-    pub fn refused_by(self, refuses: fn(&Response) -> bool) -> Self {
-        Self { refuses, ..self }
+    pub fn refused_by(self, refuses: impl Fn(&Response) -> bool + Send + Sync + 'static) -> Self {
+        Self { refuses: Box::new(refuses), ..self }
     }
 
     /// Whether anything is shown besides what the requests have themselves.
@@ -198,9 +203,8 @@ impl Authenticated {
     fn dress<'h>(&'h self, own: &'h Headers, attire: &'h Attire) -> Dressed<'h> {
         let token = self.token.as_ref().zip(attire.grant.as_deref());
         let token = token.map(|(token, grant)| token.line(grant));
-        let parts =
-            [(!own.is_empty()).then_some(own), attire.presented.as_ref().map(|lines| &lines.headers), token];
-        let mut parts = parts.into_iter().flatten();
+        let parts = [Some(own), attire.presented.as_ref().map(|lines| &lines.headers), token];
+        let mut parts = parts.into_iter().flatten().filter(|lines| !lines.is_empty());
         match (parts.next(), parts.next()) {
             (None, _) => Dressed::As(own),
             (Some(lines), None) => Dressed::As(lines),

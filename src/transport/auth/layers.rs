@@ -3,23 +3,26 @@
 use std::sync::Arc;
 
 use super::{
-    ApiKey, Authenticated, Basic, BodyForm, FieldValue, RevokeCall, Token, TokenCall, TokenProfile,
+    ApiKey, Authenticated, Basic, BodyForm, FieldValue, RevokeCall, Signer, Token, TokenCall, TokenProfile,
     configured,
 };
 use crate::config;
 use crate::observe::audit::Audit;
 use crate::observe::log::Log;
+use crate::transport::seal::Sealer;
 use crate::transport::{self, Conventions, Error, Method};
 
-/// The transport that the slot's configuration asks for, behind `slot.auth.header`, `slot.auth.basic` and
-/// `slot.auth.token`, as far as they are there. A bearer token and API keys by role are for the dialect to show. Makes no
+/// The transport that the slot's configuration asks for, behind `slot.auth.header`, `slot.auth.basic`, `slot.auth.hmac`
+/// and `slot.auth.token`, as far as they are there. A bearer token and API keys by role are for the dialect to show. Makes no
 /// connection and reads no secret.
 ///
 /// # Errors
 /// Those of [`transport::open`].
 pub fn open(token: &config::Token, conventions: &Conventions<'_>, log: &Log) -> Result<Authenticated, Error> {
     let auth = &token.auth;
-    let mut service = Authenticated::new(transport::open(token, conventions)?);
+    let signer = auth.hmac.as_ref().map(|hmac| Arc::new(signer(auth, hmac, log)));
+    let sealer = signer.as_ref().map(|signer| Arc::clone(signer) as Arc<dyn Sealer>);
+    let mut service = Authenticated::new(transport::open_sealed(token, conventions, sealer)?);
     let mut account = "";
     if let Some(config::HeaderKey { name, value }) = &auth.header {
         account = name;
@@ -30,6 +33,10 @@ pub fn open(token: &config::Token, conventions: &Conventions<'_>, log: &Log) -> 
         account = user;
         let credential = configured(password, "slot.auth.basic.password");
         service = service.with_basic(Basic { user: user.clone(), credential });
+    }
+    if let Some((signer, hmac)) = signer.zip(auth.hmac.as_ref()) {
+        account = &hmac.key_id;
+        service = service.with_signer(signer);
     }
     let audit = |account: &str| Audit::new(log, &token.label, account);
     if let Some(login) = &auth.token {
@@ -44,6 +51,20 @@ pub fn open(token: &config::Token, conventions: &Conventions<'_>, log: &Log) -> 
         )));
     }
     Ok(service.audited(audit(account)))
+}
+
+/// What signs requests as `[slot.auth.hmac]` has it.
+fn signer(auth: &config::Auth, hmac: &config::Hmac, log: &Log) -> Signer {
+    let calls = auth.token.iter().filter(|_| !hmac.sign_token_calls);
+    let calls = calls.flat_map(|token| [Some(&token.login), token.refresh.as_ref().map(|call| &call.path)]);
+    Signer::new(
+        hmac.scheme.clone(),
+        hmac.key_id.clone(),
+        configured(&hmac.secret, "slot.auth.hmac.secret"),
+        auth.token.as_ref().map_or("Authorization", |token| &token.header).to_owned(),
+        calls.flatten().map(|path| path.split('?').next().unwrap_or_default().to_owned()).collect(),
+        log,
+    )
 }
 
 /// The token calls as `[slot.auth.token]` has them.

@@ -4,7 +4,7 @@
 //! commands and the environment out of the transport.
 //!
 //! [`Authenticated`] is a transport with layers in front: secrets that each request shows as they are ([`Basic`],
-//! [`Bearer`], [`ApiKey`]), and a [`Token`] that is got with a password, renewed, and given back. A dialect with token
+//! [`Bearer`], [`ApiKey`]), signatures ([`Signer`]), and a [`Token`] that is got with a password, renewed, and given back. A dialect with token
 //! calls of its own says in a [`TokenProfile`] what they look like, and is short:
 //!
 //! ```text
@@ -36,6 +36,7 @@ mod basic;
 mod bearer;
 mod gate;
 mod grant;
+mod hmac;
 mod layers;
 mod presented;
 mod profile;
@@ -46,6 +47,7 @@ pub use authenticated::Authenticated;
 pub use basic::Basic;
 pub use bearer::Bearer;
 pub use grant::GrantError;
+pub use hmac::Signer;
 pub use layers::open;
 pub use profile::{BodyForm, FieldValue, Pointer, RevokeCall, Scheme, TokenCall, TokenProfile};
 pub use token::Token;
@@ -254,14 +256,14 @@ mod tests {
         assert_eq!(headers.as_bytes(), b"");
         key.credential.fill("k".into());
         key.apply(&mut headers).unwrap();
-        let bearer = Bearer { credential: counting().0 };
+        let bearer = Bearer::new(counting().0);
         bearer.apply(&mut headers).unwrap();
         assert_eq!(headers.as_bytes(), b"X-API-KEY: k\r\nAuthorization: Bearer one\r\n");
     }
 
     #[test]
     fn debug_shows_no_secret() {
-        let bearer = Bearer { credential: Credential::pin() };
+        let bearer = Bearer::new(Credential::pin());
         bearer.credential.fill("s3cret".into());
         assert!(!format!("{bearer:?}").contains("s3cret"));
     }

@@ -5,15 +5,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::RwLock;
 
-use super::{ApiKey, AuthError, Basic, Bearer, Credential};
+use super::{ApiKey, AuthError, Basic, Bearer, Credential, Signer};
 use crate::transport::Headers;
 
 /// One of them.
-#[derive(Debug)]
 pub(super) enum Layer {
     ApiKey(ApiKey),
     Basic(Basic),
     Bearer(Bearer),
+    /// Its lines are made at the last step of each attempt.
+    Signed(Arc<Signer>),
 }
 
 impl Layer {
@@ -22,6 +23,7 @@ impl Layer {
             Self::ApiKey(layer) => layer.apply(headers),
             Self::Basic(layer) => layer.apply(headers),
             Self::Bearer(layer) => layer.apply(headers),
+            Self::Signed(signer) => signer.prove(),
         }
     }
 
@@ -31,6 +33,7 @@ impl Layer {
             Self::ApiKey(_) => "header",
             Self::Basic(_) => "basic",
             Self::Bearer(_) => "bearer",
+            Self::Signed(_) => "hmac",
         }
     }
 
@@ -38,7 +41,8 @@ impl Layer {
         match self {
             Self::ApiKey(ApiKey { credential, .. })
             | Self::Basic(Basic { credential, .. })
-            | Self::Bearer(Bearer { credential }) => credential,
+            | Self::Bearer(Bearer { credential, .. }) => credential,
+            Self::Signed(signer) => signer.credential(),
         }
     }
 }

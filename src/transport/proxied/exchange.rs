@@ -17,7 +17,8 @@ use super::client::{Client, Route};
 use crate::config;
 use crate::transport::fields;
 use crate::transport::http1::{self, BODY_LIMIT};
-use crate::transport::member::authority;
+use crate::transport::member::{authority, kept_for};
+use crate::transport::seal::{Finding, Outgoing, Sealed, Sealer};
 use crate::transport::{
     Conventions, Deadline, Error, ErrorKind, Headers, Kept, Method, Request, Response, tls,
 };
@@ -45,8 +46,13 @@ pub(super) struct Target {
     path: String,
     secured: Option<ServerName<'static>>,
     fixed: HeaderMap,
-    keep: Vec<Box<str>>,
+    keep: Arc<[Box<str>]>,
     route: Arc<Route>,
+    /// For seals: `fixed` as lines, what reqwest writes as `Host`, and the port.
+    lines: Headers,
+    host: String,
+    port: u16,
+    sealer: Option<Arc<dyn Sealer>>,
 }
 
 /// Why there is no answer.
@@ -74,6 +80,7 @@ impl Target {
         }
         let keep = conventions.keep.iter().map(|&name| name.into()).collect();
         let member = authority(url);
+        let host = member.split_once("://").map_or(member.as_str(), |(_, host)| host).to_owned();
         let base = Url::parse(&member).map_err(|error| {
             Error::unsent(ErrorKind::Header, format!("{member} is not a URL for a proxy: {error}"))
         })?;
@@ -82,11 +89,50 @@ impl Target {
             None => member,
         };
         let secured = url.tls.then(|| tls::server_name(&route.names, &url.host)).transpose()?;
-        Ok(Self { name, base, path: url.path.clone(), secured, fixed: header_map(&fixed)?, keep, route })
+        Ok(Self {
+            name,
+            base,
+            path: url.path.clone(),
+            secured,
+            fixed: header_map(&fixed)?,
+            keep,
+            route,
+            lines: fixed,
+            host,
+            port: url.port,
+            sealer: None,
+        })
     }
 
-    /// Sends the request, once, and reads the answer.
+    /// Each attempt from now on has a seal.
+    pub fn seal_with(&mut self, sealer: &Arc<dyn Sealer>) {
+        self.keep = kept_for(sealer, &self.keep);
+        self.sealer = Some(Arc::clone(sealer));
+    }
+
+    /// Sends the request, once, with a seal if there is one, and reads the answer.
     pub fn exchange(
+        &self,
+        client: &Client,
+        request: &Request<'_>,
+        deadline: Deadline,
+    ) -> Result<(Response, Finding), Failure> {
+        let Some(sealed) = self.seal(request).map_err(|error| self.own(error))? else {
+            return Ok((self.exchange_as_is(client, request, deadline)?, Finding::Good));
+        };
+        let request = Request { headers: &sealed.headers, ..*request };
+        let response = self.exchange_as_is(client, &request, deadline)?;
+        let finding = sealed.check.check(&response).map_err(|error| self.own(error))?;
+        Ok((response, finding))
+    }
+
+    fn seal(&self, request: &Request<'_>) -> Result<Option<Sealed>, Error> {
+        let Some(sealer) = &self.sealer else { return Ok(None) };
+        let place = (self.secured.is_some(), self.host.as_str(), self.port, self.path.as_str());
+        sealer.seal(&Outgoing::new(place, self.lines.as_bytes(), request))
+    }
+
+    fn exchange_as_is(
         &self,
         client: &Client,
         request: &Request<'_>,
@@ -108,7 +154,7 @@ impl Target {
             fields::decimal(value.as_bytes().trim_ascii()).map(|seconds| Duration::from_secs(seconds as u64))
         });
         let mut kept = Kept::default();
-        for name in &self.keep {
+        for name in self.keep.iter() {
             for value in response.headers().get_all(&**name) {
                 kept.push(name, value.as_bytes());
             }

@@ -28,6 +28,7 @@ use super::cluster::{is_final, rotated};
 use super::health::{Advice, Health};
 use super::pool::PROVEN;
 use super::retry::{Attempts, Cause, Jitter, Lost, Verdict};
+use super::seal::{Finding, Sealer};
 use super::tls::{Gate, Pass};
 use super::{Class, Conventions, Deadline, Error, ErrorKind, Request, Response, Transport, http1};
 use crate::config;
@@ -90,6 +91,14 @@ impl Proxied {
         })
     }
 
+    /// With a seal on each attempt, if there is somebody to make them.
+    pub fn sealed(mut self, sealer: Option<Arc<dyn Sealer>>) -> Self {
+        if let Some(sealer) = sealer {
+            self.groups.iter_mut().flatten().for_each(|peer| peer.target.seal_with(&sealer));
+        }
+        self
+    }
+
     /// To be held by the thread that was called during whatever it has others do.
     fn pass(&self) -> Result<Pass<'_>, Error> {
         self.gate.enter().ok_or_else(ended)
@@ -147,7 +156,7 @@ impl Proxied {
         request: &Request<'_>,
         fresh: bool,
         deadline: Deadline,
-    ) -> Result<Response, Failure> {
+    ) -> Result<(Response, Finding), Failure> {
         let cell = if fresh { &self.proven } else { &self.kept };
         let own = |error| Failure { error, at_proxy: false };
         let client = self.client(cell, fresh, deadline).map_err(own)?;
@@ -315,10 +324,13 @@ impl Search<'_> {
         let fresh = self.request.class != Class::Repeatable || self.attempts.fresh(peer.number);
         let limit = self.limit(peer, probe);
         let failure = match self.proxied.exchange(peer, self.request, fresh, limit) {
-            Ok(response) => {
+            Ok((response, finding)) => {
                 self.attempts.sent_to(peer.number);
                 peer.health.judge(&response, probe);
-                return Some(Ok(response));
+                return Some(match finding {
+                    Finding::Good => Ok(response),
+                    Finding::Again => Err(Lost::unsealed(response)),
+                });
             }
             Err(failure) => failure,
         };
@@ -334,7 +346,8 @@ impl Search<'_> {
                 _ => peer.health.unanswered(probe),
             }
             let left = error.kind == ErrorKind::Timeout && !late;
-            return Some(Err(Lost { error, cause: if left { Cause::Left } else { Cause::Failed } }));
+            let cause = if left { Cause::Left } else { Cause::Failed };
+            return Some(Err(Lost { error, cause, answer: None }));
         }
         if failure.at_proxy || is_final(error.kind) {
             return Some(Err(error.into()));

@@ -11,6 +11,7 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion, version};
 
 use super::secured::{Authority, ok, trusting};
+use super::server::Got;
 use super::*;
 use crate::config::{Identity, Pin, Secret, TlsVersion};
 
@@ -18,7 +19,7 @@ const VERSIONS: [&SupportedProtocolVersion; 2] = [&version::TLS12, &version::TLS
 
 impl Authority {
     /// Writes a client certificate of this authority to `folder`: `client.pem` and `client.key`.
-    fn issue(&self, folder: &Path, serial: u64) -> Identity {
+    pub fn issue(&self, folder: &Path, serial: u64) -> Identity {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::default();
         params.distinguished_name.push(DnType::CommonName, "client");
@@ -32,6 +33,15 @@ impl Authority {
 
     /// A server that insists on a client certificate of this authority.
     fn insisting(&self, version: &'static SupportedProtocolVersion) -> Server {
+        self.serve_known(version, ok)
+    }
+
+    /// The same with a script.
+    pub fn serve_known(
+        &self,
+        version: &'static SupportedProtocolVersion,
+        script: impl Fn(&Got) -> Vec<Act> + Send + Sync + 'static,
+    ) -> Server {
         let mut roots = RootCertStore::empty();
         roots.add(self.issuer.der().clone()).unwrap();
         let provider = Arc::new(aws_lc_rs::default_provider());
@@ -45,10 +55,10 @@ impl Authority {
             .unwrap()
             .with_client_cert_verifier(verifier)
             .with_cert_resolver(resolver);
-        Server::secured(config, ok)
+        Server::secured(config, script)
     }
 
-    fn knowing(&self, identity: Identity) -> config::Tls {
+    pub fn knowing(&self, identity: Identity) -> config::Tls {
         config::Tls { identity: Some(identity), ..self.trusted() }
     }
 }

@@ -2,10 +2,13 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::thread;
 
 use super::issuer::reply;
+use super::secured::Authority;
 use super::*;
-use crate::config::{BasicLogin, HeaderKey, Secret};
+use crate::config::{BasicLogin, BodyForm, FieldValue, HeaderKey, RefreshCall, Secret, TokenLogin};
 use crate::observe::log::Log;
 use crate::observe::told;
 use crate::transport::auth::{self, Authenticated};
@@ -135,6 +138,119 @@ fn token_calls_carry_what_stands_in_front_of_them() {
     body(post(&service, Class::Repeatable, soon()));
     body(post(&service, Class::Repeatable, soon()));
     assert_eq!(server.requests().len(), 3);
+}
+
+/// What a gateway behind TLS asks of each request: a client certificate, user and password, a key, and of all but the
+/// token calls a token in a header of its own, which is good for so many calls.
+#[derive(Default)]
+struct Strict {
+    /// The number of the token that is good.
+    token: usize,
+    left: usize,
+    logins: usize,
+    renewals: usize,
+    answered: usize,
+    revoked: usize,
+}
+
+impl Strict {
+    const USES: usize = 100;
+
+    fn answer(&mut self, text: &str) -> Vec<u8> {
+        let has = |line: &str| text.matches(&format!("\r\n{line}\r\n")).count() == 1;
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        let shows_token = has(&format!("X-Authorization: Bearer t{}", self.token));
+        let both = format!(r#"{{"AccessToken":"t{0}","RefreshToken":"r{0}"}}"#, self.token);
+        match head.split(" HTTP/").next().unwrap() {
+            _ if !has(BASIC) || !has("X-API-KEY: k3y") => reply(403, ""),
+            "POST /token" if body == "grant_type=password&username=alice&password=p%26ss" => {
+                self.logins += 1;
+                self.grant()
+            }
+            "POST /refresh" if body == both => {
+                self.renewals += 1;
+                self.grant()
+            }
+            "DELETE /logout" if shows_token => {
+                self.revoked += 1;
+                reply(204, "")
+            }
+            "POST /do" if shows_token && self.left > 0 => {
+                self.left -= 1;
+                self.answered += 1;
+                reply(200, "ok")
+            }
+            _ => reply(401, ""),
+        }
+    }
+
+    fn grant(&mut self) -> Vec<u8> {
+        (self.token, self.left) = (self.token + 1, Self::USES);
+        reply(
+            200,
+            &format!(r#"{{"access_token":"t{0}","refresh_token":"r{0}","expires_in":600}}"#, self.token),
+        )
+    }
+}
+
+#[test]
+fn basic_key_token_and_client_certificate_go_together() {
+    const THREADS: usize = 20;
+    const CALLS: usize = 25;
+    for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+        let authority = Authority::new("together");
+        let strict = Arc::new(Mutex::new(Strict::default()));
+        let gateway = Arc::clone(&strict);
+        let server = authority
+            .serve_known(version, move |got| vec![Act::Send(gateway.lock().unwrap().answer(&got.text))]);
+        let named = |(name, value): (&str, FieldValue)| (name.to_owned(), value);
+        let both = [("AccessToken", FieldValue::Access), ("RefreshToken", FieldValue::Refresh)];
+        let refresh =
+            RefreshCall { path: "/refresh".into(), body: BodyForm::Json, fields: both.map(named).to_vec() };
+        let plain = TokenLogin::plain("/token");
+        let grant = named(("grant_type", FieldValue::Literal("password".into())));
+        let token = TokenLogin {
+            body: BodyForm::Form,
+            fields: [vec![grant], plain.fields].concat(),
+            refresh: Some(refresh),
+            header: "X-Authorization".into(),
+            keep_password: false,
+            revoke: Some("/logout".into()),
+            ..TokenLogin::plain("/token")
+        };
+        let auth = config::Auth {
+            user: Some("alice".into()),
+            header: Some(HeaderKey { name: "X-API-KEY".into(), value: Secret::Literal("k3y".into()) }),
+            token: Some(token),
+            ..basic(Secret::Literal("open sesame".into()))
+        };
+        let tls = authority.knowing(authority.issue(&authority.folder, 1));
+        let pool = config::Pool { max: THREADS, ..POOL };
+        let slot = config::Token {
+            members: vec![vec![server.url()]],
+            auth,
+            tls,
+            pool,
+            ..config::Token::plain("slot")
+        };
+        let service = auth::open(&slot, &Conventions::default(), &Log::off()).unwrap();
+        assert_eq!(service.pin_names(), ["password"]);
+        service.login("p&ss", soon()).unwrap();
+        thread::scope(|scope| {
+            for _ in 0..THREADS {
+                scope.spawn(|| {
+                    for _ in 0..CALLS {
+                        assert_eq!(body(post(&service, Class::OnceOnly, soon())), "ok");
+                    }
+                });
+            }
+        });
+        service.logout();
+        let strict = strict.lock().unwrap();
+        let tokens = THREADS * CALLS / Strict::USES;
+        assert_eq!((strict.logins, strict.renewals, strict.revoked), (1, tokens - 1, 1));
+        assert_eq!(strict.answered, THREADS * CALLS);
+    }
 }
 
 /// Once when they are taken for the first time, then when they are not, and when another one is found.

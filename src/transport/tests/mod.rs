@@ -16,6 +16,7 @@ mod proxied;
 mod proxy;
 mod secured;
 mod server;
+mod signatures;
 mod tokens;
 
 use std::time::{Duration, Instant};

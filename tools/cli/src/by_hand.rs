@@ -16,18 +16,18 @@ pub fn first_look(dir: &Path, module: Option<&Path>, pin: Option<&str>, url: &st
     vec![export(dir), format!("{} --list-objects", pkcs11_tool(module, pin)), statistics(dir, url, tls)]
 }
 
-/// The same for several in one process: `members` are their names and URLs.
+/// The same for several in one process: `members` are their names, URLs and PINs.
 pub fn first_look_at_all<'a>(
     dir: &Path,
     module: Option<&Path>,
-    pin: Option<&str>,
-    members: impl Iterator<Item = (&'a str, &'a str)>,
+    members: impl Iterator<Item = (&'a str, &'a str, Option<String>)>,
     tls: bool,
 ) -> Vec<String> {
     let module = module.unwrap_or(Path::new("libp11rest.so"));
     let mut commands = vec![export(dir), format!("{} --list-token-slots", pkcs11_tool(module, None))];
-    for (name, url) in members {
-        commands.push(format!("{} --token-label {name} --list-objects", pkcs11_tool(module, pin)));
+    for (name, url, pin) in members {
+        let tool = pkcs11_tool(module, pin.as_deref());
+        commands.push(format!("{tool} --token-label {name} --list-objects"));
         commands.push(statistics(&dir.join(name), url, tls));
     }
     commands

@@ -58,11 +58,11 @@ impl Emulators {
 fn announce(args: &EmulateArgs, emulators: &Emulators) -> Result<(), Failure> {
     let dir = args.dir.canonicalize().map_err(Failure::in_context(args.dir.display()))?;
     let module = demo::find_module(None).ok();
-    let pin = pin(args, &dir);
     let commands = match emulators {
         Emulators::One(api, emulator) => {
             line(format_args!("Emulated {api} on {}, files in {}", emulator.url(), dir.display()));
             line("It runs until Ctrl-C or SIGTERM. In another terminal:\n");
+            let pin = pin(args, *api, emulator, &dir);
             by_hand::first_look(&dir, module.as_deref(), pin.as_deref(), emulator.url(), args.tls)
         }
         Emulators::Several(fleet) => {
@@ -71,8 +71,10 @@ fn announce(args: &EmulateArgs, emulators: &Emulators) -> Result<(), Failure> {
                 line(format_args!("    {:<12}{} ({api})", api.name(), emulator.url()));
             }
             line("They run until Ctrl-C or SIGTERM. In another terminal:\n");
-            let members = fleet.emulators().map(|(api, emulator)| (api.name(), emulator.url()));
-            by_hand::first_look_at_all(&dir, module.as_deref(), pin.as_deref(), members, args.tls)
+            let members = fleet.emulators().map(|(api, emulator)| {
+                (api.name(), emulator.url(), pin(args, api, emulator, &dir.join(api.name())))
+            });
+            by_hand::first_look_at_all(&dir, module.as_deref(), members, args.tls)
         }
     };
     for command in commands {
@@ -82,9 +84,9 @@ fn announce(args: &EmulateArgs, emulators: &Emulators) -> Result<(), Failure> {
 }
 
 /// The PIN as a word of the shell; none: no login is needed.
-fn pin(args: &EmulateArgs, dir: &Path) -> Option<String> {
-    match (args.no_api_keys, &args.bearer) {
-        (false, _) => Some(shell(&args.pin)),
+fn pin(args: &EmulateArgs, api: Api, emulator: &Emulator, dir: &Path) -> Option<String> {
+    match (args.no_api_keys && api == Api::Securosys, &args.bearer) {
+        (false, _) => Some(shell(&emulator.login_pin(&args.pin))),
         // The token itself stays out of scrollback and history.
         (true, Some(_)) => Some(format!("\"$(cat {})\"", shell(&dir.join(BEARER_FILE)))),
         (true, None) => None,

@@ -6,6 +6,9 @@ use std::path::Path;
 use crate::files::{Directory, remove_if_present, write_atomically};
 use crate::{Api, CONFIG_FILE, CONFIG_HEAD, Emulator, Error, Options, READY_FILE};
 
+/// The label of the slot with Luna's cryptography.
+const LUNA_CRYPTO: &str = "luna.crypto";
+
 /// Running emulators; they end when it is dropped.
 #[derive(Debug)]
 pub struct Fleet {
@@ -15,7 +18,8 @@ pub struct Fleet {
 
 impl Fleet {
     /// Starts an emulator for each of `apis` and returns when all answer. Where `options` names a port it is that of the
-    /// first one, and the others have those behind it. A setting is for one vendor: `fast.edition`.
+    /// first one, and the others have those behind it. A setting is for one vendor: `fast.edition`. Luna's slot has the
+    /// cryptography of CipherTrust Manager's where both are there and `luna.crypto` says nothing else.
     ///
     /// Writes `p11rest.toml` with all slots and then `ready`, with a name and a URL in each line, into the directory;
     /// the emulators' own files are in folders of their names.
@@ -24,6 +28,7 @@ impl Fleet {
     /// [`Error`] if a setting is for none of them, or one cannot start: then none runs.
     pub fn start(apis: &[Api], options: &Options) -> Result<Fleet, Error> {
         check_settings(apis, &options.settings)?;
+        let options = &paired(apis, options);
         let directory = Directory::open(&options.dir)?;
         remove_if_present(&directory.join(READY_FILE))?;
         let mut fleet = Fleet { emulators: Vec::with_capacity(apis.len()), directory };
@@ -58,6 +63,16 @@ impl Drop for Fleet {
         // Before the first of them stops answering. The next start replaces one that will not go away.
         let _ = remove_if_present(&self.directory.join(READY_FILE));
     }
+}
+
+/// The options with what pairs Luna and CipherTrust Manager.
+fn paired(apis: &[Api], options: &Options) -> Options {
+    let mut options = options.clone();
+    let both = [Api::Luna, Api::CipherTrust].iter().all(|api| apis.contains(api));
+    if both && options.settings.iter().all(|(name, _)| name != LUNA_CRYPTO) {
+        options.settings.push((LUNA_CRYPTO.to_owned(), Api::CipherTrust.name().to_owned()));
+    }
+    options
 }
 
 /// The options of one of them.

@@ -215,6 +215,7 @@ pub struct Emulator {
     directory: Directory,
     /// The `[[slot]]` of the module's configuration.
     slot: String,
+    two_pins: bool,
 }
 
 impl Emulator {
@@ -244,6 +245,7 @@ impl Emulator {
             vendor.module_slot(&directory, &url),
             client_auth.map_or(String::new(), |client_auth| tls_section(&directory, client_auth))
         );
+        let two_pins = vendor.takes_two_pins();
         let shared = Arc::new(Shared {
             vendor,
             stats: stats::Stats::default(),
@@ -254,7 +256,7 @@ impl Emulator {
         });
         let (stop, stopped) = watch::channel(false);
         let thread = spawn(listener, tls, shared, stopped)?;
-        let emulator = Emulator { url, port, stop, thread: Some(thread), directory, slot };
+        let emulator = Emulator { url, port, stop, thread: Some(thread), directory, slot, two_pins };
         let config = format!("{CONFIG_HEAD}{}", emulator.slot);
         write_atomically(&emulator.directory.join(CONFIG_FILE), config.as_bytes())?;
         let ready = format!("{}\n", emulator.url);
@@ -270,6 +272,11 @@ impl Emulator {
     /// The TCP port on 127.0.0.1: the one that was asked for, or the free one that was taken.
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// What `C_Login` takes, where the emulator was told that [`Options::pin`] is `pin`.
+    pub fn login_pin(&self, pin: &str) -> String {
+        if self.two_pins { format!("{pin}:{pin}") } else { pin.to_owned() }
     }
 
     /// Ends the emulator: requests in progress get a second to finish.

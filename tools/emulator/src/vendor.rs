@@ -80,6 +80,11 @@ pub(crate) trait Vendor: Send + Sync {
     /// The `[[slot]]` of the module's configuration for this server at `url`, without TLS.
     fn module_slot(&self, directory: &Directory, url: &str) -> String;
 
+    /// Whether `C_Login` takes two PINs with a colon between: this slot's, and that of the one with its cryptography.
+    fn takes_two_pins(&self) -> bool {
+        false
+    }
+
     /// The vendor's share of `/_emulator/…`: what `path` under it has to say; `None` for paths that it does not know.
     fn administer(&self, method: &Method, path: &str, body: &[u8]) -> Option<Reply>;
 }

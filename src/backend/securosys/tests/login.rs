@@ -289,3 +289,59 @@ fn each_login_use_renewal_and_logout_is_an_event() {
         "{unreachable}"
     );
 }
+
+/// The gateway in front has ended the token and takes no refresh token: with the kept password there is one full login,
+/// without it the user is logged out.
+#[test]
+fn a_token_that_cannot_be_renewed_is_a_login_or_the_end_of_one() {
+    for keep_password in [true, false] {
+        let good = Arc::new(Mutex::new(1));
+        let wanted = Arc::clone(&good);
+        let server = Server::start(move |seen| {
+            let (mut token, shown) = (wanted.lock(), seen.header("x-token").map(str::to_owned));
+            match seen.target.as_str() {
+                "POST /token" if seen.body == r#"{"username":"alice","password":"p4ss"}"# => {
+                    *token += seen.key().map_or(1, |_| panic!("a token call carries what is in front alone"));
+                    (200, format!(r#"{{"token":"t{token}","refresh_token":"r"}}"#))
+                }
+                "POST /refresh" => (400, "{}".into()),
+                _ if shown != Some(format!("t{token}")) => (401, "{}".into()),
+                "POST /v1/synchronousSign" => (200, r#"{"signature":"YXNk"}"#.into()),
+                _ => (404, UNKNOWN_REQUEST.into()),
+            }
+        });
+        let refresh = config::RefreshCall {
+            path: "/refresh".into(),
+            body: config::BodyForm::Json,
+            fields: vec![("refresh".into(), config::FieldValue::Refresh)],
+        };
+        let token = config::TokenLogin {
+            refresh: Some(refresh),
+            header: "X-Token".into(),
+            scheme: config::Scheme::Bare,
+            keep_password,
+            ..config::TokenLogin::plain("/token")
+        };
+        let hsm = open(
+            &server,
+            config::Auth { user: Some("alice".into()), token: Some(token), ..operation_keys(literal("o")) },
+        );
+        assert!(hsm.login_required() && !hsm.login_stands());
+        hsm.login(b"p4ss", soon()).unwrap();
+        assert_eq!(sign(&hsm, RSA, &[0; 32], None).unwrap(), b"asd");
+        // Another one than that which there is.
+        *good.lock() += 1;
+        let before = server.targets().len();
+        let outcome = sign(&hsm, RSA, &[0; 32], None);
+        let targets = &server.targets()[before..];
+        let (sign_call, refresh, login) = ("POST /v1/synchronousSign", "POST /refresh", "POST /token");
+        if keep_password {
+            assert_eq!(outcome.unwrap(), b"asd");
+            assert_eq!(targets, [sign_call, refresh, login, sign_call]);
+        } else {
+            assert_eq!(outcome.unwrap_err().rv(), CKR_USER_NOT_LOGGED_IN);
+            assert_eq!(targets, [sign_call, refresh]);
+            assert!(!hsm.login_stands());
+        }
+    }
+}

@@ -18,13 +18,13 @@ use crate::{p11rest, run, stderr, stdout};
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// An emulator, killed if the test fails.
-struct Running {
+pub struct Running {
     child: Option<Child>,
     dir: PathBuf,
 }
 
 impl Running {
-    fn start(dir: &Path, options: &[&str]) -> Running {
+    pub fn start(dir: &Path, options: &[&str]) -> Running {
         let mut command = p11rest();
         command.arg("emulate").arg("--dir").arg(dir).args(options);
         let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
@@ -32,7 +32,7 @@ impl Running {
     }
 
     /// Waits for a file in the folder.
-    fn wait_for(&mut self, name: &str) {
+    pub fn wait_for(&mut self, name: &str) {
         let deadline = Instant::now() + PATIENCE;
         while !self.dir.join(name).exists() {
             let ended = self.child.as_mut().unwrap().try_wait().unwrap();
@@ -42,7 +42,7 @@ impl Running {
         }
     }
 
-    fn read(&self, name: &str) -> String {
+    pub fn read(&self, name: &str) -> String {
         fs::read_to_string(self.dir.join(name)).unwrap()
     }
 
@@ -288,10 +288,10 @@ fn a_file_is_no_folder() {
 /// One process, one configuration, a port and a folder for each.
 #[test]
 fn several_vendors_run_side_by_side() {
-    const VENDORS: [&str; 3] = ["securosys", "fast", "ciphertrust"];
+    const VENDORS: [&str; 4] = ["securosys", "fast", "luna", "ciphertrust"];
     let dir = TempDir::new().unwrap();
     let options =
-        ["--vendor", "securosys,fast,ciphertrust", "--set", "fast.edition=vi", "--pin", "a-common-pin"];
+        ["--vendor", "securosys,fast,luna,ciphertrust", "--set", "fast.edition=vi", "--pin", "a-common-pin"];
     let mut emulators = Running::start(dir.path(), &options);
     emulators.wait_for("ready");
     let ready = emulators.read("ready");
@@ -300,7 +300,7 @@ fn several_vendors_run_side_by_side() {
     let config = emulators.read("p11rest.toml");
     assert_eq!(
         (config.matches("version = 1").count(), config.matches("[[slot]]").count()),
-        (1, 3),
+        (1, 4),
         "{config}"
     );
     for (name, url) in &lines {
@@ -312,9 +312,12 @@ fn several_vendors_run_side_by_side() {
     let token =
         post(lines[1].1, "/api/account/gettoken", r#"{"username":"p11rest","password":"a-common-pin"}"#);
     assert!(token.contains(r#""token":"#) && !token.contains("accessToken"), "{token}");
+    // The appliance has no cryptography of its own: its slot takes it from that of CipherTrust Manager, and two PINs.
+    assert!(config.contains("[slot.crypto]\nslot = \"ciphertrust\"\npin_split = \":\"\n"), "{config}");
     let output = emulators.end_by(Signal::TERM);
     assert_eq!(output.status.code(), Some(0));
     let said = stdout(&output);
+    assert!(said.contains("--pin a-common-pin:a-common-pin --token-label luna "), "{said}");
     for (name, url) in &lines {
         assert!(said.contains(url) && said.contains(&format!("--token-label {name} ")), "{said}");
     }

@@ -200,6 +200,10 @@ impl Vendor for Luna {
         slot
     }
 
+    fn takes_two_pins(&self) -> bool {
+        self.settings.crypto.is_some()
+    }
+
     fn administer(&self, method: &Method, path: &str, body: &[u8]) -> Option<Reply> {
         self.switch(method, path, body)
     }

@@ -1,0 +1,144 @@
+//! What an answer says of the signature that was sent, and whether its own one is right.
+
+use std::cell::OnceCell;
+use std::sync::Arc;
+
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use zeroize::Zeroizing;
+
+use super::values::{self, Moment, Side, Target, Values};
+use super::{Clocks, encode, mac, time};
+use crate::config::hmac::{AnswerScheme, Scheme};
+use crate::observe::log::Log;
+use crate::transport::seal::{Check, Finding};
+use crate::transport::{Error, ErrorKind, Response};
+
+/// How far an answer may be ahead of our idea of the server's time, in milliseconds.
+const AHEAD: i64 = 60_000;
+
+/// One signed attempt.
+pub(super) struct Ticket {
+    pub(super) scheme: Arc<Scheme>,
+    pub(super) key_id: String,
+    pub(super) clocks: Arc<Clocks>,
+    pub(super) key: Zeroizing<Vec<u8>>,
+    pub(super) target: Target,
+    pub(super) moment: Moment,
+    /// Its time in milliseconds since 1970, as we think that the server's clock goes.
+    pub(super) sent: i64,
+    /// What was signed, fit for a log.
+    pub(super) told: Option<String>,
+    pub(super) log: Log,
+}
+
+impl Check for Ticket {
+    fn check(&self, answer: &Response) -> Result<Finding, Error> {
+        if let Some(scheme) = &self.scheme.answer {
+            self.verify(scheme, answer).map_err(|reason| {
+                let host = self.target.host();
+                self.log.warn(format_args!("{host}: the answer is not used: {reason}"));
+                Error::sent(ErrorKind::Malformed, format!("the answer is not used: {reason}"))
+            })?;
+        }
+        if !matches!(answer.status, 401 | 403) {
+            return Ok(Finding::Good);
+        }
+        if self.is_skewed(answer) || self.is_replay(answer) {
+            return Ok(Finding::Again);
+        }
+        if let Some(told) = &self.told {
+            self.log.debug(format_args!(
+                "{}: HTTP {} for a request for which this was signed: {told:?}",
+                self.target.host(),
+                answer.status
+            ));
+        }
+        Ok(Finding::Good)
+    }
+}
+
+impl Ticket {
+    /// Whether the server's clock is so far from the time that was sent that this alone is a reason to refuse. Then the
+    /// next attempt has its time.
+    fn is_skewed(&self, answer: &Response) -> bool {
+        let told = answer.kept.first(&self.scheme.server_time_header).and_then(time::read);
+        // Times of HTTP have no fractions of a second: half of one is the likeliest.
+        let Some(theirs) = told.map(|told| told.saturating_add(500)) else { return false };
+        let skew = i64::try_from(self.scheme.clock_skew.as_millis()).unwrap_or(i64::MAX);
+        if theirs.saturating_sub(self.sent).saturating_abs() <= skew {
+            return false;
+        }
+        let ahead = theirs.saturating_sub(time::now());
+        self.clocks.learn(self.target.host(), ahead);
+        self.log.warn(format_args!(
+            "{}: its clock is {} s ahead of ours (slot.auth.hmac): requests have its time from now on",
+            self.target.host(),
+            ahead / 1000
+        ));
+        true
+    }
+
+    /// Whether the server says that it has seen the nonce: a message of its own that got lost may have had it.
+    fn is_replay(&self, answer: &Response) -> bool {
+        let text = String::from_utf8_lossy(&answer.body).to_lowercase();
+        answer.status == 401 && self.scheme.replay_words.iter().any(|word| text.contains(word))
+    }
+
+    /// The signature of the answer. A refusal may have none: who does not know us cannot sign for us.
+    fn verify(&self, scheme: &AnswerScheme, answer: &Response) -> Result<(), String> {
+        let Some(line) = answer.kept.first(&scheme.header) else {
+            return match answer.status {
+                400.. => Ok(()),
+                _ => Err(format!("it has no {}", scheme.header)),
+            };
+        };
+        let attributes = attributes(line);
+        let shown = match &scheme.attribute {
+            Some(name) => values::attribute(&attributes, name)
+                .ok_or_else(|| format!("its {} has no {name}", scheme.header))?,
+            None => line,
+        };
+        let values = Values {
+            scheme: &self.scheme,
+            key_id: &self.key_id,
+            token_header: "",
+            target: &self.target,
+            moment: &self.moment,
+            side: Side::Answer { response: answer, attributes: &attributes },
+            discreet: false,
+            body_hash: OnceCell::new(),
+        };
+        let text = values.text(&scheme.template).map_err(|error| error.context)?;
+        let signed = encode::write(self.scheme.output, &mac(&values, &self.key, &text));
+        verify_slices_are_equal(signed.as_bytes(), shown.as_bytes())
+            .map_err(|_| format!("its {} is not that of the answer to this request", scheme.header))?;
+        self.check_time(scheme, answer)
+    }
+
+    fn check_time(&self, scheme: &AnswerScheme, answer: &Response) -> Result<(), String> {
+        let Some(header) = &scheme.time_header else { return Ok(()) };
+        let told = answer.kept.first(header).and_then(time::read);
+        let told = told.ok_or_else(|| format!("it has no time in {header}"))?;
+        let now = time::now().saturating_add(self.clocks.ahead_of(self.target.host()));
+        let skew = i64::try_from(self.scheme.clock_skew.as_millis()).unwrap_or(i64::MAX);
+        match told.saturating_sub(now) {
+            apart if apart > AHEAD || apart < -skew => {
+                Err(format!("its time is {} s from now", apart / 1000))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// `name="value"` after each other, as `Authorization` has them.
+fn attributes(line: &str) -> Vec<(String, String)> {
+    let mut attributes = Vec::new();
+    let mut rest = line;
+    while let Some((before, after)) = rest.split_once("=\"") {
+        let Some((value, next)) = after.split_once('"') else { break };
+        let name = before.rsplit([' ', ',']).next().unwrap_or_default();
+        attributes.push((name.to_owned(), value.to_owned()));
+        rest = next;
+    }
+    attributes
+}

@@ -1,0 +1,262 @@
+//! Requests signed with a shared secret, as a [`Scheme`] of the configuration describes it.
+//!
+//! ```text
+//! mod     the signer: secret, clocks, the lines of an attempt     values   what templates ask for
+//! answer  what an answer says of the signature; its own one       encode   digests, encodings;  time: the forms of times
+//! ```
+//!
+//! What is signed is what is sent: the signer is asked at the last step of each attempt ([`Sealer`]), when the member is
+//! known. Each attempt has a time and a nonce of its own.
+
+use std::cell::OnceCell;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use parking_lot::RwLock;
+use rand_core::{OsRng, RngCore};
+use zeroize::Zeroizing;
+
+use self::answer::Ticket;
+use self::values::{Moment, Side, Signature, Target, Values};
+use super::{AuthError, Credential, GrantError};
+use crate::config::Level;
+use crate::config::hmac::{Derivation, Encoding, NonceFormat, Scheme, Template, TimeFormat, Token};
+use crate::observe::log::Log;
+use crate::transport::seal::{Outgoing, Sealed, Sealer};
+use crate::transport::{Error, ErrorKind, Headers};
+
+mod answer;
+mod encode;
+#[cfg(test)]
+mod tests;
+mod time;
+mod values;
+
+/// Signs the requests of one slot.
+pub struct Signer {
+    scheme: Arc<Scheme>,
+    key_id: String,
+    secret: Credential,
+    /// The header that carries a token, if one does.
+    token_header: String,
+    /// The paths of calls that are not signed.
+    unsigned: Vec<String>,
+    clocks: Arc<Clocks>,
+    log: Log,
+}
+
+/// How far the clocks of servers are ahead of ours, by host and port, in milliseconds. Those that are as ours is are not
+/// in it.
+#[derive(Default)]
+struct Clocks {
+    ahead: RwLock<Vec<(String, i64)>>,
+    /// The last nonce that was a number.
+    counter: AtomicI64,
+}
+
+impl Clocks {
+    fn ahead_of(&self, host: &str) -> i64 {
+        self.ahead.read().iter().find(|(known, _)| known == host).map_or(0, |(_, ahead)| *ahead)
+    }
+
+    fn learn(&self, host: &str, ahead: i64) {
+        let mut clocks = self.ahead.write();
+        match clocks.iter_mut().find(|(known, _)| known == host) {
+            Some((_, known)) => *known = ahead,
+            None => clocks.push((host.to_owned(), ahead)),
+        }
+    }
+
+    /// A number greater than all before, also those of processes before this one.
+    fn count(&self) -> i64 {
+        let micros = time::now().saturating_mul(1000);
+        let next = |last: i64| Some(micros.max(last.saturating_add(1)));
+        let last = self.counter.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
+        micros.max(last.unwrap_or_default().saturating_add(1))
+    }
+}
+
+impl Signer {
+    /// Signs in that way. `token_header`: the one that carries a token; `unsigned`: paths of calls that are sent without.
+    pub fn new(
+        scheme: Scheme,
+        key_id: String,
+        secret: Credential,
+        token_header: String,
+        unsigned: Vec<String>,
+        log: &Log,
+    ) -> Self {
+        Self {
+            scheme: Arc::new(scheme),
+            key_id,
+            secret,
+            token_header,
+            unsigned,
+            clocks: Arc::default(),
+            log: log.clone(),
+        }
+    }
+
+    /// The secret.
+    pub(super) fn credential(&self) -> &Credential {
+        &self.secret
+    }
+
+    /// Whether there is a secret, written as it should be.
+    ///
+    /// # Errors
+    /// [`AuthError::Missing`], [`AuthError::Unreadable`].
+    pub(super) fn prove(&self) -> Result<(), AuthError> {
+        self.key().map(drop)
+    }
+
+    fn key(&self) -> Result<Zeroizing<Vec<u8>>, AuthError> {
+        let encoding = self.scheme.secret_encoding;
+        self.secret.with(|secret| {
+            let secret = secret.ok_or(AuthError::Missing)?;
+            let what =
+                || AuthError::Unreadable(format!("the secret to sign with is not {}", encoding.name()));
+            encoding.decode(secret).ok_or_else(what)
+        })?
+    }
+
+    fn moment(&self, millis: i64) -> Result<Moment, Error> {
+        let mut date = time::write(TimeFormat::IsoBasic, millis);
+        date.truncate(8);
+        Ok(Moment { timestamp: time::write(self.scheme.timestamp, millis), date, nonce: self.nonce()? })
+    }
+
+    fn nonce(&self) -> Result<String, Error> {
+        let mut bytes = [0; 16];
+        match self.scheme.nonce {
+            NonceFormat::None => return Ok(String::new()),
+            NonceFormat::Counter => return Ok(self.clocks.count().to_string()),
+            _ => OsRng.try_fill_bytes(&mut bytes).map_err(|error| {
+                Error::unsent(ErrorKind::Credential, format!("no nonce can be made: {error}"))
+            })?,
+        }
+        Ok(write_nonce(self.scheme.nonce, bytes))
+    }
+
+    /// The attempt with the lines that it gets at this moment.
+    fn seal_at(&self, outgoing: &Outgoing<'_>, moment: Moment, sent: i64) -> Result<Sealed, Error> {
+        let key = self.key().map_err(|error| Error::from(GrantError::from(error)))?;
+        let target = Target::of(outgoing, &self.scheme);
+        let mut headers = outgoing.headers.clone();
+        let signs = |template: &Template| template.has(&Token::Signature);
+        // What is signed may be in the lines that come with the signature.
+        for (name, template) in self.scheme.headers.iter().filter(|(_, template)| !signs(template)) {
+            let values = self.values(&target, &moment, &headers, outgoing);
+            let secret = Signature { text: "", secret: &key };
+            if let Some(value) = values.line(template, Some(&secret))? {
+                headers.add(name, &value)?;
+            }
+        }
+        let mut lines = Headers::default();
+        let mut told = None;
+        {
+            let values = self.values(&target, &moment, &headers, outgoing);
+            let signature = self.sign(&values, &key)?;
+            let signature = Signature { text: &signature, secret: &key };
+            for (name, template) in self.scheme.headers.iter().filter(|(_, template)| signs(template)) {
+                if let Some(value) = values.line(template, Some(&signature))? {
+                    lines.add(name, &value)?;
+                }
+            }
+            if self.log.enabled(Level::Debug) {
+                let values = Values { discreet: true, body_hash: OnceCell::new(), ..values };
+                told = Some(String::from_utf8_lossy(&values.text(&self.scheme.template)?).into_owned());
+            }
+        }
+        headers.append(&lines);
+        let ticket = Ticket {
+            scheme: Arc::clone(&self.scheme),
+            key_id: self.key_id.clone(),
+            clocks: Arc::clone(&self.clocks),
+            key,
+            target,
+            moment,
+            sent,
+            told,
+            log: self.log.clone(),
+        };
+        Ok(Sealed { headers, check: Box::new(ticket) })
+    }
+
+    fn values<'a>(
+        &'a self,
+        target: &'a Target,
+        moment: &'a Moment,
+        added: &'a Headers,
+        outgoing: &'a Outgoing<'_>,
+    ) -> Values<'a> {
+        Values {
+            scheme: &self.scheme,
+            key_id: &self.key_id,
+            token_header: &self.token_header,
+            target,
+            moment,
+            side: Side::Request { added, fixed: outgoing.fixed, body: outgoing.body },
+            discreet: false,
+            body_hash: OnceCell::new(),
+        }
+    }
+
+    /// The signature, as it is written.
+    fn sign(&self, values: &Values<'_>, key: &[u8]) -> Result<String, Error> {
+        let text = values::to_sign(values, values.text(&self.scheme.template)?);
+        let bytes = mac(values, key, &text);
+        Ok(encode::write(self.scheme.output, &bytes))
+    }
+}
+
+/// What the scheme makes of a key and a text.
+fn mac(values: &Values<'_>, key: &[u8], text: &[u8]) -> Vec<u8> {
+    let Scheme { mac, hash, derivation, .. } = values.scheme;
+    match derivation {
+        Derivation::None => encode::sign(*mac, *hash, key, text),
+        Derivation::SigV4 => encode::sign(*mac, *hash, &encode::sigv4_key(*hash, key, values.scope()), text),
+    }
+}
+
+fn write_nonce(format: NonceFormat, mut bytes: [u8; 16]) -> String {
+    if matches!(format, NonceFormat::Uuid | NonceFormat::UuidPlain) {
+        // Version 4, variant 10 (RFC 9562 section 5.4).
+        bytes[6] = bytes[6] & 0x0f | 0x40;
+        bytes[8] = bytes[8] & 0x3f | 0x80;
+    }
+    let mut text = match format {
+        NonceFormat::Base64 => encode::write(Encoding::Base64, &bytes),
+        _ => encode::write(Encoding::Hex, &bytes),
+    };
+    if format == NonceFormat::Uuid {
+        [20, 16, 12, 8].into_iter().for_each(|at| text.insert(at, '-'));
+    }
+    text
+}
+
+impl Sealer for Signer {
+    fn keep(&self) -> Vec<String> {
+        let mut names = vec![self.scheme.server_time_header.clone()];
+        if let Some(answer) = &self.scheme.answer {
+            names.extend([answer.header.clone(), "content-type".to_owned()]);
+            names.extend(answer.time_header.clone());
+            names.extend(answer.template.iter().flat_map(Template::tokens).filter_map(|token| match token {
+                Token::Header(name) => Some(name.clone()),
+                _ => None,
+            }));
+        }
+        names.sort();
+        names.dedup();
+        names
+    }
+
+    fn seal(&self, outgoing: &Outgoing<'_>) -> Result<Option<Sealed>, Error> {
+        let path = outgoing.path.split('?').next().unwrap_or_default();
+        if self.unsigned.iter().any(|unsigned| unsigned == path) {
+            return Ok(None);
+        }
+        let sent = time::now().saturating_add(self.clocks.ahead_of(outgoing.host));
+        self.seal_at(outgoing, self.moment(sent)?, sent).map(Some)
+    }
+}
