@@ -453,8 +453,10 @@ impl Token {
             self.changes.note();
             return Ok(());
         }
-        self.check_writable()?;
-        Err(Error::new(CKR_ACTION_PROHIBITED, "objects of the HSM are not destroyed from here"))
+        if self.session_objects.get(handle).is_none() {
+            self.check_writable()?;
+        }
+        Err(Error::new(CKR_ACTION_PROHIBITED, "the object is not to be destroyed"))
     }
 
     /// `C_SetAttributeValue`: of session objects; the HSM's API has no such call.
