@@ -196,6 +196,10 @@ fn check(section: &Section<'_>, auth: &Auth, backend: BackendKind) -> Result<(),
         }
         section.required("user", auth.user.as_ref(), "write user = \"the name of the account\"")?;
     }
+    if backend == BackendKind::Declared && section.item("api_key").is_some() {
+        let fault = Fault::new("is for slots with backend = \"securosys\"", "write slot.auth.header");
+        return Err(section.problem("api_key", fault));
+    }
     if let Some(token) = &auth.token {
         let user = auth.user.as_ref();
         if token.basic || token.fields.iter().any(|(_, value)| *value == FieldValue::User) {
