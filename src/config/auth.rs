@@ -188,7 +188,7 @@ fn check(section: &Section<'_>, auth: &Auth, backend: BackendKind) -> Result<(),
         return Err(section.problem("token", Fault::new(what, "take it out")));
     }
     if matches!(backend, BackendKind::CipherTrust | BackendKind::Fast) {
-        for name in ["bearer", "basic", "api_key", "pin_format"] {
+        for name in ["bearer", "basic", "api_key"] {
             if section.item(name).is_some() {
                 let what = "is not for this back end, which shows a token for user and password";
                 return Err(section.problem(name, Fault::new(what, "take it out")));
