@@ -11,15 +11,15 @@ use crate::config::{self, FieldValue};
 use crate::error::{Error, Result};
 use crate::observe::audit::Audit;
 use crate::observe::log::Log;
+use crate::transport::Deadline;
 use crate::transport::auth::{Authenticated, Token, TokenCall, TokenProfile, configured};
-use crate::transport::{Deadline, Transport};
 
 const GET_TOKEN: &str = "/api/account/gettoken";
 
-/// `transport` with the tokens of the account in front. There is no call to renew one or to give it back: the password is
+/// `service`, with what the configuration puts in front of it, and with the tokens of the account. There is no call to renew one or to give it back: the password is
 /// shown again, and so it is kept.
 pub(super) fn layers(
-    transport: Box<dyn Transport>,
+    service: Authenticated,
     token: &config::Token,
     settings: &config::Fast,
     log: &Log,
@@ -28,7 +28,7 @@ pub(super) fn layers(
     let password = configured(&token.auth.password, "slot.auth.password");
     let audit = Audit::new(log, &token.label, &user);
     let account = Token::new(profile(settings), user, password, true, audit);
-    Authenticated::new(transport).with_token(Arc::new(account)).refused_by(is_unauthorised)
+    service.with_token(Arc::new(account)).refused_by(is_unauthorised)
 }
 
 fn profile(settings: &config::Fast) -> TokenProfile {

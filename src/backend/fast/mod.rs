@@ -31,7 +31,7 @@ use crate::backend::types::{
 use crate::config;
 use crate::error::{Error, Result};
 use crate::observe::log::Log;
-use crate::transport::{self, Conventions, Deadline, Transport};
+use crate::transport::{self, Conventions, Deadline, Transport, auth};
 
 mod certificates;
 mod errors;
@@ -75,7 +75,7 @@ impl Fast {
     fn open(token: &config::Token, settings: &config::Fast, log: &Log) -> Result<Self> {
         let failed =
             |what: String| move |error: transport::Error| Error::new(CKR_DEVICE_ERROR, what).because(error);
-        let transport = transport::open(token, &CONVENTIONS)
+        let transport = auth::open(token, &CONVENTIONS, log)
             .map_err(failed(format!("slot {:?} cannot be opened", token.label)))?;
         if let Some(warning) = transport.warning() {
             log.warn(format_args!("slot {:?}: {warning}", token.label));

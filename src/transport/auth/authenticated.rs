@@ -78,6 +78,9 @@ impl Authenticated {
 
     /// With a token in each request but for the token calls.
     pub fn with_token(self, token: Arc<Token>) -> Self {
+        if let Some(signer) = self.presented.signer() {
+            signer.know_tokens(token.profile());
+        }
         Self { token: Some(token), ..self }
     }
 

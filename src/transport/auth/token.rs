@@ -201,6 +201,11 @@ impl Token {
         self.is_logged_in() || self.can_renew()
     }
 
+    /// What its calls look like.
+    pub(super) fn profile(&self) -> &TokenProfile {
+        &self.profile
+    }
+
     /// Where its events are told.
     pub(super) fn audit(&self) -> &Audit {
         &self.audit
