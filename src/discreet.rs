@@ -5,7 +5,8 @@
 
 use std::fmt;
 
-use zeroize::Zeroizing;
+use serde_json::Value;
+use zeroize::{Zeroize, Zeroizing};
 
 /// Shows how many bytes there are, and none of them.
 pub struct Bytes<'a>(pub &'a [u8]);
@@ -30,6 +31,16 @@ pub fn reserve(bytes: &mut Zeroizing<Vec<u8>>, more: usize) {
 pub fn append(bytes: &mut Zeroizing<Vec<u8>>, part: &[u8]) {
     reserve(bytes, part.len());
     bytes.extend_from_slice(part);
+}
+
+/// Overwrites the texts of a tree.
+pub fn wipe(tree: &mut Value) {
+    match tree {
+        Value::String(text) => text.zeroize(),
+        Value::Array(items) => items.iter_mut().for_each(wipe),
+        Value::Object(members) => members.values_mut().for_each(wipe),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
 }
 
 #[cfg(test)]

@@ -56,7 +56,7 @@ fn credentials_and_what_carries_them() {
     hides(&filled(Credential::pin()));
     hides(&filled(Credential::fixed(|| Ok(SECRET.into()))));
     hides(&ApiKey { header: "X-API-KEY".into(), credential: filled(Credential::pin()) });
-    hides(&Bearer { credential: filled(Credential::pin()) });
+    hides(&Bearer::new(filled(Credential::pin())));
     let mut headers = Headers::default();
     headers.add("Authorization", SECRET).unwrap();
     hides(&headers);

@@ -91,6 +91,16 @@ fn told(answer: &Response) -> String {
     answer["error"].as_str().unwrap_or_default().to_owned()
 }
 
+/// What the gateway says to the token call.
+fn refusal(service: &Authenticated) -> String {
+    let headers = Headers::default();
+    let class = Class::Repeatable;
+    let request = Request { method: Method::Get, path: "/api/v1/keys", headers: &headers, body: None, class };
+    let error = service.call(&request, soon()).unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Refused);
+    told(&error.refused.unwrap())
+}
+
 #[test]
 fn every_scheme_of_the_emulator_lets_signed_requests_pass_and_no_others() {
     for (preset, secret) in SCHEMES {
@@ -101,13 +111,7 @@ fn every_scheme_of_the_emulator_lets_signed_requests_pass_and_no_others() {
         // The visitor's secret is not the one of this key.
         fs::write(gateway.0.path("wrong.base64"), "d3Jvbmc=").unwrap();
         let wrong = gateway.open(preset, "wrong.base64", "");
-        let headers = Headers::default();
-        let class = Class::Repeatable;
-        let request =
-            Request { method: Method::Get, path: "/api/v1/keys", headers: &headers, body: None, class };
-        let error = wrong.call(&request, soon()).unwrap_err();
-        assert_eq!(error.kind, ErrorKind::Refused, "{preset}: the token call is signed, too");
-        assert_eq!(told(&error.refused.unwrap()), "BAD_SIGNATURE", "{preset}");
+        assert_eq!(refusal(&wrong), "BAD_SIGNATURE", "{preset}: the token call is signed, too");
     }
 }
 
@@ -145,10 +149,10 @@ fn knobs_for_other_readings_of_the_scheme() {
     assert_eq!(list(&service).status, 200);
 }
 
-/// Two secrets are good for a while; then the file has the new one.
+/// Two secrets are good for a while; then the file has the new one. The token stays.
 #[test]
 fn a_secret_that_was_replaced_is_read_anew() {
-    let gateway = Gateway::start(&["auth=hmac"]);
+    let gateway = Gateway::start(&[]);
     let service = gateway.open("v3.0", "hmac.secret", "");
     let old = gateway.0.text("hmac.secret");
     assert_eq!(list(&service).status, 200);
@@ -156,8 +160,14 @@ fn a_secret_that_was_replaced_is_read_anew() {
     gateway.switch(Verb::PUT, "secrets/client-001", &json!([new, old]));
     assert_eq!(list(&service).status, 200);
     gateway.switch(Verb::PUT, "secrets/client-001", &json!([new]));
-    assert_eq!(told(&list(&service)), "BAD_SIGNATURE");
     fs::write(gateway.0.path("hmac.secret"), new).unwrap();
+    assert_eq!(list(&service).status, 200);
+    assert_eq!((gateway.events("LOGIN"), gateway.events("REFRESH")), (1, 0));
+    // At the gateway before it is in the file.
+    let next = "a-third-secret-of-32-characters-";
+    gateway.switch(Verb::PUT, "secrets/client-001", &json!([next]));
+    assert_eq!(refusal(&service), "BAD_SIGNATURE");
+    fs::write(gateway.0.path("hmac.secret"), next).unwrap();
     assert_eq!(list(&service).status, 200);
 }
 

@@ -41,10 +41,10 @@ pub use types::{
 /// * Nothing logs or returns a secret, or data of the caller.
 pub trait Backend: Send + Sync {
     /// `CK_TOKEN_INFO.manufacturerID`, at most 32 bytes.
-    fn manufacturer(&self) -> &'static str;
+    fn manufacturer(&self) -> &str;
 
     /// `CK_TOKEN_INFO.model`, at most 16 bytes.
-    fn model(&self) -> &'static str;
+    fn model(&self) -> &str;
 
     /// The version that the service named, if it was asked before: no request is made.
     fn firmware(&self) -> Option<Firmware>;

@@ -107,11 +107,11 @@ fn joined(front: KeyInfo, other: Option<KeyInfo>) -> KeyInfo {
 }
 
 impl Backend for Routed {
-    fn manufacturer(&self) -> &'static str {
+    fn manufacturer(&self) -> &str {
         self.front.manufacturer()
     }
 
-    fn model(&self) -> &'static str {
+    fn model(&self) -> &str {
         self.front.model()
     }
 

@@ -213,6 +213,16 @@ fn check(section: &Section<'_>, auth: &Auth, backend: BackendKind) -> Result<(),
             }
         }
     }
+    if auth.hmac.as_ref().is_some_and(|hmac| hmac.pin_split.is_some()) {
+        let (what, remedy) = match backend {
+            BackendKind::Securosys => ("has a pin_split", "write pin_format = \"roles\" instead"),
+            _ if (own_tokens || auth.token.is_some()) && auth.password.is_pin() => ("", ""),
+            _ => ("has a pin_split, and no password is \"pin\"", "take it out"),
+        };
+        if !what.is_empty() {
+            return Err(section.problem("hmac", Fault::new(what, remedy)));
+        }
+    }
     each_header_once(section, auth, backend)
 }
 

@@ -7,17 +7,17 @@ use toml::de::{DeTable, DeValue};
 use zeroize::Zeroizing;
 
 /// The entries of a table by name.
-pub(super) type Table = BTreeMap<String, Item>;
+pub(crate) type Table = BTreeMap<String, Item>;
 
 /// A value and where it stands. There is no `Debug`: it may be a secret.
-pub(super) struct Item {
-    pub(super) place: Place,
-    pub(super) value: Value,
+pub(crate) struct Item {
+    pub(crate) place: Place,
+    pub(crate) value: Value,
 }
 
 /// Where a value stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Place {
+pub(crate) enum Place {
     /// A line of the file, from 1.
     Line(usize),
     /// The name of an environment variable.
@@ -25,7 +25,7 @@ pub(super) enum Place {
 }
 
 /// A value of a type that the schema has a use for, or the name of one that it has not.
-pub(super) enum Value {
+pub(crate) enum Value {
     Boolean(bool),
     Integer(i64),
     List(Vec<Item>),
@@ -35,7 +35,7 @@ pub(super) enum Value {
 }
 
 impl Item {
-    pub(super) fn empty_table(place: Place) -> Self {
+    pub(crate) fn empty_table(place: Place) -> Self {
         Self { place, value: Value::Table(Table::new()) }
     }
 }
@@ -45,7 +45,7 @@ impl Item {
 /// # Errors
 /// The line, if the parser knows it, and what the parser says. Its own `Display` would quote the line, which may hold a
 /// secret.
-pub(super) fn parse(text: &str) -> Result<Table, (Option<usize>, String)> {
+pub(crate) fn parse(text: &str) -> Result<Table, (Option<usize>, String)> {
     let lines = Lines::of(text);
     match DeTable::parse(text) {
         Ok(table) => Ok(convert_table(table.into_inner(), &lines)),

@@ -15,7 +15,7 @@ mod address;
 mod auth;
 mod ciphertrust;
 mod declared;
-mod document;
+pub(crate) mod document;
 mod environment;
 mod fast;
 #[cfg(any(test, feature = "fuzzing"))]
@@ -42,6 +42,8 @@ pub use load::{Process, load, log_for_problems};
 pub use luna::{ApplianceLogin, Luna, Role, SetPin, Shows};
 pub use problem::Problem;
 pub use proxy::{Proxy, ProxyLogin, ProxyScheme};
+pub(crate) use read::read_all;
+pub(crate) use schema::nearest;
 pub use secret::Secret;
 
 /// The whole configuration. No file means no slots.

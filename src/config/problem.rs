@@ -30,6 +30,11 @@ impl Problem {
         }
     }
 
+    /// What is wrong in a file that the configuration names.
+    pub(crate) fn of_a_file(file: &Path, line: Option<usize>, key: &str, what: &str, remedy: &str) -> Self {
+        Self { line, ..Self::of_the_application(Some(file), key, what, remedy) }
+    }
+
     /// The configuration file that has it; `None` for what comes from the environment.
     pub fn file(&self) -> Option<&Path> {
         self.file.as_deref()

@@ -293,7 +293,7 @@ fn form(value: &Value) -> &'static str {
 }
 
 /// All of an open file, of at most `limit` bytes. `InvalidData` if there is more.
-pub(super) fn read_all(file: &File, limit: usize) -> io::Result<Zeroizing<Vec<u8>>> {
+pub(crate) fn read_all(file: &File, limit: usize) -> io::Result<Zeroizing<Vec<u8>>> {
     let expected = file.metadata().map_or(0, |metadata| metadata.len());
     // Room for all of it from the start: a vector that grows leaves copies that nobody zeroises.
     let room = usize::try_from(expected).map_or(limit, |length| length.min(limit)) + 64;

@@ -72,6 +72,7 @@ pub(super) const FIELDS: &[Field] = &[
     field("slot.auth.hmac.key_id", Form::Text),
     field("slot.auth.hmac.secret", Form::Text),
     field("slot.auth.hmac.sign_token_calls", Form::Boolean),
+    field("slot.auth.hmac.pin_split", Form::Text),
     field("slot.auth.hmac.version", Form::Text),
     field("slot.auth.hmac.template", Form::Lines),
     field("slot.auth.hmac.join", Form::Text),
@@ -112,6 +113,7 @@ pub(super) const FIELDS: &[Field] = &[
     field("slot.fast.hash_input", Form::Text),
     field("slot.fast.digests", Form::List),
     field("slot.fast.repeat_sign", Form::Boolean),
+    field("slot.fast.batch_window", Form::Text),
     field("slot.fast.read_write_sessions", Form::Boolean),
     field("slot.luna.login", Form::Text),
     field("slot.luna.user", Form::Text),
@@ -141,6 +143,8 @@ pub(super) const FIELDS: &[Field] = &[
     field("slot.ciphertrust.pkcs1", Form::Text),
     field("slot.ciphertrust.pss", Form::Text),
     field("slot.ciphertrust.oaep_hash", Form::Text),
+    field("slot.declared.file", Form::Text),
+    field("slot.declared.parameters", Form::Lines),
     field("slot.tls.ca", Form::Text),
     field("slot.tls.server_name", Form::Text),
     field("slot.tls.identity.certificate", Form::Text),
@@ -191,7 +195,7 @@ pub(super) fn names_in(path: &str) -> Vec<&'static str> {
 }
 
 /// Of `known`, the name that `wrong` was probably meant to be.
-pub(super) fn nearest<'a>(wrong: &str, known: &[&'a str]) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(wrong: &str, known: &[&'a str]) -> Option<&'a str> {
     let limit = 1 + wrong.chars().count() / 3;
     let scored = known.iter().map(|name| (distance(&wrong.to_lowercase(), &name.to_lowercase()), *name));
     scored.filter(|(score, _)| *score <= limit).min_by_key(|(score, _)| *score).map(|(_, name)| name)

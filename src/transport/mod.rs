@@ -111,7 +111,7 @@ impl Transport for Arc<dyn Transport> {
 #[derive(Clone, Copy, Default)]
 pub struct Conventions<'a> {
     /// Header lines of every request.
-    pub headers: &'a [(&'static str, &'a str)],
+    pub headers: &'a [(&'a str, &'a str)],
     /// The names of the header lines of answers that [`Response::kept`] has, in lower case.
     pub keep: &'a [&'a str],
 }

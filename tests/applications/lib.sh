@@ -42,11 +42,12 @@ finished=
 pin=1234
 token=securosys
 
-# start_emulator http|tls: sets P11REST_CONFIG to a configuration whose log goes to $scratch/module.log.
+# start_emulator http|tls OPTIONS...: sets P11REST_CONFIG to a configuration whose log goes to $scratch/module.log.
 start_emulator() {
     local transport=() waited=0
     [ "$1" = tls ] && transport=(--tls)
-    "$tool" emulate --dir "$hsm" "${transport[@]}" </dev/null >"$scratch/emulator.log" 2>&1 &
+    shift
+    "$tool" emulate --dir "$hsm" "${transport[@]}" "$@" </dev/null >"$scratch/emulator.log" 2>&1 &
     emulator=$!
     while [ ! -e "$hsm/ready" ]; do
         if ! kill -0 "$emulator" 2>/dev/null || [ $((waited += 1)) -gt 600 ]; then
@@ -60,6 +61,8 @@ start_emulator() {
     export P11REST_LOG_TARGET=$scratch/module.log P11REST_LOG_LEVEL=trace
     local name
     for name in rsa-2048 rsa-cert ec-p256 ec-cert ed25519; do
+        # Of several vendors each has its own.
+        [ -e "$hsm/keys/$name.pem" ] || continue
         openssl pkey -in "$hsm/keys/$name.pem" -pubout -out "$work/$name.pub"
     done
 }
@@ -110,18 +113,23 @@ says() {
     grep -q -e "$pattern" <<<"$output"
 }
 
+# The files with secrets of the emulator, or of several in folders of their own.
+secret_files() {
+    find "$hsm" -maxdepth 2 '(' -name '*.key' -o -name '*.password' -o -name '*.secret' ')' -print0
+}
+
 # Every call left its trace in the module's log: no panic, and none of the secrets.
 log_is_clean() {
     local secret
     grep -q 'CKR_OK\|C_' "$scratch/module.log"
     if grep -i 'panic' "$scratch/module.log"; then return 1; fi
-    for secret in "$hsm"/*.key; do
+    while IFS= read -r -d '' secret; do
         case $(head -n 1 "$secret") in -----BEGIN*) continue ;; esac
         if grep -F -q -f "$secret" "$scratch/module.log"; then
             echo "the log has the content of $(basename "$secret")"
             return 1
         fi
-    done
+    done < <(secret_files)
 }
 
 # keep_log: the module's log, and what must not be in it, for the check of all logs at the end of the suite.
@@ -129,7 +137,7 @@ keep_log() {
     local name=$logs/application-$application-$$ file der size
     mkdir -p "$logs"
     cp "$scratch/module.log" "$name.log"
-    for file in "$hsm"/*.key "$hsm"/keys/*.pem; do
+    while IFS= read -r -d '' file; do
         if [[ $(head -n 1 "$file") != -----BEGIN* ]]; then
             write_down "$(basename "$file")" <"$file"
         elif [[ $(head -n 1 "$file") == *PRIVATE* ]]; then
@@ -139,7 +147,7 @@ keep_log() {
             size=$(wc -c <"$der")
             tail -c +$((size > 300 ? size / 2 : 37)) "$der" | head -c 28 | write_down "$(basename "$file")"
         fi
-    done >"$name.secrets"
+    done < <(secret_files && find "$hsm" -maxdepth 3 -path '*/keys/*.pem' -print0) >"$name.secrets"
     if [ -s "${message-}" ]; then
         head -c 64 "$message" | write_down data >>"$name.secrets"
     fi

@@ -54,7 +54,7 @@ impl Credentials {
             };
             secrets(&auth.api_key, role).iter().map(key).collect()
         };
-        let bearer = |secret| Bearer { credential: configured(secret, "slot.auth.bearer") };
+        let bearer = |secret| Bearer::new(configured(secret, "slot.auth.bearer"));
         Self {
             bearer: auth.bearer.as_ref().map(bearer),
             keys: Role::ALL.map(keys),

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::grant::Grant;
-use super::presented::{Layer, Lines, Presented};
+use super::presented::{HMAC, Layer, Lines, Presented};
 use super::token::Tried;
 use super::{ApiKey, AuthError, Basic, Bearer, Credential, GrantError, Signer, Token};
 use crate::observe::audit::{Audit, Endpoint, Event};
-use crate::transport::{Class, Deadline, Error, Headers, Request, Response, Transport};
+use crate::transport::{Class, Deadline, Error, ErrorKind, Headers, Request, Response, Transport};
 
 /// Adds the header lines of its layers to each request and reacts to a refusal of them: a token is renewed, a secret
 /// with a source is read anew, and the call is repeated once if its class allows. Which answers are refusals is for the
@@ -18,13 +18,19 @@ pub struct Authenticated {
     inner: Box<dyn Transport>,
     presented: Presented,
     token: Option<Arc<Token>>,
-    refuses: fn(&Response) -> bool,
+    refuses: Box<dyn Fn(&Response) -> bool + Send + Sync>,
     /// Of the secrets that are presented; the token has its own.
     audit: Option<Audit>,
 }
 
 fn unauthorised(error: AuthError) -> Error {
     GrantError::from(error).into()
+}
+
+/// What `C_Login` brought cannot be the secret: as the service would say it, without asking.
+fn unfit() -> GrantError {
+    let (kept, body) = Default::default();
+    GrantError::Refused(Arc::new(Response { status: 401, retry_after: None, kept, body }))
 }
 
 /// What one attempt carries besides the lines of the request.
@@ -41,7 +47,7 @@ impl Authenticated {
             inner,
             presented: Presented::default(),
             token: None,
-            refuses: |answer| answer.status == 401,
+            refuses: Box::new(|answer| answer.status == 401),
             audit: None,
         }
     }
@@ -85,8 +91,8 @@ impl Authenticated {
     }
 
     /// Says which answers mean that a credential was refused, where the status line does not (401).
-    pub fn refused_by(self, refuses: fn(&Response) -> bool) -> Self {
-        Self { refuses, ..self }
+    pub fn refused_by(self, refuses: impl Fn(&Response) -> bool + Send + Sync + 'static) -> Self {
+        Self { refuses: Box::new(refuses), ..self }
     }
 
     /// Whether anything is shown besides what the requests have themselves.
@@ -105,7 +111,13 @@ impl Authenticated {
     /// # Errors
     /// Those of [`Token::login`]; then nothing is kept.
     pub fn login(&self, pin: &str, deadline: Deadline) -> Result<(), GrantError> {
-        let secrets: Vec<_> = self.pins().map(|_| pin).collect();
+        let split = self.presented.signer().and_then(Signer::pin_split);
+        let (pin, secret) = match split {
+            Some(split) => pin.rsplit_once(split).ok_or_else(unfit)?,
+            None => (pin, pin),
+        };
+        let own = |(name, _)| if name == HMAC { secret } else { pin };
+        let secrets: Vec<_> = self.pins().map(own).collect();
         self.login_with(&secrets, deadline)
     }
 
@@ -115,13 +127,23 @@ impl Authenticated {
     /// Those of [`Token::login`]; then nothing is kept.
     pub fn login_with(&self, secrets: &[&str], deadline: Deadline) -> Result<(), GrantError> {
         self.presented.fill(secrets);
+        if self.presented.signer().is_some_and(Signer::has_unfit_pin) {
+            self.presented.clear();
+            return Err(unfit());
+        }
         let Some(token) = &self.token else { return Ok(()) };
         // What C_Login does not bring it does not change either.
         if !token.password().is_pin() && token.is_logged_in() {
             return Ok(());
         }
         let pin = secrets.get(self.presented.pins().count()).copied();
-        token.login_with(pin, &self.below(), deadline).inspect_err(|_| self.clear())
+        token.login_with(pin, &self.below(), deadline).inspect_err(|error| {
+            // For the next C_Login: what was shown besides the PIN may be old.
+            if matches!(error, GrantError::Refused(_)) {
+                self.has_new_secret();
+            }
+            self.clear();
+        })
     }
 
     /// Gives the token back, within 2 s, and forgets it and what `C_Login` brought. A token for a password that it did
@@ -193,10 +215,21 @@ impl Authenticated {
         self.presented.lines().map_err(unauthorised)
     }
 
+    fn grant(&self, token: &Token, deadline: Deadline) -> Result<Arc<Grant>, Error> {
+        match token.grant(&self.below(), deadline) {
+            // The password was not to blame, if what was shown besides is another by now.
+            Err(error) if error.kind == ErrorKind::Refused && self.has_new_secret() => {
+                token.pardon();
+                token.grant(&self.below(), deadline)
+            }
+            outcome => outcome,
+        }
+    }
+
     fn attire(&self, deadline: Deadline) -> Result<Attire, Error> {
         let presented = self.lines()?;
         let grant = match &self.token {
-            Some(token) => Some(token.grant(&self.below(), deadline)?),
+            Some(token) => Some(self.grant(token, deadline)?),
             None => None,
         };
         Ok(Attire { presented, grant })
@@ -254,6 +287,11 @@ impl Authenticated {
         tried: &mut Attempts,
         deadline: Deadline,
     ) -> Result<Option<Attire>, Error> {
+        // Token calls are signed, too: with an old secret there is no new token.
+        if !tried.presented && self.presented.signer().is_some() && self.has_new_secret() {
+            tried.presented = true;
+            return Ok(Some(Attire { presented: self.lines()?, grant: attire.grant.clone() }));
+        }
         if let (Some(token), Some(grant)) = (&self.token, &attire.grant)
             && let Some(grant) = token.after_refusal(grant, &mut tried.token, &self.below(), deadline)?
         {

@@ -256,14 +256,14 @@ mod tests {
         assert_eq!(headers.as_bytes(), b"");
         key.credential.fill("k".into());
         key.apply(&mut headers).unwrap();
-        let bearer = Bearer { credential: counting().0 };
+        let bearer = Bearer::new(counting().0);
         bearer.apply(&mut headers).unwrap();
         assert_eq!(headers.as_bytes(), b"X-API-KEY: k\r\nAuthorization: Bearer one\r\n");
     }
 
     #[test]
     fn debug_shows_no_secret() {
-        let bearer = Bearer { credential: Credential::pin() };
+        let bearer = Bearer::new(Credential::pin());
         bearer.credential.fill("s3cret".into());
         assert!(!format!("{bearer:?}").contains("s3cret"));
     }

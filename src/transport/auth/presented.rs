@@ -8,6 +8,9 @@ use parking_lot::RwLock;
 use super::{ApiKey, AuthError, Basic, Bearer, Credential, Signer};
 use crate::transport::Headers;
 
+/// The key of `[slot.auth]` with the secret to sign with.
+pub(super) const HMAC: &str = "hmac";
+
 /// One of them.
 pub(super) enum Layer {
     ApiKey(ApiKey),
@@ -33,7 +36,7 @@ impl Layer {
             Self::ApiKey(_) => "header",
             Self::Basic(_) => "basic",
             Self::Bearer(_) => "bearer",
-            Self::Signed(_) => "hmac",
+            Self::Signed(_) => HMAC,
         }
     }
 
@@ -41,7 +44,7 @@ impl Layer {
         match self {
             Self::ApiKey(ApiKey { credential, .. })
             | Self::Basic(Basic { credential, .. })
-            | Self::Bearer(Bearer { credential }) => credential,
+            | Self::Bearer(Bearer { credential, .. }) => credential,
             Self::Signed(signer) => signer.credential(),
         }
     }

@@ -9,7 +9,7 @@ use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use base64::engine::{DecodePaddingMode, Engine};
 use secrecy::SecretString;
 use serde_json::Value;
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
 use super::AuthError;
 use crate::discreet;
@@ -77,7 +77,7 @@ impl TokenProfile {
     pub(super) fn read(&self, response: &Response) -> Reading {
         let mut tree: Value = serde_json::from_slice(&response.body).unwrap_or_default();
         let reading = self.read_tree(response, &tree);
-        wipe(&mut tree);
+        discreet::wipe(&mut tree);
         reading
     }
 
@@ -330,23 +330,13 @@ fn life_of_jwt(token: &str) -> Option<Duration> {
     let mut claims: Value = serde_json::from_slice(&claims).ok()?;
     let date = |name: &str| claims.get(name)?.as_f64();
     let (expires, issued) = (date("exp"), date("iat"));
-    wipe(&mut claims);
+    discreet::wipe(&mut claims);
     let now = || {
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
         now.ok().map(|now| now.as_secs_f64())
     };
     let life = Duration::try_from_secs_f64(expires? - issued.or_else(now)?).ok()?;
     Some(life).filter(|life| !life.is_zero())
-}
-
-/// Overwrites the texts of a tree.
-fn wipe(tree: &mut Value) {
-    match tree {
-        Value::String(text) => text.zeroize(),
-        Value::Array(items) => items.iter_mut().for_each(wipe),
-        Value::Object(members) => members.values_mut().for_each(wipe),
-        Value::Null | Value::Bool(_) | Value::Number(_) => {}
-    }
 }
 
 #[cfg(test)]
@@ -525,7 +515,7 @@ mod tests {
     #[test]
     fn trees_are_wiped() {
         let mut tree = json!({"a": ["secret", {"b": "secret"}], "c": 1});
-        wipe(&mut tree);
+        discreet::wipe(&mut tree);
         assert_eq!(tree, json!({"a": ["", {"b": ""}], "c": 1}));
     }
 }

@@ -18,6 +18,7 @@ use crate::backend::types::KeyKind;
 use crate::config::{HashInput, Padding, Secret};
 use crate::crypto::digest::Hash;
 
+mod batches;
 mod login;
 mod signatures;
 mod texts;
@@ -38,6 +39,7 @@ fn settings() -> config::Fast {
         hash_input: HashInput::Digest,
         digests: vec![Hash::Sha256],
         repeat_sign: false,
+        batch_window: Duration::ZERO,
         read_write_sessions: false,
     }
 }

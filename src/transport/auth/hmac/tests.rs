@@ -39,7 +39,9 @@ fn preset(name: &str) -> Scheme {
 
 fn signer(scheme: Scheme, key_id: &str, secret: &'static str) -> Signer {
     let key_id = key_id.to_owned();
-    let settings = config::Hmac { scheme, key_id, secret: config::Secret::Pin, sign_token_calls: true };
+    let secret_of = config::Secret::Pin;
+    let settings =
+        config::Hmac { scheme, key_id, secret: secret_of, sign_token_calls: true, pin_split: None };
     Signer::new(&settings, Credential::fixed(move || Ok(secret.into())), &Log::off())
 }
 

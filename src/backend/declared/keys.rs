@@ -1,0 +1,224 @@
+//! What the service holds: its keys, and what each of them is.
+
+use std::collections::HashSet;
+
+use cryptoki_sys::{CKR_DEVICE_ERROR, CKR_KEY_HANDLE_INVALID, CKR_OBJECT_HANDLE_INVALID};
+use serde_json::Value;
+
+use super::Declared;
+use super::answer::{Answer, shown};
+use super::description::{Describe, Flag, KeyType, List, Paging, Told};
+use super::errors::{Purpose, Refusal, unreadable};
+use super::service::Judged;
+use super::template::Values;
+use crate::backend::types::{KeyInfo, KeyKind, KeyName};
+use crate::crypto::public_key::{PublicKey, PublicKeyKind};
+use crate::error::{Error, Result};
+use crate::transport::{Deadline, Response};
+
+/// More pages than this are no listing.
+const MOST_PAGES: usize = 10_000;
+
+/// One page.
+struct Page {
+    names: Vec<KeyName>,
+    /// How many items there were, those that are passed over among them.
+    items: usize,
+    cursor: Option<String>,
+}
+
+impl Declared {
+    /// The names of all keys.
+    pub(super) fn names(&self, deadline: Deadline) -> Result<Vec<KeyName>> {
+        let Some(list) = &self.service.description.list else { return Ok(self.keys.clone()) };
+        let mut place = Place::first(&list.paging);
+        let mut names = Vec::new();
+        let mut cursors = HashSet::new();
+        for _ in 0..MOST_PAGES {
+            let page = self.page(list, &place, Purpose::List, deadline)?;
+            names.extend(page.names);
+            if !place.turn(&list.paging, page.items, page.cursor) {
+                return Ok(names);
+            }
+            if !place.cursor.is_empty() && !cursors.insert(place.cursor.clone()) {
+                let text = "listing the keys: the service gave the same cursor twice";
+                return Err(Error::new(CKR_DEVICE_ERROR, text));
+            }
+        }
+        Err(Error::new(CKR_DEVICE_ERROR, format!("listing the keys: more than {MOST_PAGES} pages")))
+    }
+
+    /// The first page, to see whether the credentials are good.
+    pub(super) fn glance(&self, list: &List, deadline: Deadline) -> Result<()> {
+        self.page(list, &Place::first(&list.paging), Purpose::Login, deadline).map(drop)
+    }
+
+    fn page(&self, list: &List, place: &Place, purpose: Purpose, deadline: Deadline) -> Result<Page> {
+        let values = Values {
+            page: place.page,
+            offset: place.offset,
+            limit: list.paging.limit(),
+            cursor: &place.cursor,
+            ..Values::default()
+        };
+        let response = self.service.call(&list.call, &values, purpose, deadline)?;
+        let answer = Answer::new(&response);
+        read_page(list, &answer).ok_or_else(|| unreadable(purpose, &response, "no list of keys"))
+    }
+
+    /// What each key is.
+    pub(super) fn described(&self, names: &[KeyName], deadline: Deadline) -> Vec<Result<Option<KeyInfo>>> {
+        let Some(describe) = &self.service.description.describe else {
+            let untold = || KeyInfo::untold(KeyKind::Other("unknown".into()));
+            return names.iter().map(|_| Ok(Some(untold()))).collect();
+        };
+        let purpose = Purpose::Describe;
+        let answers = self.service.call_many(&describe.call, named(names), purpose, deadline);
+        let info =
+            |answer: Result<_>| Ok(self.there(answer?, purpose)?.map(|response| info(describe, &response)));
+        answers.into_iter().map(info).collect()
+    }
+
+    /// The certificate of each key.
+    pub(super) fn certified(&self, names: &[KeyName], deadline: Deadline) -> Vec<Result<Option<Vec<u8>>>> {
+        let Some((call, found)) = &self.service.description.certificate else {
+            return names.iter().map(|_| Ok(None)).collect();
+        };
+        let purpose = Purpose::Certificate;
+        let answers = self.service.call_many(call, named(names), purpose, deadline);
+        let certificate = |answer: Result<_>| {
+            let response = self.there(answer?, purpose)?;
+            Ok(response
+                .and_then(|response| found.find(&Answer::new(&response), None))
+                .map(|der| der.to_vec()))
+        };
+        answers.into_iter().map(certificate).collect()
+    }
+
+    /// The answer, if there is what was asked for.
+    fn there(&self, answer: Judged<Response>, purpose: Purpose) -> Result<Option<Response>> {
+        let errors = &self.service.description.errors;
+        let is_absent = |refusal: &Refusal| {
+            [CKR_KEY_HANDLE_INVALID, CKR_OBJECT_HANDLE_INVALID].contains(&errors.rv(refusal, purpose))
+        };
+        match answer {
+            Ok(response) => Ok(Some(response)),
+            Err(refusal) if is_absent(&refusal) => Ok(None),
+            Err(refusal) => Err(errors.error(&refusal, purpose)),
+        }
+    }
+}
+
+fn named(names: &[KeyName]) -> impl Iterator<Item = Values<'_>> {
+    names.iter().map(|name| Values { key: name.as_str(), ..Values::default() })
+}
+
+/// Where a listing is.
+#[derive(Default)]
+struct Place {
+    page: usize,
+    offset: usize,
+    cursor: String,
+}
+
+impl Place {
+    fn first(paging: &Paging) -> Self {
+        let page = if let Paging::Page { first, .. } = paging { *first } else { 0 };
+        Self { page, ..Self::default() }
+    }
+
+    /// Goes on to the next page, if there is one.
+    fn turn(&mut self, paging: &Paging, items: usize, cursor: Option<String>) -> bool {
+        match paging {
+            Paging::Whole => false,
+            Paging::Cursor { .. } => {
+                self.cursor = cursor.unwrap_or_default();
+                !self.cursor.is_empty()
+            }
+            Paging::Page { limit, .. } | Paging::Offset { limit } => {
+                self.page += 1;
+                self.offset += items;
+                items >= *limit
+            }
+        }
+    }
+}
+
+fn read_page(list: &List, answer: &Answer<'_>) -> Option<Page> {
+    let cursor = match &list.paging {
+        Paging::Cursor { next, .. } => answer.text(std::slice::from_ref(next)),
+        _ => None,
+    };
+    let (names, items) = match list.items.find(answer.tree())? {
+        Value::Array(items) => (items.iter().filter_map(|item| name(list, item)).collect(), items.len()),
+        Value::Object(members) => {
+            let shown = members.iter().filter(|(_, item)| is_shown(list, item));
+            (shown.map(|(name, _)| KeyName::from(name.as_str())).collect(), members.len())
+        }
+        // A service may have null for a list without an item.
+        Value::Null => (Vec::new(), 0),
+        _ => return None,
+    };
+    Some(Page { names, items, cursor })
+}
+
+/// The name of an item that is shown.
+fn name(list: &List, item: &Value) -> Option<KeyName> {
+    let name = list.name.find(item)?.as_str().filter(|name| !name.is_empty())?;
+    is_shown(list, item).then(|| KeyName::from(name))
+}
+
+fn is_shown(list: &List, item: &Value) -> bool {
+    let told = |value: &Value| match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        Value::Bool(value) => Some(value.to_string()),
+        _ => None,
+    };
+    list.only
+        .iter()
+        .all(|(at, values)| at.find(item).and_then(told).is_some_and(|told| values.contains(&told)))
+}
+
+fn info(describe: &Describe, response: &Response) -> KeyInfo {
+    let answer = Answer::new(response);
+    let kind = describe.kind.as_ref().and_then(|kind| kind.find_text(&answer));
+    let public = || {
+        let der = describe.public_key.as_ref()?.find(&answer, None)?;
+        PublicKey::from_spki(&der).ok().filter(|key| *key.kind() != PublicKeyKind::Other)
+    };
+    let known = kind.as_ref().and_then(|kind| describe.kinds.get(kind));
+    let kind = match (known, public()) {
+        (Some(KeyType::Aes(bytes)), _) => KeyKind::Aes(*bytes),
+        (Some(KeyType::Public), Some(public)) => KeyKind::Public(public),
+        (None, Some(public)) => KeyKind::Pair(public),
+        (_, None) => KeyKind::Other(kind.map_or_else(|| "unknown".to_owned(), |kind| shown(&kind))),
+    };
+    let mut info = KeyInfo::untold(kind);
+    info.id = describe.id.as_ref().and_then(|id| id.find(&answer, None)).map(|id| id.to_vec());
+    for told in &describe.flags {
+        if let Some(Value::Bool(value)) = told.pointer.find(answer.tree()) {
+            set(&mut info, told, *value);
+        }
+    }
+    info
+}
+
+fn set(info: &mut KeyInfo, told: &Told, value: bool) {
+    let KeyInfo { usage, protection, .. } = info;
+    let flag = match told.flag {
+        Flag::Sign => &mut usage.sign,
+        Flag::Decrypt => &mut usage.decrypt,
+        Flag::Unwrap => &mut usage.unwrap,
+        Flag::Derive => &mut usage.derive,
+        Flag::Sensitive => &mut protection.sensitive,
+        Flag::Extractable => &mut protection.extractable,
+        Flag::NeverExtractable => &mut protection.never_extractable,
+        Flag::AlwaysSensitive => &mut protection.always_sensitive,
+        Flag::Modifiable => &mut protection.modifiable,
+        Flag::Copyable => &mut protection.copyable,
+        Flag::Destroyable => &mut protection.destroyable,
+        Flag::Local => &mut protection.local,
+    };
+    *flag = value != told.turned;
+}

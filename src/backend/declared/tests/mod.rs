@@ -1,0 +1,4 @@
+//! The page that specifies the language, and flows against a scripted server.
+
+mod examples;
+mod flows;
