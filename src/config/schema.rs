@@ -72,7 +72,6 @@ pub(super) const FIELDS: &[Field] = &[
     field("slot.auth.hmac.key_id", Form::Text),
     field("slot.auth.hmac.secret", Form::Text),
     field("slot.auth.hmac.sign_token_calls", Form::Boolean),
-    field("slot.auth.hmac.pin_split", Form::Text),
     field("slot.auth.hmac.version", Form::Text),
     field("slot.auth.hmac.template", Form::Lines),
     field("slot.auth.hmac.join", Form::Text),

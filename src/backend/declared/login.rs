@@ -2,16 +2,15 @@
 
 use std::sync::Arc;
 
-use cryptoki_sys::CKR_PIN_INCORRECT;
-
 use super::Declared;
 use super::answer::Answer;
 use super::description::Description;
 use super::errors::Purpose;
 use super::template::Values;
+use crate::backend::front;
 use crate::backend::types::Firmware;
 use crate::config;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::observe::log::Log;
 use crate::transport::auth::{self, Authenticated, Bearer, configured};
 use crate::transport::{self, Conventions, Deadline};
@@ -44,16 +43,9 @@ impl Declared {
     /// As [`crate::backend::Backend::login`] has it.
     pub(super) fn log_in(&self, pin: &[u8], deadline: Deadline) -> Result<()> {
         let transport = &self.service.transport;
-        let pin = match std::str::from_utf8(pin) {
-            Ok(pin) => pin,
-            Err(_) if transport.wants_pin() => {
-                return Err(Error::new(CKR_PIN_INCORRECT, "logging in: the PIN is no UTF-8 text"));
-            }
-            // It is not looked at.
-            Err(_) => "",
-        };
+        let secrets = front::secrets(pin, &transport.pin_names(), self.pin_format)?;
         let errors = &self.service.description.errors;
-        transport.login(pin, deadline).map_err(|error| errors.not_granted(error))?;
+        transport.login_with(&secrets, deadline).map_err(|error| errors.not_granted(error))?;
         self.prove(deadline).inspect_err(|_| transport.logout())?;
         self.ask_version(deadline);
         Ok(())

@@ -7,6 +7,7 @@ use cryptoki_sys::{CKR_PIN_INCORRECT, CKR_PIN_LOCKED};
 
 use super::Fast;
 use super::errors::{is_unauthorised, not_granted};
+use crate::backend::front;
 use crate::config::{self, FieldValue};
 use crate::error::{Error, Result};
 use crate::observe::audit::Audit;
@@ -48,15 +49,8 @@ impl Fast {
     /// As [`crate::backend::Backend::login`] has it.
     pub(super) fn log_in(&self, pin: &[u8], deadline: Deadline) -> Result<()> {
         let transport = &self.service.transport;
-        let pin = match std::str::from_utf8(pin) {
-            Ok(pin) => pin,
-            Err(_) if transport.wants_pin() => {
-                return Err(Error::new(CKR_PIN_INCORRECT, "logging in: the PIN is no UTF-8 text"));
-            }
-            // It is not looked at.
-            Err(_) => "",
-        };
-        let outcome = transport.login(pin, deadline).map_err(not_granted);
+        let secrets = front::secrets(pin, &transport.pin_names(), self.pin_format)?;
+        let outcome = transport.login_with(&secrets, deadline).map_err(not_granted);
         match outcome.as_ref().map_err(Error::rv) {
             Ok(()) | Err(CKR_PIN_INCORRECT) => self.locked.store(false, Ordering::Relaxed),
             Err(CKR_PIN_LOCKED) => self.locked.store(true, Ordering::Relaxed),

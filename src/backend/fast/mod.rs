@@ -62,6 +62,7 @@ pub struct Fast {
     batches: Batches,
     packaging: Packaging,
     read_write_sessions: bool,
+    pin_format: config::PinFormat,
     /// Whether the service said last that the account is locked.
     locked: AtomicBool,
 }
@@ -91,6 +92,7 @@ impl Fast {
             batches: Batches::new(settings.batch_window),
             packaging: Packaging::default(),
             read_write_sessions: settings.read_write_sessions,
+            pin_format: token.auth.pin_format,
             locked: AtomicBool::new(false),
         })
     }

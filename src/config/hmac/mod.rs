@@ -31,8 +31,6 @@ pub struct Hmac {
     pub secret: Secret,
     /// Whether token calls are signed, too.
     pub sign_token_calls: bool,
-    /// What stands in the PIN between the password and the secret; `None`: the PIN is both.
-    pub pin_split: Option<String>,
 }
 
 /// A way of signing requests.
@@ -275,19 +273,11 @@ pub(super) fn read(section: &Section<'_>) -> Result<Hmac, Problem> {
     }
     let key_id = section.text("key_id", |_, text| value(text))?;
     let sign_token_calls = section.boolean("sign_token_calls")?.unwrap_or(true);
-    let pin_split = section.text("pin_split", |_, text| match text {
-        "" => Err(Fault::new("is empty", "write what stands between password and secret: \":\"")),
-        _ => Ok(text.to_owned()),
-    })?;
     if scheme.templates().flat_map(Template::lasting).any(|token| *token == Token::KeyId) {
         section.required("key_id", key_id.as_ref(), "write key_id = \"the name of the secret\"")?;
     }
     check(section, &scheme)?;
-    if pin_split.is_some() && !secret.is_pin() {
-        let what = "is for a secret that C_Login brings";
-        return Err(section.problem("pin_split", Fault::new(what, "write secret = \"pin\", or take it out")));
-    }
-    Ok(Hmac { scheme, key_id: key_id.unwrap_or_default(), secret, sign_token_calls, pin_split })
+    Ok(Hmac { scheme, key_id: key_id.unwrap_or_default(), secret, sign_token_calls })
 }
 
 /// The preset with what stands in the table instead.

@@ -12,9 +12,9 @@ fn hmac_of(lines: &str) -> Hmac {
 
 #[test]
 fn a_key_id_is_all_that_the_profile_needs() {
-    let Hmac { scheme, key_id, secret, sign_token_calls, pin_split } = hmac_of("key_id = \"client-001\"");
+    let Hmac { scheme, key_id, secret, sign_token_calls } = hmac_of("key_id = \"client-001\"");
     assert_eq!((key_id.as_str(), sign_token_calls), ("client-001", true));
-    assert!(secret.is_pin() && pin_split.is_none());
+    assert!(secret.is_pin());
     assert_eq!((scheme.version.as_str(), scheme.join.as_str(), scheme.template.len()), ("v3.0", "\n", 8));
     assert_eq!((scheme.hash, scheme.output), (Digest::Sha256, Encoding::Hex));
     assert_eq!((scheme.timestamp, scheme.nonce), (TimeFormat::Unix, NonceFormat::Uuid));
@@ -199,10 +199,6 @@ fn what_cannot_be_signed_names_line_key_and_remedy() {
              \", \\ and blanks at its ends",
         ),
         (
-            "secret = \"env:S\"\npin_split = \":\"",
-            "pin_split: is for a secret that C_Login brings; write secret = \"pin\", or take it out",
-        ),
-        (
             "path_prefix_strip = \"gate\"",
             "path_prefix_strip: \"gate\" is not a path; write \"/what/the/gateway/takes/off\"",
         ),
@@ -230,21 +226,16 @@ fn what_cannot_be_signed_names_line_key_and_remedy() {
 }
 
 #[test]
-fn a_pin_is_split_where_both_are_pins() {
-    let shown = |backend: &str, auth: &str| {
-        slot_refusal(&format!(
-            "version = 1\n[[slot]]\nlabel = \"a\"\nbackend = \"{backend}\"\nurls = \"https://a\"\n\
-             auth.hmac = {{ key_id = \"k\", pin_split = \":\" }}\n{auth}"
-        ))
-    };
-    assert_eq!(
-        shown("securosys", ""),
-        "p11rest.toml:6: slot.auth.hmac: has a pin_split; write pin_format = \"roles\" instead"
-    );
-    assert_eq!(
-        shown("fast", "auth.user = \"u\"\nauth.password = \"env:P\""),
-        "p11rest.toml:6: slot.auth.hmac: has a pin_split, and no password is \"pin\"; take it out"
-    );
+fn a_pin_with_a_secret_needs_one_that_is_a_pin() {
+    for hmac in ["", "auth.hmac = { key_id = \"k\", secret = \"env:S\" }"] {
+        assert_eq!(
+            slot_refusal(&format!("{SLOT}auth.pin_format = \"password:secret\"\n{hmac}")),
+            "p11rest.toml:6: slot.auth.pin_format: has a secret, which slot.auth.hmac.secret = \"pin\" would be; \
+             write that, or another format"
+        );
+    }
+    let config = load_text(&format!("{SLOT}auth.pin_format = \"password:secret\"\nauth.hmac.key_id = \"k\""));
+    assert_eq!(token(&config).auth.pin_format, PinFormat::PasswordAndSecret);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::grant::Grant;
-use super::presented::{HMAC, Layer, Lines, Presented};
+use super::presented::{Layer, Lines, Presented};
 use super::token::Tried;
 use super::{ApiKey, AuthError, Basic, Bearer, Credential, GrantError, Signer, Token};
 use crate::observe::audit::{Audit, Endpoint, Event};
@@ -111,13 +111,7 @@ impl Authenticated {
     /// # Errors
     /// Those of [`Token::login`]; then nothing is kept.
     pub fn login(&self, pin: &str, deadline: Deadline) -> Result<(), GrantError> {
-        let split = self.presented.signer().and_then(Signer::pin_split);
-        let (pin, secret) = match split {
-            Some(split) => pin.rsplit_once(split).ok_or_else(unfit)?,
-            None => (pin, pin),
-        };
-        let own = |(name, _)| if name == HMAC { secret } else { pin };
-        let secrets: Vec<_> = self.pins().map(own).collect();
+        let secrets: Vec<_> = self.pins().map(|_| pin).collect();
         self.login_with(&secrets, deadline)
     }
 
@@ -265,7 +259,7 @@ impl Authenticated {
         let token = self.token.as_ref().zip(attire.grant.as_deref());
         if let Some((token, grant)) = token {
             match refused {
-                true => token.audit().refused(Event::Use, endpoint(), answer.status),
+                true => token.tell_refusal(endpoint(), answer),
                 false if answer.status < 500 => token.accepted(grant),
                 false => {}
             }

@@ -8,9 +8,6 @@ use parking_lot::RwLock;
 use super::{ApiKey, AuthError, Basic, Bearer, Credential, Signer};
 use crate::transport::Headers;
 
-/// The key of `[slot.auth]` with the secret to sign with.
-pub(super) const HMAC: &str = "hmac";
-
 /// One of them.
 pub(super) enum Layer {
     ApiKey(ApiKey),
@@ -36,7 +33,7 @@ impl Layer {
             Self::ApiKey(_) => "header",
             Self::Basic(_) => "basic",
             Self::Bearer(_) => "bearer",
-            Self::Signed(_) => HMAC,
+            Self::Signed(_) => "hmac",
         }
     }
 

@@ -37,7 +37,6 @@ pub struct Signer {
     scheme: Arc<Scheme>,
     key_id: String,
     secret: Credential,
-    pin_split: Option<String>,
     sign_token_calls: bool,
     token: OnceLock<Tokens>,
     clocks: Arc<Clocks>,
@@ -89,7 +88,6 @@ impl Signer {
             scheme: Arc::new(settings.scheme.clone()),
             key_id: settings.key_id.clone(),
             secret,
-            pin_split: settings.pin_split.clone(),
             sign_token_calls: settings.sign_token_calls,
             token: OnceLock::new(),
             clocks: Arc::default(),
@@ -108,11 +106,6 @@ impl Signer {
     /// The secret.
     pub(super) fn credential(&self) -> &Credential {
         &self.secret
-    }
-
-    /// What stands in a PIN between the password and the secret.
-    pub(super) fn pin_split(&self) -> Option<&str> {
-        self.pin_split.as_deref()
     }
 
     /// Whether what `C_Login` brought is not written as the secret should be.

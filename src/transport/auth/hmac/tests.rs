@@ -39,9 +39,7 @@ fn preset(name: &str) -> Scheme {
 
 fn signer(scheme: Scheme, key_id: &str, secret: &'static str) -> Signer {
     let key_id = key_id.to_owned();
-    let secret_of = config::Secret::Pin;
-    let settings =
-        config::Hmac { scheme, key_id, secret: secret_of, sign_token_calls: true, pin_split: None };
+    let settings = config::Hmac { scheme, key_id, secret: config::Secret::Pin, sign_token_calls: true };
     Signer::new(&settings, Credential::fixed(move || Ok(secret.into())), &Log::off())
 }
 
