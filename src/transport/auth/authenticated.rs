@@ -221,12 +221,12 @@ impl Authenticated {
     }
 
     fn attire(&self, deadline: Deadline) -> Result<Attire, Error> {
-        let presented = self.lines()?;
         let grant = match &self.token {
             Some(token) => Some(self.grant(token, deadline)?),
             None => None,
         };
-        Ok(Attire { presented, grant })
+        // After the token: on the way to it a secret may have been read anew.
+        Ok(Attire { presented: self.lines()?, grant })
     }
 
     /// The lines for a request that has its `own`. The usual one has none, and a token alone: nothing is copied then.
