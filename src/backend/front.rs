@@ -30,7 +30,12 @@ pub(super) fn login_error(error: GrantError, pin: bool) -> Error {
         | GrantError::Transport(_)
         | GrantError::Unreadable(_) => CKR_DEVICE_ERROR,
     };
-    Error::new(rv, "logging in to the gateway").because(transport::Error::from(error))
+    let not_known = matches!(&error, GrantError::Refused(refusal) if refusal.status == 403);
+    let what = match not_known && rv == CKR_DEVICE_ERROR {
+        true => "logging in to the gateway, which may not have the address of this host on its list",
+        false => "logging in to the gateway",
+    };
+    Error::new(rv, what).because(transport::Error::from(error))
 }
 
 fn login_code(refusal: &Response) -> CK_RV {
@@ -114,6 +119,8 @@ mod tests {
             let error = || GrantError::Refused(Arc::new(refusal(status, body)));
             assert_eq!(login_error(error(), true).rv(), with_pin, "{status} {body}");
             assert_eq!(login_error(error(), false).rv(), CKR_DEVICE_ERROR, "{status} {body}");
+            let told = login_error(error(), true).to_string().contains("on its list");
+            assert_eq!(told, body.contains("IP_NOT_ALLOWED"), "{status} {body}");
         }
         let unsent = |kind| GrantError::Transport(transport::Error::unsent(kind, "x"));
         assert_eq!(login_error(unsent(ErrorKind::Connect), true).rv(), CKR_DEVICE_ERROR);
