@@ -180,6 +180,16 @@ pub trait Dialect: Sync {
         vec![json!({ "signature": "" }), json!({ "signature": "AAAA" }), json!({ "signature": 7 })]
     }
 
+    /// Whether RSA keys decrypt with a mechanism that no other HSM has, and that the suite does not test.
+    fn deciphers_otherwise(&self) -> bool {
+        false
+    }
+
+    /// Whether what is shown before the login is all in the configuration, so that nobody is asked for it.
+    fn public_objects_are_configured(&self) -> bool {
+        false
+    }
+
     /// What becomes of an attempt to change, copy or delete an object of the HSM in a read/write session.
     fn token_objects_are_fixed(&self) -> CK_RV {
         CKR_ACTION_PROHIBITED

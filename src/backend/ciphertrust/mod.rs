@@ -71,6 +71,7 @@ pub struct CipherTrust {
     spelling: Learnt,
     /// How MACs are written in queries.
     mac_form: Learnt,
+    pin_format: config::PinFormat,
 }
 
 /// Which keys are shown.
@@ -103,6 +104,7 @@ pub fn open(token: &config::Token, settings: &config::CipherTrust, log: &Log) ->
         paths: Paths { prefix: settings.prefix.clone() },
         filter: Filter { owner: settings.owner.clone(), labels: settings.labels.clone() },
         max_message: settings.max_message,
+        pin_format: token.auth.pin_format,
         prehashed: settings.prehashed.clone(),
         pkcs1: settings.pkcs1.clone(),
         pss: settings.pss.clone(),

@@ -16,6 +16,9 @@ use crate::transport::Class;
 /// The longest message that a description may ask for, in bytes.
 pub(super) const MOST: u32 = 64 << 20;
 
+/// Bytes of the IV of GCM: what services have.
+const IV_LENGTH: usize = 12;
+
 const HASHES: [(&str, Hash); 5] = [
     ("sha1", Hash::Sha1),
     ("sha224", Hash::Sha224),
@@ -204,7 +207,13 @@ impl DecryptTable {
 
     pub(super) fn find(&self, scheme: &DecryptScheme<'_>) -> Option<&Call> {
         let cipher = Cipher::of_decryption(scheme)?;
-        self.rows.iter().find(|(other, _)| *other == cipher).map(|(_, call)| call)
+        let call = self.rows.iter().find(|(other, _)| *other == cipher).map(|(_, call)| call);
+        match scheme {
+            DecryptScheme::AesGcm { iv, tag_bits, .. } => {
+                call.filter(|call| iv.len() == IV_LENGTH && has_tag(call, *tag_bits))
+            }
+            _ => call,
+        }
     }
 }
 
@@ -250,14 +259,20 @@ impl EncryptTable {
         let row = |cipher| self.rows.iter().find(|(other, _)| *other == cipher).map(|(_, call)| call);
         match scheme {
             EncryptScheme::AesEcb => row(Cipher::AesEcb),
-            EncryptScheme::AesGcm { iv: Some(_), .. } => {
-                row(Cipher::AesGcm).filter(|call| call.has(Source::Iv))
-            }
-            EncryptScheme::AesGcm { iv: None, .. } => {
-                row(Cipher::AesGcm).filter(|call| !call.needs(Source::Iv))
-            }
+            EncryptScheme::AesGcm { iv, tag_bits, .. } => row(Cipher::AesGcm).filter(|call| {
+                let takes_iv = match iv {
+                    Some(iv) => iv.len() == IV_LENGTH && call.has(Source::Iv),
+                    None => !call.needs(Source::Iv),
+                };
+                takes_iv && has_tag(call, *tag_bits)
+            }),
         }
     }
+}
+
+/// A tag is 16 bytes long unless the service is told.
+fn has_tag(call: &Call, bits: usize) -> bool {
+    bits == 128 || call.has(Source::TagBits)
 }
 
 const MECHANISM: &str = "write mechanism = \"CKM_…\"";

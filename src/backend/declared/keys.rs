@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use cryptoki_sys::{CKR_DEVICE_ERROR, CKR_KEY_HANDLE_INVALID, CKR_OBJECT_HANDLE_INVALID};
+use cryptoki_sys::{CK_RV, CKR_DEVICE_ERROR, CKR_KEY_HANDLE_INVALID, CKR_OBJECT_HANDLE_INVALID};
 use serde_json::Value;
 
 use super::Declared;
@@ -19,7 +19,11 @@ use crate::transport::{Deadline, Response};
 /// More pages than this are no listing.
 const MOST_PAGES: usize = 10_000;
 
+/// That there is none of what was asked for.
+const ABSENT: [CK_RV; 2] = [CKR_KEY_HANDLE_INVALID, CKR_OBJECT_HANDLE_INVALID];
+
 /// One page.
+#[derive(Default)]
 struct Page {
     names: Vec<KeyName>,
     /// How many items there were, those that are passed over among them.
@@ -61,7 +65,11 @@ impl Declared {
             cursor: &place.cursor,
             ..Values::default()
         };
-        let response = self.service.call(&list.call, &values, purpose, deadline)?;
+        let response = match self.service.call(&list.call, &values, purpose, deadline) {
+            // Some services have no list where there is no key.
+            Err(error) if ABSENT.contains(&error.rv()) => return Ok(Page::default()),
+            answer => answer?,
+        };
         let answer = Answer::new(&response);
         read_page(list, &answer).ok_or_else(|| unreadable(purpose, &response, "no list of keys"))
     }
@@ -98,9 +106,7 @@ impl Declared {
     /// The answer, if there is what was asked for.
     fn there(&self, answer: Judged<Response>, purpose: Purpose) -> Result<Option<Response>> {
         let errors = &self.service.description.errors;
-        let is_absent = |refusal: &Refusal| {
-            [CKR_KEY_HANDLE_INVALID, CKR_OBJECT_HANDLE_INVALID].contains(&errors.rv(refusal, purpose))
-        };
+        let is_absent = |refusal: &Refusal| ABSENT.contains(&errors.rv(refusal, purpose));
         match answer {
             Ok(response) => Ok(Some(response)),
             Err(refusal) if is_absent(&refusal) => Ok(None),
@@ -189,9 +195,9 @@ fn info(describe: &Describe, response: &Response) -> KeyInfo {
     };
     let known = kind.as_ref().and_then(|kind| describe.kinds.get(kind));
     let kind = match (known, public()) {
-        (Some(KeyType::Aes(bytes)), _) => KeyKind::Aes(*bytes),
         (Some(KeyType::Public), Some(public)) => KeyKind::Public(public),
-        (None, Some(public)) => KeyKind::Pair(public),
+        (_, Some(public)) => KeyKind::Pair(public),
+        (Some(KeyType::Aes(bytes)), None) => KeyKind::Aes(*bytes),
         (_, None) => KeyKind::Other(kind.map_or_else(|| "unknown".to_owned(), |kind| shown(&kind))),
     };
     let mut info = KeyInfo::untold(kind);

@@ -32,7 +32,7 @@ use crate::backend::types::{
 use crate::config;
 use crate::error::{Error, Result};
 use crate::observe::log::Log;
-use crate::transport::{self, Conventions, Deadline, Transport};
+use crate::transport::{self, Conventions, Deadline, Transport, auth};
 
 mod batch;
 mod certificates;
@@ -62,6 +62,7 @@ pub struct Fast {
     batches: Batches,
     packaging: Packaging,
     read_write_sessions: bool,
+    pin_format: config::PinFormat,
     /// Whether the service said last that the account is locked.
     locked: AtomicBool,
 }
@@ -78,7 +79,7 @@ impl Fast {
     fn open(token: &config::Token, settings: &config::Fast, log: &Log) -> Result<Self> {
         let failed =
             |what: String| move |error: transport::Error| Error::new(CKR_DEVICE_ERROR, what).because(error);
-        let transport = transport::open(token, &CONVENTIONS)
+        let transport = auth::open(token, &CONVENTIONS, log)
             .map_err(failed(format!("slot {:?} cannot be opened", token.label)))?;
         if let Some(warning) = transport.warning() {
             log.warn(format_args!("slot {:?}: {warning}", token.label));
@@ -91,6 +92,7 @@ impl Fast {
             batches: Batches::new(settings.batch_window),
             packaging: Packaging::default(),
             read_write_sessions: settings.read_write_sessions,
+            pin_format: token.auth.pin_format,
             locked: AtomicBool::new(false),
         })
     }

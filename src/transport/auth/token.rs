@@ -201,9 +201,19 @@ impl Token {
         self.is_logged_in() || self.can_renew()
     }
 
-    /// Where its events are told.
-    pub(super) fn audit(&self) -> &Audit {
-        &self.audit
+    /// The password was refused because of something else.
+    pub(super) fn pardon(&self) {
+        self.state.write().refusal = None;
+    }
+
+    /// What its calls look like.
+    pub(super) fn profile(&self) -> &TokenProfile {
+        &self.profile
+    }
+
+    /// Tells that a call was refused with a token.
+    pub(super) fn tell_refusal(&self, endpoint: Endpoint<'_>, answer: &Response) {
+        self.audit.refused(Event::Use, endpoint, self.profile.status(answer));
     }
 
     /// The line that carries `grant`.

@@ -1,0 +1,54 @@
+//! The descriptions in `pkcs11-test-config`: each loads, and so does the slot that its first lines show.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::super::description::Description;
+use crate::config::{Backend, Process, load};
+
+fn folder() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/pkcs11-test-config"))
+}
+
+#[test]
+fn all_of_them_load() {
+    for name in ["vault-transit", "jwt-hmac-gateway", "ciphertrust", "fast"] {
+        let file = folder().join(name).with_extension("toml");
+        let text = std::fs::read_to_string(&file).unwrap();
+        let read = Description::parse(&text, &BTreeMap::new(), &file);
+        assert!(read.is_ok(), "{}", read.err().unwrap());
+
+        let slot: String = text
+            .lines()
+            .filter_map(|line| line.strip_prefix("#   "))
+            .map(|line| format!("{line}\n"))
+            // Files of the administrator's, which are not here.
+            .filter(|line| !line.starts_with("certificate"))
+            .collect();
+        let place = tempfile::tempdir().unwrap();
+        std::fs::copy(&file, place.path().join(file.file_name().unwrap())).unwrap();
+        let config = place.path().join("p11rest.toml");
+        std::fs::write(&config, format!("version = 1\n{slot}")).unwrap();
+        let config = load(Some(&config), &Process::with_environment(false, [])).unwrap();
+        let problem = config.slots[0].token.as_ref().err().map(ToString::to_string);
+        assert_eq!(problem, None, "{name}");
+    }
+}
+
+#[test]
+fn a_slot_names_its_description() {
+    let text = format!(
+        "version = 1\n[[slot]]\nlabel = \"v\"\nbackend = \"declared\"\nurls = [\"http://127.0.0.1:1\"]\n\
+         [slot.declared]\nfile = {:?}\nparameters = [\"mount=team/transit\", \"namespace=\"]\n",
+        folder().join("vault-transit.toml")
+    );
+    let place = tempfile::tempdir().unwrap();
+    let file = place.path().join("p11rest.toml");
+    std::fs::write(&file, text).unwrap();
+    let config = load(Some(&file), &Process::with_environment(false, [])).unwrap();
+    let token = config.slots[0].token.as_ref().unwrap();
+    let Backend::Declared(settings) = &token.backend else { panic!() };
+    assert_eq!(settings.parameters["mount"], "team/transit");
+    let hsm = super::super::open(token, settings, &crate::observe::log::Log::off()).unwrap();
+    assert_eq!((hsm.manufacturer(), hsm.model()), ("HashiCorp", "Vault transit"));
+}
