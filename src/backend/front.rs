@@ -30,7 +30,12 @@ pub(super) fn login_error(error: GrantError, pin: bool) -> Error {
         | GrantError::Transport(_)
         | GrantError::Unreadable(_) => CKR_DEVICE_ERROR,
     };
-    Error::new(rv, "logging in to the gateway").because(transport::Error::from(error))
+    let not_known = matches!(&error, GrantError::Refused(refusal) if refusal.status == 403);
+    let what = match not_known && rv == CKR_DEVICE_ERROR {
+        true => "logging in to the gateway, which may not have the address of this host on its list",
+        false => "logging in to the gateway",
+    };
+    Error::new(rv, what).because(transport::Error::from(error))
 }
 
 fn login_code(refusal: &Response) -> CK_RV {
@@ -68,6 +73,12 @@ pub(super) fn secrets<'a>(pin: &'a [u8], names: &[&str], format: PinFormat) -> R
             let entries: Vec<_> = names.iter().map(|name| format!("{name}=…")).collect();
             incorrect(entries.join(","))
         }),
+        PinFormat::PasswordAndSecret => {
+            let parts =
+                pin.rsplit_once(':').filter(|(password, secret)| !password.is_empty() && !secret.is_empty());
+            let (password, secret) = parts.ok_or_else(|| incorrect("password:secret".to_owned()))?;
+            Ok(names.iter().map(|name| if *name == "hmac" { secret } else { password }).collect())
+        }
     }
 }
 
@@ -108,6 +119,8 @@ mod tests {
             let error = || GrantError::Refused(Arc::new(refusal(status, body)));
             assert_eq!(login_error(error(), true).rv(), with_pin, "{status} {body}");
             assert_eq!(login_error(error(), false).rv(), CKR_DEVICE_ERROR, "{status} {body}");
+            let told = login_error(error(), true).to_string().contains("on its list");
+            assert_eq!(told, body.contains("IP_NOT_ALLOWED"), "{status} {body}");
         }
         let unsent = |kind| GrantError::Transport(transport::Error::unsent(kind, "x"));
         assert_eq!(login_error(unsent(ErrorKind::Connect), true).rv(), CKR_DEVICE_ERROR);
@@ -153,6 +166,11 @@ mod tests {
         assert_eq!(plain(b"\xff", &[]), Ok(vec![]), "it is not looked at");
         for pin in [&b""[..], b"\xff"] {
             assert_eq!(plain(pin, &["password"]), Err(CKR_PIN_INCORRECT));
+        }
+        let pair = |pin| secrets(pin, &["hmac", "password"], PinFormat::PasswordAndSecret);
+        assert_eq!(pair(b"p:4ss:s3cret").unwrap(), ["s3cret", "p:4ss"]);
+        for pin in [&b"s3cret"[..], b":s3cret", b"p:4ss:"] {
+            assert_eq!(pair(pin).unwrap_err().rv(), CKR_PIN_INCORRECT);
         }
         let roles = secrets(b"password=p,hmac=h", &["hmac", "password"], PinFormat::Roles);
         assert_eq!(roles.unwrap(), ["h", "p"]);

@@ -19,7 +19,7 @@ const THREADS: usize = 32;
 const SIGN: &str = "POST /api/sign/signhash";
 /// Connections at most, and the window in milliseconds: a service that answers all threads at once, and one that answers
 /// few at a time.
-const SETTINGS: [(usize, u64); 4] = [(64, 0), (64, 2), (4, 0), (4, 2)];
+const SETTINGS: [(usize, u64); 6] = [(64, 0), (64, 2), (64, 10), (4, 0), (4, 2), (4, 10)];
 
 /// What was measured with one setting.
 pub struct Row {
