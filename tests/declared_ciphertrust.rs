@@ -1,4 +1,4 @@
-//! The contract suite on CipherTrust Manager, as `pkcs11-test-config/ciphertrust.toml` describes it, without and with TLS.
+//! The contract of those that use keys, on CipherTrust Manager, as `pkcs11-test-config/ciphertrust.toml` describes it, without and with TLS.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -121,7 +121,7 @@ fn call(emulator: &Emulator, method: Method, path: &str, body: Option<&Value>) -
     emulator.call(method, &format!("/api/v1/{path}"), &[("Authorization", &bearer)], body)
 }
 
-contract::suite!(CipherTrust;
+contract::signing_suite!(CipherTrust;
     able {
         ec aes all_hashes pss oaep gcm own_ivs uncertified ids_of_keys describe new_keys repeats tokens
     }

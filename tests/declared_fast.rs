@@ -1,4 +1,4 @@
-//! The contract suite on FAST HSM, as `pkcs11-test-config/fast.toml` describes it, without and with TLS.
+//! The contract of those that use keys, on FAST HSM, as `pkcs11-test-config/fast.toml` describes it, without and with TLS.
 
 use std::path::PathBuf;
 
@@ -99,7 +99,7 @@ impl Dialect for Fast {
     }
 }
 
-contract::suite!(Fast;
+contract::signing_suite!(Fast;
     able { digest_infos certificates public_listing ids_of_keys describe tokens }
     unable {
         ec edwards aes passwords

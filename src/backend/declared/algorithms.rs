@@ -97,6 +97,10 @@ impl SignTable {
         Ok(Self(rows))
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     fn row(&self, makes: Signature) -> Option<&SignRow> {
         self.0.iter().find(|row| row.makes == makes)
     }
@@ -203,6 +207,10 @@ impl DecryptTable {
             rows.push((cipher, call(section, context, &row, &DECRYPT, None, Class::Repeatable)?));
         }
         Ok(Self { rows, plaintext: Some(plaintext) })
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.rows.is_empty()
     }
 
     pub(super) fn find(&self, scheme: &DecryptScheme<'_>) -> Option<&Call> {

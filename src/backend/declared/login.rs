@@ -52,6 +52,15 @@ impl Declared {
             // It is not looked at.
             Err(_) => "",
         };
+        // A secret that would be a header line and cannot be one.
+        let shown = ["bearer", "header"];
+        let is_line = transport.pin_names().iter().any(|name| shown.contains(name));
+        if is_line && !pin.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
+            return Err(Error::new(
+                CKR_PIN_INCORRECT,
+                "logging in: the PIN has a byte that no header may carry",
+            ));
+        }
         let errors = &self.service.description.errors;
         transport.login(pin, deadline).map_err(|error| errors.not_granted(error))?;
         self.prove(deadline).inspect_err(|_| transport.logout())?;

@@ -11,7 +11,6 @@ use super::super::description::Description;
 use super::super::template::Values;
 use super::super::*;
 use crate::backend::scripted::{Seen, Server};
-use crate::backend::types::KeyKind;
 use crate::config::Secret;
 use crate::crypto::digest::Hash;
 use crate::transport::Class;
