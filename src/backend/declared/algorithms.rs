@@ -101,6 +101,11 @@ impl SignTable {
         self.0.is_empty()
     }
 
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(super) fn calls(&self) -> impl Iterator<Item = &Call> {
+        self.0.iter().map(|row| &row.call)
+    }
+
     fn row(&self, makes: Signature) -> Option<&SignRow> {
         self.0.iter().find(|row| row.makes == makes)
     }
@@ -213,6 +218,11 @@ impl DecryptTable {
         self.rows.is_empty()
     }
 
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(super) fn calls(&self) -> impl Iterator<Item = &Call> {
+        self.rows.iter().map(|(_, call)| call)
+    }
+
     pub(super) fn find(&self, scheme: &DecryptScheme<'_>) -> Option<&Call> {
         let cipher = Cipher::of_decryption(scheme)?;
         let call = self.rows.iter().find(|(other, _)| *other == cipher).map(|(_, call)| call);
@@ -260,6 +270,11 @@ impl EncryptTable {
             rows.push((cipher, call(section, context, &row, &ENCRYPT, None, Class::Repeatable)?));
         }
         Ok(Self { rows, ciphertext: Some(ciphertext), iv, tag })
+    }
+
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(super) fn calls(&self) -> impl Iterator<Item = &Call> {
+        self.rows.iter().map(|(_, call)| call)
     }
 
     /// A call with the caller's IV has to show it; one without lets the service choose.

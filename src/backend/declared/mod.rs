@@ -34,6 +34,8 @@ mod answer;
 mod codec;
 mod description;
 mod errors;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod keys;
 mod login;
 mod operations;
