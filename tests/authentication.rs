@@ -1,6 +1,7 @@
 //! What a service may ask for: a JWT, API keys, both or neither (Securosys TSB reference §1), each with the configuration
 //! that `p11rest emulate` writes for it.
 
+use std::cell::OnceCell;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
@@ -11,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use cryptoki_sys::*;
 use support::emulator::{Emulator, PIN};
+use support::gateway::Gateway;
 use support::openssl;
 use support::p11::{P11, refused};
 use support::session::{Session, number};
@@ -156,6 +158,72 @@ fn api_keys_that_no_list_has_any_more() {
         emulator.set_api_keys("key_operation", &["a-key"]);
         signs(&session);
     });
+}
+
+/// Of the threads that sign one renews the token, and no signature is lost.
+#[test]
+fn ten_thousand_signatures_across_twenty_expiries() {
+    const THREADS: usize = 20;
+    const EACH: usize = 500;
+    with_gateway((THREADS * EACH / 20) as u64, "", |p11, slot, gateway| {
+        assert!(login_required(p11, slot));
+        let session = p11.open(slot).unwrap();
+        refused(session.login("4321"), CKR_PIN_INCORRECT);
+        session.login(PIN).unwrap();
+        let key = session.the(CKO_PRIVATE_KEY, EC);
+        let (refused_before, passed_before) = {
+            let seen = gateway.seen();
+            (seen.refused, seen.passed)
+        };
+        thread::scope(|scope| {
+            for _ in 0..THREADS {
+                scope.spawn(|| {
+                    let session = p11.open(slot).unwrap();
+                    for _ in 0..EACH {
+                        session.sign_init(&CKM_ECDSA_SHA256.into(), key).unwrap();
+                        session.sign(b"data").unwrap();
+                    }
+                });
+            }
+        });
+        {
+            let seen = gateway.seen();
+            assert!(seen.passed >= passed_before + (THREADS * EACH) as u64);
+            assert_eq!((seen.logins, seen.replays, seen.mixed), (1, 0, 0));
+            assert!((20..=21).contains(&seen.renewals), "{} renewals", seen.renewals);
+            // Whoever was under way with the old token comes again, once.
+            assert!(seen.refused - refused_before <= THREADS as u64 * seen.renewals);
+        }
+        session.logout().unwrap();
+        assert_eq!(gateway.seen().given_back, 1);
+        refused(session.sign_init(&CKM_ECDSA_SHA256.into(), key), CKR_USER_NOT_LOGGED_IN);
+    });
+}
+
+/// Without a kept password a token that cannot be renewed is the end of the login, and another one begins it anew.
+#[test]
+fn a_gateway_that_ends_all_tokens() {
+    for (more, kept) in [("", true), (", keep_password = false", false)] {
+        with_gateway(u64::MAX, more, |p11, slot, gateway| {
+            let session = p11.open(slot).unwrap();
+            session.login(PIN).unwrap();
+            signs(&session);
+            gateway.end_all();
+            let key = session.the(CKO_PRIVATE_KEY, EC);
+            let begun = session.sign_init(&CKM_ECDSA_SHA256.into(), key);
+            let outcome = begun.and_then(|()| session.sign(b"data").map(drop));
+            if kept {
+                outcome.unwrap();
+                assert_eq!(gateway.seen().logins, 2);
+                return;
+            }
+            refused(outcome, CKR_USER_NOT_LOGGED_IN);
+            assert_eq!(session.info().unwrap().state, CKS_RO_PUBLIC_SESSION);
+            session.login(PIN).unwrap();
+            signs(&session);
+            assert_eq!(gateway.seen().logins, 2);
+        });
+    }
 }
 
 const ROLES: [&str; 5] =
@@ -326,6 +394,18 @@ fn run(
     p11.initialize(&configure(&emulator)).unwrap();
     check(p11, p11.slots(true).unwrap()[0], &emulator);
     p11.finalize().unwrap();
+}
+
+/// Runs `check` on the only slot of an emulator behind a gateway, with tokens for so many calls.
+fn with_gateway(uses: u64, more: &str, check: impl FnOnce(&'static P11, CK_SLOT_ID, &Gateway)) {
+    let gateway = OnceCell::new();
+    let configure = |emulator: &Emulator| {
+        let gateway = gateway.get_or_init(|| Gateway::to(emulator.port(), uses));
+        let path = emulator.path("own.toml");
+        fs::write(&path, gateway.configuration(emulator, more)).unwrap();
+        path
+    };
+    run(&[], configure, |p11, slot, _| check(p11, slot, gateway.get().unwrap()));
 }
 
 fn login_required(p11: &P11, slot: CK_SLOT_ID) -> bool {

@@ -10,6 +10,7 @@ use std::process::Command;
 
 use support::c::{Program, compile, library, report, scratch, slot_at};
 use support::emulator::Emulator;
+use support::gateway::Gateway;
 use support::relay::Relay;
 
 mod support;
@@ -81,6 +82,34 @@ fn forks() {
 fn transparent_forks() {
     let program = Program::of("forks", "transparent_forks");
     program.run_on_emulator(TRANSPARENT, &[("FORK", "transparent".as_ref())]);
+}
+
+/// Each of the fifty children gets a token of its own, by the kept PIN or by its own `C_Login`: none shows one of its
+/// parent's, and none renews it.
+#[test]
+fn transparent_forks_with_tokens() {
+    let emulator = Emulator::start("securosys", false);
+    let gateway = Gateway::to(emulator.port(), 20);
+    let program = Program::of("forks", "transparent_forks_with_tokens");
+    let config = format!("{TRANSPARENT}{}", gateway.configuration(&emulator, ""));
+    program.run(&config, &[("FORK", "transparent".as_ref())]);
+    let seen = gateway.seen();
+    assert_eq!((seen.logins, seen.replays, seen.mixed), (1 + 50, 0, 0));
+    assert!(seen.renewals > 0, "the parent has signed more often than a token is good for");
+    // By the parent, and by the half of the children that log out.
+    assert_eq!(seen.given_back, 1 + 25);
+}
+
+/// What a child does to its login leaves that of its parent alone.
+#[test]
+fn transparent_with_tokens() {
+    let emulator = Emulator::start("securosys", false);
+    let gateway = Gateway::to(emulator.port(), 1000);
+    let program = Program::of("transparent", "transparent_with_tokens");
+    program.run(&format!("{TRANSPARENT}{}", gateway.configuration(&emulator, "")), &[]);
+    let seen = gateway.seen();
+    assert_eq!((seen.replays, seen.mixed), (0, 0));
+    assert!(seen.logins > 1 && seen.given_back > 1, "{} logins, {} given back", seen.logins, seen.given_back);
 }
 
 #[test]

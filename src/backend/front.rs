@@ -1,12 +1,13 @@
-//! What the refusals of a gateway in front of a service mean (JWT and HMAC reference section 8): of its token call, which
-//! the dialect of the service behind it does not know.
+//! What stands in front of a service: which part of the PIN is for what, and what the refusals of a gateway's token call
+//! mean (JWT and HMAC reference section 8), which the dialect of the service behind it does not know.
 
 use cryptoki_sys::{
     CK_RV, CKR_CRYPTOKI_NOT_INITIALIZED, CKR_DEVICE_ERROR, CKR_PIN_INCORRECT, CKR_PIN_LOCKED,
     CKR_USER_NOT_LOGGED_IN,
 };
 
-use crate::error::Error;
+use crate::config::PinFormat;
+use crate::error::{Error, Result};
 use crate::transport::auth::GrantError;
 use crate::transport::{self, ErrorKind, Response};
 
@@ -29,7 +30,12 @@ pub(super) fn login_error(error: GrantError, pin: bool) -> Error {
         | GrantError::Transport(_)
         | GrantError::Unreadable(_) => CKR_DEVICE_ERROR,
     };
-    Error::new(rv, "logging in to the gateway").because(transport::Error::from(error))
+    let not_known = matches!(&error, GrantError::Refused(refusal) if refusal.status == 403);
+    let what = match not_known && rv == CKR_DEVICE_ERROR {
+        true => "logging in to the gateway, which may not have the address of this host on its list",
+        false => "logging in to the gateway",
+    };
+    Error::new(rv, what).because(transport::Error::from(error))
 }
 
 fn login_code(refusal: &Response) -> CK_RV {
@@ -47,6 +53,37 @@ fn login_code(refusal: &Response) -> CK_RV {
 /// Whether the credential was looked at.
 fn is_verdict(refusal: &Response) -> bool {
     refusal.status < 500 && !matches!(refusal.status, 408 | 429)
+}
+
+/// What the PIN has for each of `names`, in their order.
+///
+/// # Errors
+/// `CKR_PIN_INCORRECT` where it is not of that form: nothing is sent then.
+pub(super) fn secrets<'a>(pin: &'a [u8], names: &[&str], format: PinFormat) -> Result<Vec<&'a str>> {
+    if names.is_empty() {
+        return Ok(Vec::new());
+    }
+    let incorrect =
+        |what: String| Error::new(CKR_PIN_INCORRECT, format!("logging in: the PIN is not {what}"));
+    let pin = str::from_utf8(pin).ok().filter(|pin| !pin.is_empty());
+    let pin = pin.ok_or_else(|| incorrect("a text".to_owned()))?;
+    match format {
+        PinFormat::Plain => Ok(names.iter().map(|_| pin).collect()),
+        PinFormat::Roles => by_role(pin, names).ok_or_else(|| {
+            let entries: Vec<_> = names.iter().map(|name| format!("{name}=…")).collect();
+            incorrect(entries.join(","))
+        }),
+    }
+}
+
+/// The secrets of `names`, in their order, from `key_operation=…,service=…`. `None` if one is missing or something else
+/// is there.
+fn by_role<'a>(pin: &'a str, names: &[&str]) -> Option<Vec<&'a str>> {
+    let entries: Vec<_> = pin.split(',').map(|entry| entry.split_once('=')).collect::<Option<_>>()?;
+    let secret = |name: &&str| entries.iter().find(|(role, _)| role == name).map(|(_, secret)| *secret);
+    let secrets: Vec<_> = names.iter().map(secret).collect::<Option<_>>()?;
+    let whole = entries.len() == names.len() && secrets.iter().all(|secret| !secret.is_empty());
+    whole.then_some(secrets)
 }
 
 #[cfg(test)]
@@ -76,6 +113,8 @@ mod tests {
             let error = || GrantError::Refused(Arc::new(refusal(status, body)));
             assert_eq!(login_error(error(), true).rv(), with_pin, "{status} {body}");
             assert_eq!(login_error(error(), false).rv(), CKR_DEVICE_ERROR, "{status} {body}");
+            let told = login_error(error(), true).to_string().contains("on its list");
+            assert_eq!(told, body.contains("IP_NOT_ALLOWED"), "{status} {body}");
         }
         let unsent = |kind| GrantError::Transport(transport::Error::unsent(kind, "x"));
         assert_eq!(login_error(unsent(ErrorKind::Connect), true).rv(), CKR_DEVICE_ERROR);
@@ -91,5 +130,40 @@ mod tests {
         for status in [429, 500, 503] {
             assert_eq!(refused_code(&refusal(status, "")), CKR_DEVICE_ERROR, "{status}");
         }
+    }
+
+    #[test]
+    fn a_pin_names_every_role_once() {
+        let names = ["bearer", "key_operation"];
+        for pin in ["bearer=a.b.c=,key_operation=k=1", "key_operation=k=1,bearer=a.b.c="] {
+            assert_eq!(by_role(pin, &names), Some(vec!["a.b.c=", "k=1"]), "{pin}");
+        }
+        for pin in [
+            "k",
+            "bearer=a",
+            "bearer=a,",
+            "bearer=a,key_operation=",
+            "bearer=a,bearer=b",
+            "bearer=a,key_operation=k,service=s",
+            "bearer=a,key_operation=k,key_operation=l",
+            "bearer=a, key_operation=k",
+            "Bearer=a,key_operation=k",
+        ] {
+            assert_eq!(by_role(pin, &names), None, "{pin}");
+        }
+    }
+
+    #[test]
+    fn a_plain_pin_is_every_secret() {
+        let plain = |pin, names: &[&str]| secrets(pin, names, PinFormat::Plain).map_err(|error| error.rv());
+        assert_eq!(plain("p,a=\u{e9}".as_bytes(), &["basic", "password"]), Ok(vec!["p,a=\u{e9}"; 2]));
+        assert_eq!(plain(b"\xff", &[]), Ok(vec![]), "it is not looked at");
+        for pin in [&b""[..], b"\xff"] {
+            assert_eq!(plain(pin, &["password"]), Err(CKR_PIN_INCORRECT));
+        }
+        let roles = secrets(b"password=p,hmac=h", &["hmac", "password"], PinFormat::Roles);
+        assert_eq!(roles.unwrap(), ["h", "p"]);
+        let error = secrets(b"s3cret", &["hmac", "password"], PinFormat::Roles).unwrap_err();
+        assert_eq!(error.to_string(), "logging in: the PIN is not hmac=…,password=…");
     }
 }

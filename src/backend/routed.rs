@@ -270,7 +270,9 @@ impl Backend for Routed {
         self.crypto.payload_limit()
     }
 
+    /// For who is logged in, as all that is done with the credentials of the other one.
     fn random(&self, buffer: &mut [u8], deadline: Deadline) -> Result<()> {
+        self.front.keep_login(deadline)?;
         self.crypto.random(buffer, deadline)
     }
 

@@ -188,13 +188,17 @@ fn check(section: &Section<'_>, auth: &Auth, backend: BackendKind) -> Result<(),
         return Err(section.problem("token", Fault::new(what, "take it out")));
     }
     if matches!(backend, BackendKind::CipherTrust | BackendKind::Fast) {
-        for name in ["bearer", "basic", "api_key", "pin_format"] {
+        for name in ["bearer", "basic", "api_key"] {
             if section.item(name).is_some() {
                 let what = "is not for this back end, which shows a token for user and password";
                 return Err(section.problem(name, Fault::new(what, "take it out")));
             }
         }
         section.required("user", auth.user.as_ref(), "write user = \"the name of the account\"")?;
+    }
+    if backend == BackendKind::Declared && section.item("api_key").is_some() {
+        let fault = Fault::new("is for slots with backend = \"securosys\"", "write slot.auth.header");
+        return Err(section.problem("api_key", fault));
     }
     if let Some(token) = &auth.token {
         let user = auth.user.as_ref();

@@ -1,5 +1,7 @@
 //! `[slot.fast]`, and the keys of FAST HSM: what only that back end is told.
 
+use std::time::Duration;
+
 use super::auth::Scheme;
 use super::problem::{Fault, Problem};
 use super::read::{Section, word};
@@ -10,6 +12,9 @@ use crate::crypto::public_key::PublicKeyKind;
 
 /// Most digits of a serial number: twice the bytes that RFC 5280 section 4.1.2.2 allows.
 const MOST_DIGITS: usize = 80;
+
+/// Every signature waits for so long at most before it is sent.
+const LONGEST_WINDOW: Duration = Duration::from_secs(1);
 
 /// The settings of FAST HSM: where its documentation is silent or of two minds.
 #[derive(Debug)]
@@ -24,6 +29,8 @@ pub struct Fast {
     pub digests: Vec<Hash>,
     /// Whether a signature may be asked for again where nobody knows whether it was made.
     pub repeat_sign: bool,
+    /// How long a signature waits for others to share its request; zero: not at all.
+    pub batch_window: Duration,
     /// Whether read/write sessions are opened, although nothing can be written.
     pub read_write_sessions: bool,
 }
@@ -61,11 +68,16 @@ pub(super) fn read(section: &Section<'_>) -> Result<Fast, Problem> {
             .list("digests", |_, text| word(text, &hashes))?
             .unwrap_or_else(|| vec![Hash::Sha256]),
         repeat_sign: section.boolean("repeat_sign")?.unwrap_or(false),
+        batch_window: section.duration("batch_window", Duration::ZERO)?.unwrap_or(Duration::ZERO),
         read_write_sessions: section.boolean("read_write_sessions")?.unwrap_or(false),
     };
     if settings.digests.is_empty() {
         let fault = Fault::new("has no entry", "write digests = [\"sha256\"], or take it out");
         return Err(section.problem("digests", fault));
+    }
+    if settings.batch_window > LONGEST_WINDOW {
+        let fault = Fault::new("lets each signature wait for too long", "write \"1s\" or less: \"2ms\"");
+        return Err(section.problem("batch_window", fault));
     }
     if settings.padding == Padding::Pss && settings.hash_input == HashInput::DigestInfo {
         let fault = Fault::new("is a form of PKCS#1 v1.5, and slot.fast.padding is PSS", "write \"digest\"");

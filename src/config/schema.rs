@@ -112,6 +112,7 @@ pub(super) const FIELDS: &[Field] = &[
     field("slot.fast.hash_input", Form::Text),
     field("slot.fast.digests", Form::List),
     field("slot.fast.repeat_sign", Form::Boolean),
+    field("slot.fast.batch_window", Form::Text),
     field("slot.fast.read_write_sessions", Form::Boolean),
     field("slot.luna.login", Form::Text),
     field("slot.luna.user", Form::Text),

@@ -399,7 +399,10 @@ impl Decrypting {
 
     fn ask(&self, data: &[u8], backend: &dyn Backend, deadline: Deadline) -> Result<Zeroizing<Vec<u8>>> {
         if data.is_empty() {
-            return Ok(Zeroizing::default());
+            return match self.mode {
+                DecryptMode::Jwe => Err(Error::new(CKR_ENCRYPTED_DATA_INVALID, "nothing is no JWE")),
+                _ => Ok(Zeroizing::default()),
+            };
         }
         let limit = backend.payload_limit();
         if data.len() > limit {

@@ -340,17 +340,18 @@ impl Token {
 
     /// The objects that match a template and that may be seen now, in a stable order.
     pub fn find(&self, template: &Template) -> Result<Vec<CK_OBJECT_HANDLE>> {
+        let on_token = template.bool(CKA_TOKEN).ok().flatten();
+        let wants_private = template.bool(CKA_PRIVATE).ok().flatten() == Some(true);
+        let found = match on_token {
+            Some(false) => Vec::new(),
+            _ if wants_private && !self.sees_private() => Vec::new(),
+            _ => self.catalog.find(template, self.deadline())?,
+        };
+        // Asked for now: that listing may have found that the HSM has ended the login.
         let sees_private = self.sees_private();
         let visible = |object: &Object| sees_private || !object.attributes.is_private();
-        let mut handles = Vec::new();
-        let on_token = template.bool(CKA_TOKEN).ok().flatten();
-        if on_token != Some(false) {
-            let may_look = sees_private || template.bool(CKA_PRIVATE).ok().flatten() != Some(true);
-            if may_look {
-                let found = self.catalog.find(template, self.deadline())?;
-                handles.extend(found.iter().filter(|(_, object)| visible(object)).map(|(handle, _)| *handle));
-            }
-        }
+        let mut handles: Vec<_> =
+            found.iter().filter(|(_, object)| visible(object)).map(|(handle, _)| *handle).collect();
         if on_token != Some(true) {
             let fits =
                 |held: &SessionObject| visible(&held.object) && template.matches(&held.object.attributes);
@@ -452,8 +453,10 @@ impl Token {
             self.changes.note();
             return Ok(());
         }
-        self.check_writable()?;
-        Err(Error::new(CKR_ACTION_PROHIBITED, "objects of the HSM are not destroyed from here"))
+        if self.session_objects.get(handle).is_none() {
+            self.check_writable()?;
+        }
+        Err(Error::new(CKR_ACTION_PROHIBITED, "the object is not to be destroyed"))
     }
 
     /// `C_SetAttributeValue`: of session objects; the HSM's API has no such call.

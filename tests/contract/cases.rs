@@ -73,7 +73,7 @@ macro_rules! contract_cases {
                     shared Plain ends;
                     shared Plain ends_the_handles_of_private_objects_only [public_listing];
                     shared ListingLogin brings_the_right_to_list [pin_that_lists];
-                    shared NoLogin is_not_needed_without_a_pin;
+                    shared NoLogin is_not_needed_without_a_pin [optional_login];
                     own Plain a_pin_goes_out_once;
                 }
                 session_objects {

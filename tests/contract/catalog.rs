@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use cryptoki_sys::*;
 use serde_json::json;
 
-use super::{Case, EC, Purpose, certificate, private, public, seed};
+use super::{Case, Purpose, certificate, private, public, seed};
 use crate::support::p11::Code;
 use crate::support::session::{Session, bytes, number};
 
@@ -20,15 +20,15 @@ fn all_but(case: &Case, missing: &[&str]) -> Vec<&'static str> {
 /// The first search passes it over, and so does the next one, which knows that it could not be read; the listing is
 /// believed for 200 ms only.
 pub fn a_key_that_cannot_be_read_spoils_no_search(case: &Case) {
-    let session = case.user();
-    case.emulator.fault(&case.describing(EC, case.dialect.unreadable()));
+    let (session, spoilt) = (case.user(), case.seed().other());
+    case.emulator.fault(&case.describing(spoilt, case.dialect.unreadable()));
     let before = session.find(&[]).unwrap();
     for search in ["first", "at once", "after a new listing", "after another"] {
-        assert_eq!(session.labels(&[]), all_but(case, &[EC]), "{search}");
+        assert_eq!(session.labels(&[]), all_but(case, &[spoilt]), "{search}");
         assert_eq!(session.find(&[]), Ok(before.clone()), "{search}: the same handles");
         assert_eq!(
             session.labels(&[number(CKA_CLASS, CKO_PRIVATE_KEY), number(CKA_KEY_TYPE, CKK_EC)]),
-            case.seed().ec.iter().filter(|label| **label != EC).copied().collect::<Vec<_>>()
+            case.seed().ec.iter().filter(|label| **label != spoilt).copied().collect::<Vec<_>>()
         );
         assert_eq!(
             session.find(&[bytes(CKA_LABEL, case.rsa())]).unwrap().len(),
@@ -49,7 +49,8 @@ pub fn a_key_that_cannot_be_read_spoils_no_search(case: &Case) {
 pub fn a_listing_that_takes_too_long_goes_on_with_the_next_call(case: &Case) {
     let session = case.user();
     let (method, path) = case.dialect.request(Purpose::Describe);
-    case.emulator.fault(&json!({ "method": method, "path": path, "action": "stall", "ms": 100 }));
+    let ms = (600 / case.seed().private_objects().len()).max(100);
+    case.emulator.fault(&json!({ "method": method, "path": path, "action": "stall", "ms": ms }));
     let start = Instant::now();
     assert_eq!(session.find_init(&[]), Err(Code(CKR_DEVICE_ERROR)));
     assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
@@ -65,11 +66,11 @@ pub fn a_listing_that_takes_too_long_goes_on_with_the_next_call(case: &Case) {
 
 /// One key for which the HSM never answers costs a call or two, and then the others are there.
 pub fn a_key_that_stalls_holds_up_no_other(case: &Case) {
-    let session = case.user();
-    case.emulator.fault(&case.describing(EC, json!({ "action": "stall", "ms": 3000 })));
+    let (session, stalled) = (case.user(), case.seed().other());
+    case.emulator.fault(&case.describing(stalled, json!({ "action": "stall", "ms": 3000 })));
     let calls = (1..10).find(|_| session.find(&[]).is_ok());
     assert!(calls.is_some_and(|calls| calls <= 3), "{calls:?}");
-    assert_eq!(session.labels(&[]), all_but(case, &[EC]));
+    assert_eq!(session.labels(&[]), all_but(case, &[stalled]));
     case.emulator.heal();
 }
 

@@ -19,14 +19,16 @@ pub fn a_thousand_signatures_take_one(case: &Case) {
     let after_login = case.emulator.stats();
     assert_eq!(after_login.connections - before.connections, 1);
     let key = private(&session, case.signer().label);
+    // Keys that are asked about one by one are so on several at once.
+    let found = case.emulator.stats();
     for number in 0..1000_u32 {
         signed(case, &session, key, &number.to_be_bytes());
     }
     let after = case.emulator.stats();
-    assert_eq!(after.connections, after_login.connections);
-    assert!(after.total - after_login.total >= 1000);
+    assert_eq!(after.connections, found.connections);
+    assert!(after.total - found.total >= 1000);
     let tls = u64::from(case.emulator.is_tls());
-    assert_eq!(after.handshakes - before.handshakes, tls);
+    assert_eq!(after.handshakes - before.handshakes, tls * (found.connections - before.connections));
 }
 
 pub fn threads_share_them(case: &Case) {

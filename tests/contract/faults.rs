@@ -164,12 +164,16 @@ pub fn one_unreadable_key_spoils_no_listing(case: &Case) {
     let (method, path) = case.dialect.request(Purpose::Describe);
     let body = case.dialect.odd_description();
     case.emulator.fault(&json!({ "method": method, "path": path, "status": 200, "body": body, "count": 1 }));
-    case.emulator.fault(&json!({ "method": method, "path": path, "status": 500, "count": 1 }));
+    // Of two keys one at least has to be there.
+    let spoilt = 2.min(case.seed().private().len() - 1);
+    if spoilt > 1 {
+        case.emulator.fault(&json!({ "method": method, "path": path, "status": 500, "count": 1 }));
+    }
     let session = case.user();
     let found = session.labels(&[]);
     let keys: std::collections::BTreeSet<_> = found.iter().collect();
     let all: std::collections::BTreeSet<_> = case.seed().objects().into_iter().collect();
-    assert_eq!(keys.len(), all.len() - 2, "two answered nonsense: {found:?}");
+    assert_eq!(keys.len(), all.len() - spoilt, "{spoilt} answered nonsense: {found:?}");
     // Later they may be read.
     let again = session.labels(&[]);
     assert!(again.len() >= found.len(), "{again:?}");

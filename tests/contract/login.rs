@@ -182,18 +182,19 @@ pub fn is_not_needed_without_a_pin(case: &Case) {
 pub fn a_pin_goes_out_once(case: &Case) {
     let session = case.session();
     let before = case.asked(Purpose::Login);
-    let requests = case.emulator.stats().total;
+    let place = case.place_of(Purpose::Login);
+    let requests = place.stats().total;
     refused(session.login("wrong"), CKR_PIN_INCORRECT);
     assert_eq!(case.asked(Purpose::Login) - before, 1);
     if case.able("pin_in_a_header") {
-        assert_eq!(case.emulator.stats().total - requests, 1, "and with no other request");
+        assert_eq!(place.stats().total - requests, 1, "and with no other request");
     }
     // Not even a server that fails makes it go out again.
     let (method, path) = case.dialect.request(Purpose::Login);
-    case.emulator.fault(&serde_json::json!({ "method": method, "path": path, "status": 503 }));
+    place.fault(&serde_json::json!({ "method": method, "path": path, "status": 503 }));
     let before = case.asked(Purpose::Login);
     refused(session.login(case.dialect.pin()), CKR_DEVICE_ERROR);
     assert_eq!(case.asked(Purpose::Login) - before, 1);
-    case.emulator.heal();
+    place.heal();
     session.login(case.dialect.pin()).unwrap();
 }

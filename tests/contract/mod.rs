@@ -142,6 +142,16 @@ pub trait Dialect: Sync {
         unable("gcm")
     }
 
+    /// Slots for an emulator that stand behind all others.
+    fn last_slots(&self, _emulator: &Emulator) -> String {
+        String::new()
+    }
+
+    /// Which emulator gets the requests for a purpose, where there is another one beside that of the suite.
+    fn place_of(&self, emulator: &'static Emulator, _purpose: Purpose) -> &'static Emulator {
+        emulator
+    }
+
     /// The request of the vendor's API that a C function makes, as the emulator's statistics and faults name it: method
     /// and path.
     fn request(&self, purpose: Purpose) -> (&'static str, &'static str);
@@ -169,6 +179,16 @@ pub trait Dialect: Sync {
     /// Answers that say nothing of a signature, though they say that all is well.
     fn empty_signatures(&self) -> Vec<serde_json::Value> {
         vec![json!({ "signature": "" }), json!({ "signature": "AAAA" }), json!({ "signature": 7 })]
+    }
+
+    /// Whether RSA keys decrypt with a mechanism that no other HSM has, and that the suite does not test.
+    fn deciphers_otherwise(&self) -> bool {
+        false
+    }
+
+    /// Whether what is shown before the login is all in the configuration, so that nobody is asked for it.
+    fn public_objects_are_configured(&self) -> bool {
+        false
     }
 
     /// What becomes of an attempt to change, copy or delete an object of the HSM in a read/write session.
@@ -286,10 +306,15 @@ impl Case {
         self.seed().signer()
     }
 
+    /// The emulator that gets the requests for a purpose.
+    pub fn place_of(&self, purpose: Purpose) -> &'static Emulator {
+        self.dialect.place_of(self.emulator, purpose)
+    }
+
     /// How often a request has been made so far.
     pub fn asked(&self, purpose: Purpose) -> u64 {
         let (method, path) = self.dialect.request(purpose);
-        self.emulator.stats().requests.get(&format!("{method} {path}")).copied().unwrap_or(0)
+        self.place_of(purpose).stats().requests.get(&format!("{method} {path}")).copied().unwrap_or(0)
     }
 
     /// Has OpenSSL verify what [`Case::signer`] signed.
@@ -381,12 +406,13 @@ impl World {
         for word in suite::ABLE.iter().chain(&suite::MANNERS) {
             assert!(able.contains(word) != unable.contains(word), "{word} is in one of the two lists");
         }
+        let unusual = unable.iter().filter(|word| suite::USUAL.contains(word)).count();
         assert_eq!(
             able.len() + unable.len(),
-            suite::ABLE.len() + suite::MANNERS.len(),
+            suite::ABLE.len() + suite::MANNERS.len() + unusual,
             "and nothing else is"
         );
-        let plans: Vec<_> = plans.iter().filter(|plan| plan.is_for(able)).collect();
+        let plans: Vec<_> = plans.iter().filter(|plan| plan.is_for(unable)).collect();
         // By TLS and by whether tests take turns.
         let kinds = [(false, false), (false, true), (true, false), (true, true)];
         let emulators: HashMap<_, _> = thread::scope(|scope| {
@@ -412,6 +438,7 @@ impl World {
         config.push_str(&format!("[[slot]]\nlabel = \"bad\"\nbackend = \"{}\"\n", dialect.backend()));
         config.push_str("urls = [\"ftp://127.0.0.1\"]\n");
         config.push_str(&dialect.slot("neighbour", &emulators[&kinds[0]], Setting::Plain));
+        kinds.iter().for_each(|kind| config.push_str(&dialect.last_slots(&emulators[kind])));
         let path = emulators[&kinds[0]].path("world.toml");
         let mut file =
             fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path).expect("a new file");

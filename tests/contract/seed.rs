@@ -66,6 +66,14 @@ impl Seed {
         self.rsa[0]
     }
 
+    /// A key that is not [`Self::rsa`].
+    pub fn other(&self) -> &'static str {
+        match self.ec.contains(&EC) {
+            true => EC,
+            false => self.pairs().into_iter().find(|label| *label != self.rsa()).expect("another key"),
+        }
+    }
+
     /// The labels of all objects.
     pub fn objects(&self) -> Vec<&'static str> {
         sorted(&[&self.public_objects(), &self.private_objects()])

@@ -50,6 +50,12 @@ pub const MANNERS: [&str; 2] = [
     "repeats", "tokens",
 ];
 
+/// What a dialect is able to do unless it stands in the second list.
+pub const USUAL: [&str; 1] = [
+    // A slot whose credentials are all in the configuration needs no login.
+    "optional_login",
+];
+
 /// A test before it has a slot.
 pub struct Plan {
     /// `http` or `https`
@@ -69,17 +75,18 @@ impl Plan {
     }
 
     /// Whether the test was generated.
-    pub fn is_for(&self, able: &[&str]) -> bool {
+    pub fn is_for(&self, unable: &[&str]) -> bool {
         self.needs.split_whitespace().all(|need| match need.strip_prefix('!') {
-            Some(lacking) => !able.contains(&known(lacking)),
-            None => able.contains(&known(need)),
+            Some(lacking) => unable.contains(&known(lacking)),
+            None => !unable.contains(&known(need)),
         })
     }
 }
 
-/// A word of [`ABLE`] or [`MANNERS`].
+/// A word of [`ABLE`], [`MANNERS`] or [`USUAL`].
 pub fn known(word: &str) -> &str {
-    assert!(ABLE.contains(&word) || MANNERS.contains(&word), "nobody is able to do {word:?}");
+    let lists = [&ABLE[..], &MANNERS, &USUAL];
+    assert!(lists.iter().any(|list| list.contains(&word)), "nobody is able to do {word:?}");
     word
 }
 

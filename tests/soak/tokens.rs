@@ -26,7 +26,7 @@ struct Vendor {
     grants: &'static [&'static str],
 }
 
-fn vendors() -> [Vendor; 2] {
+fn vendors() -> [Vendor; 3] {
     [
         Vendor {
             name: "fast",
@@ -41,6 +41,13 @@ fn vendors() -> [Vendor; 2] {
             mechanism: CKM_ECDSA_SHA256,
             expire: (Method::POST, "tokens/expire"),
             grants: &["POST /auth/tokens"],
+        },
+        Vendor {
+            name: "gateway",
+            key: "ec-p256",
+            mechanism: CKM_ECDSA_SHA256,
+            expire: (Method::POST, "tokens/expire"),
+            grants: &["POST /token", "POST /api/Auth/RefreshToken"],
         },
     ]
 }

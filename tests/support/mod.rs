@@ -8,8 +8,10 @@ use std::env;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+pub mod administration;
 pub mod c;
 pub mod emulator;
+pub mod gateway;
 pub mod mechanism;
 pub mod openssl;
 pub mod p11;

@@ -249,6 +249,11 @@ impl Session {
         Self { p11, handle }
     }
 
+    /// The module.
+    pub(super) fn p11(&self) -> &'static P11 {
+        self.p11
+    }
+
     /// The handle.
     pub fn handle(&self) -> CK_SESSION_HANDLE {
         self.handle

@@ -41,7 +41,7 @@ struct Vendor {
 }
 
 /// All of them.
-const VENDORS: [Vendor; 4] = [
+const VENDORS: [Vendor; 6] = [
     Vendor {
         name: "securosys",
         options: &[],
@@ -77,6 +77,25 @@ const VENDORS: [Vendor; 4] = [
         mechanism: CKM_ECDSA_SHA256,
         signer: "ciphertrust",
         file: "keys/ec-p256.pem",
+    },
+    Vendor {
+        name: "gateway",
+        options: &[],
+        pin: || PIN.to_owned(),
+        key: "ec-p256",
+        mechanism: CKM_ECDSA_SHA256,
+        signer: "gateway",
+        file: "keys/ec-p256.pem",
+    },
+    Vendor {
+        name: "vault",
+        options: &[],
+        pin: || PIN.to_owned(),
+        key: "ec-p256",
+        mechanism: CKM_ECDSA_SHA256,
+        signer: "vault",
+        // The first version.
+        file: "keys/ec-p256%2F1.pem",
     },
 ];
 

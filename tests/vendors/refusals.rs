@@ -50,6 +50,8 @@ const fn row(
 
 const CO: &str = "partitions/1682975235230/roles/co";
 const LUNA_ACCOUNT: &str = "accounts/operator";
+const GATEWAY_ACCOUNT: &str = "accounts/operator";
+const GATEWAY_SECRET: &str = "secrets/client-001";
 const FAST_ACCOUNT: &str = "accounts/p11rest";
 
 const ROWS: &[Row] = &[
@@ -164,6 +166,120 @@ const ROWS: &[Row] = &[
         Act::Sign,
         CKR_FUNCTION_REJECTED,
     ),
+    // The gateway.
+    row("gateway", "wrong PIN", &[], &[], Act::Login("wrong"), CKR_PIN_INCORRECT),
+    row(
+        "gateway",
+        "locked account",
+        &[("PUT", GATEWAY_ACCOUNT, r#"{"locked":true}"#)],
+        &[("PUT", GATEWAY_ACCOUNT, r#"{"locked":false}"#)],
+        Act::LoginRight,
+        CKR_PIN_LOCKED,
+    ),
+    row("gateway", "expired token", &[("POST", "tokens/expire", "")], &[], Act::Sign, CKR_OK),
+    row(
+        "gateway",
+        "both tokens gone",
+        &[("POST", "tokens/expire", ""), ("POST", "tokens/revoke", "")],
+        &[],
+        Act::Sign,
+        CKR_OK,
+    ),
+    row(
+        "gateway",
+        "both tokens gone, and the account locked",
+        &[
+            ("POST", "tokens/expire", ""),
+            ("POST", "tokens/revoke", ""),
+            ("PUT", GATEWAY_ACCOUNT, r#"{"locked":true}"#),
+        ],
+        &[("PUT", GATEWAY_ACCOUNT, r#"{"locked":false}"#)],
+        Act::Sign,
+        CKR_USER_NOT_LOGGED_IN,
+    ),
+    row("gateway", "replay, and the next nonce is good", &[("PUT", "replay", "1")], &[], Act::Sign, CKR_OK),
+    row(
+        "gateway",
+        "replay, whatever the nonce",
+        &[("PUT", "replay", "1000")],
+        &[("PUT", "replay", "0")],
+        Act::Sign,
+        CKR_DEVICE_ERROR,
+    ),
+    row(
+        "gateway",
+        "clocks that are 10 minutes apart",
+        &[("PUT", "clock", "600")],
+        &[("PUT", "clock", "0")],
+        Act::Sign,
+        CKR_OK,
+    ),
+    row(
+        "gateway",
+        "clocks that are 10 minutes apart the other way, at login",
+        &[("PUT", "clock", "-600")],
+        &[("PUT", "clock", "0")],
+        Act::LoginRight,
+        CKR_OK,
+    ),
+    row(
+        "gateway",
+        "another secret",
+        &[("PUT", GATEWAY_SECRET, r#"["another secret that is long enough"]"#)],
+        &[("PUT", GATEWAY_SECRET, r#"["{secret}"]"#)],
+        Act::Sign,
+        CKR_DEVICE_ERROR,
+    ),
+    row(
+        "gateway",
+        "foreign address at login",
+        &[("PUT", "allow", r#"["192.0.2.0/24"]"#)],
+        &[("PUT", "allow", "[]")],
+        Act::LoginRight,
+        CKR_DEVICE_ERROR,
+    ),
+    row(
+        "gateway",
+        "foreign address",
+        &[("PUT", "allow", r#"["192.0.2.0/24"]"#)],
+        &[("PUT", "allow", "[]")],
+        Act::Sign,
+        CKR_DEVICE_ERROR,
+    ),
+    row(
+        "gateway",
+        "account that may not use keys",
+        &[("PUT", GATEWAY_ACCOUNT, r#"{"permitted":false}"#)],
+        &[("PUT", GATEWAY_ACCOUNT, r#"{"permitted":true}"#)],
+        Act::Sign,
+        CKR_FUNCTION_REJECTED,
+    ),
+    // The transit engine: the PIN is a token, and there is nothing to renew it with.
+    row("vault", "wrong PIN", &[], &[], Act::Login("wrong"), CKR_PIN_INCORRECT),
+    row(
+        "vault",
+        "expired token",
+        &[("POST", "tokens/expire", "")],
+        &[("POST", "tokens", r#""{pin}""#)],
+        Act::Sign,
+        CKR_USER_NOT_LOGGED_IN,
+    ),
+    row(
+        "vault",
+        "policy that does not let it sign",
+        &[("PUT", "denied", r#"["transit/sign/*"]"#)],
+        &[("PUT", "denied", "[]")],
+        Act::Sign,
+        CKR_FUNCTION_REJECTED,
+    ),
+    row(
+        "vault",
+        "sealed",
+        &[("PUT", "sealed", "true")],
+        &[("PUT", "sealed", "false")],
+        Act::Sign,
+        CKR_DEVICE_ERROR,
+    ),
 ];
 
 #[test]
@@ -222,11 +338,16 @@ impl Row {
 }
 
 fn administer(world: &World, vendor: &str, (method, path, body): &Change) {
-    let body: Option<Value> = match body.replace("{pin}", PIN).as_str() {
+    let emulator = &world.emulators[vendor];
+    let mut body = body.replace("{pin}", PIN);
+    if body.contains("{secret}") {
+        body = body.replace("{secret}", &emulator.text("hmac.secret"));
+    }
+    let body: Option<Value> = match body.as_str() {
         "" => None,
         text => Some(serde_json::from_str(text).expect("JSON")),
     };
     let method = Method::from_bytes(method.as_bytes()).expect("a method");
-    let answer = world.emulators[vendor].call(method, &format!("/_emulator/{path}"), &[], body.as_ref());
+    let answer = emulator.call(method, &format!("/_emulator/{path}"), &[], body.as_ref());
     assert!(answer.status().is_success(), "{vendor}: {path}: {}", answer.status());
 }

@@ -44,6 +44,8 @@ impl CipherTrust {
         let answers = self.ask(Method::Get, &all, deadline);
         let named = |(name, answer): (&KeyName, Result<Response>)| resource(&answer?, name.as_str());
         let mut keys: Vec<_> = names.iter().zip(answers).map(named).collect();
+        // One that no listing shows is not found by its name either.
+        keys.iter_mut().flatten().for_each(|key| *key = key.take().filter(|key| self.filter.shows(key)));
         // Where the public key is, the page leaves open: with the private key, with the other half, or to be exported.
         self.add_public_keys(names, &mut keys, Method::Get, "", deadline);
         self.add_public_keys(names, &mut keys, Method::Post, "/export", deadline);
@@ -110,13 +112,11 @@ fn resource(answer: &Response, name: &str) -> Result<Option<Resource>> {
 
 /// The names of keys that the filter lets through, without the other halves of pairs.
 fn shown(keys: &[Resource], names: &HashSet<String>, filter: &Filter) -> Vec<KeyName> {
-    let has_owner = |key: &&Resource| filter.owner.as_ref().is_none_or(|owner| key.is_owned_by(owner));
-    let has_labels = |key: &&Resource| filter.labels.iter().all(|(name, value)| key.has_label(name, value));
     let is_half = |key: &Resource| {
         let private = key.name.strip_suffix(PUBLIC_SUFFIX);
         key.is_public() && private.is_some_and(|private| names.contains(private))
     };
-    let kept = keys.iter().filter(has_owner).filter(has_labels).filter(|key| !is_half(key));
+    let kept = keys.iter().filter(|key| filter.shows(key) && !is_half(key));
     kept.map(|key| KeyName::from(key.name.as_str())).collect()
 }
 

@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
-use cryptoki_sys::CKR_PIN_INCORRECT;
-
 use super::CipherTrust;
 use super::errors::not_granted;
+use crate::backend::front;
 use crate::config::{self, FieldValue};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::observe::audit::Audit;
 use crate::observe::log::Log;
 use crate::transport::Deadline;
@@ -56,15 +55,9 @@ fn profile(settings: &config::CipherTrust) -> TokenProfile {
 impl CipherTrust {
     /// As [`crate::backend::Backend::login`] has it.
     pub(super) fn log_in(&self, pin: &[u8], deadline: Deadline) -> Result<()> {
-        let pin = match std::str::from_utf8(pin) {
-            Ok(pin) => pin,
-            Err(_) if self.service.transport.wants_pin() => {
-                return Err(Error::new(CKR_PIN_INCORRECT, "logging in: the PIN is no UTF-8 text"));
-            }
-            // It is not looked at.
-            Err(_) => "",
-        };
-        self.service.transport.login(pin, deadline).map_err(not_granted)
+        let transport = &self.service.transport;
+        let secrets = front::secrets(pin, &transport.pin_names(), self.pin_format)?;
+        transport.login_with(&secrets, deadline).map_err(not_granted)
     }
 }
 
@@ -72,6 +65,8 @@ impl CipherTrust {
 mod tests {
     use std::sync::atomic::{AtomicBool, Ordering};
     use std::time::Duration;
+
+    use cryptoki_sys::CKR_PIN_INCORRECT;
 
     use super::*;
     use crate::backend::Backend;

@@ -19,6 +19,7 @@ use zeroize::Zeroizing;
 
 use self::names::{Learnt, Paths};
 use self::service::Service;
+use self::wire::Resource;
 use crate::backend::Backend;
 use crate::backend::types::{
     DecryptRequest, DecryptScheme, EncryptRequest, EncryptScheme, Encrypted, Firmware, KeyInfo, KeyName,
@@ -50,6 +51,9 @@ const CONVENTIONS: Conventions<'_> = Conventions {
 const IV_LENGTH: usize = 12;
 const TAG_LENGTH: usize = 16;
 
+/// Bytes of what the longest RSA keys make (section 11.1).
+const LONGEST_BLOCK: usize = 512;
+
 /// One account of a CipherTrust Manager.
 pub struct CipherTrust {
     service: Service,
@@ -67,12 +71,20 @@ pub struct CipherTrust {
     spelling: Learnt,
     /// How MACs are written in queries.
     mac_form: Learnt,
+    pin_format: config::PinFormat,
 }
 
 /// Which keys are shown.
 struct Filter {
     owner: Option<String>,
     labels: Vec<(String, String)>,
+}
+
+impl Filter {
+    fn shows(&self, key: &Resource) -> bool {
+        let has_owner = self.owner.as_ref().is_none_or(|owner| key.is_owned_by(owner));
+        has_owner && self.labels.iter().all(|(name, value)| key.has_label(name, value))
+    }
 }
 
 /// The back end that `token` describes. Reads the files that it names, makes no request.
@@ -92,6 +104,7 @@ pub fn open(token: &config::Token, settings: &config::CipherTrust, log: &Log) ->
         paths: Paths { prefix: settings.prefix.clone() },
         filter: Filter { owner: settings.owner.clone(), labels: settings.labels.clone() },
         max_message: settings.max_message,
+        pin_format: token.auth.pin_format,
         prehashed: settings.prehashed.clone(),
         pkcs1: settings.pkcs1.clone(),
         pss: settings.pss.clone(),
@@ -221,8 +234,9 @@ impl Backend for CipherTrust {
         self.sealed(request, deadline)
     }
 
+    /// Room for what a message becomes: it is judged where it goes in.
     fn payload_limit(&self) -> usize {
-        self.max_message
+        (self.max_message + TAG_LENGTH).max(LONGEST_BLOCK)
     }
 
     fn random(&self, _buffer: &mut [u8], _deadline: Deadline) -> Result<()> {

@@ -1,6 +1,6 @@
 //! What is done with keys (Luna reference section 11.1).
 
-use cryptoki_sys::CKR_MECHANISM_INVALID;
+use cryptoki_sys::{CKR_DATA_LEN_RANGE, CKR_MECHANISM_INVALID};
 use zeroize::Zeroizing;
 
 use super::errors::{Purpose, Refusal, unreadable};
@@ -161,6 +161,10 @@ impl CipherTrust {
         let EncryptScheme::AesGcm { iv: given, aad, .. } = request.scheme else {
             return Err(no_such_scheme(purpose));
         };
+        if request.plaintext.len() > self.max_message {
+            let text = format!("{purpose}: more than {} bytes", self.max_message);
+            return Err(Error::new(CKR_DATA_LEN_RANGE, text));
+        }
         let key = request.key.as_str();
         let body = match given {
             Some(iv) => {

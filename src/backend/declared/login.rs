@@ -2,16 +2,15 @@
 
 use std::sync::Arc;
 
-use cryptoki_sys::CKR_PIN_INCORRECT;
-
 use super::Declared;
 use super::answer::Answer;
 use super::description::Description;
 use super::errors::Purpose;
 use super::template::Values;
+use crate::backend::front;
 use crate::backend::types::Firmware;
 use crate::config;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::observe::log::Log;
 use crate::transport::auth::{self, Authenticated, Bearer, configured};
 use crate::transport::{self, Conventions, Deadline};
@@ -44,6 +43,7 @@ impl Declared {
     /// As [`crate::backend::Backend::login`] has it.
     pub(super) fn log_in(&self, pin: &[u8], deadline: Deadline) -> Result<()> {
         let transport = &self.service.transport;
+<<<<<<< HEAD
         let pin = match std::str::from_utf8(pin) {
             Ok(pin) => pin,
             Err(_) if transport.wants_pin() => {
@@ -61,8 +61,11 @@ impl Declared {
                 "logging in: the PIN has a byte that no header may carry",
             ));
         }
+=======
+        let secrets = front::secrets(pin, &transport.pin_names(), self.pin_format)?;
+>>>>>>> main
         let errors = &self.service.description.errors;
-        transport.login(pin, deadline).map_err(|error| errors.not_granted(error))?;
+        transport.login_with(&secrets, deadline).map_err(|error| errors.not_granted(error))?;
         self.prove(deadline).inspect_err(|_| transport.logout())?;
         self.ask_version(deadline);
         Ok(())

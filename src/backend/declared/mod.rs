@@ -57,6 +57,7 @@ pub struct Declared {
     /// The keys that the slot names: all that there are where the service lists none.
     keys: Vec<KeyName>,
     firmware: OnceLock<Firmware>,
+    pin_format: config::PinFormat,
 }
 
 /// The back end that `token` describes. Reads the files that it names, makes no request.
@@ -89,6 +90,7 @@ impl Declared {
             service: Service { description, transport, width: token.catalog.width, log: log.clone() },
             keys: token.keys.iter().map(|key| KeyName::from(key.name.as_str())).collect(),
             firmware: OnceLock::new(),
+            pin_format: token.auth.pin_format,
         })
     }
 }

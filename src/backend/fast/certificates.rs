@@ -69,13 +69,8 @@ impl Certificates {
                 KeyKind::Pair,
             ),
             usage: Usage { sign: told.signs(), decrypt: told.opens(), unwrap: false, derive: false },
-            // Keys of such a service are made in its HSM and do not leave it (section 6.2).
-            protection: Protection {
-                always_sensitive: true,
-                never_extractable: true,
-                local: true,
-                ..Protection::UNTOLD
-            },
+            // Keys of such a service do not leave it (section 6.2).
+            protection: Protection { always_sensitive: true, never_extractable: true, ..Protection::UNTOLD },
             approval: false,
             dormant: !told.is_valid(),
         }

@@ -7,19 +7,20 @@ use cryptoki_sys::{CKR_PIN_INCORRECT, CKR_PIN_LOCKED};
 
 use super::Fast;
 use super::errors::{is_unauthorised, not_granted};
+use crate::backend::front;
 use crate::config::{self, FieldValue};
 use crate::error::{Error, Result};
 use crate::observe::audit::Audit;
 use crate::observe::log::Log;
+use crate::transport::Deadline;
 use crate::transport::auth::{Authenticated, Token, TokenCall, TokenProfile, configured};
-use crate::transport::{Deadline, Transport};
 
 const GET_TOKEN: &str = "/api/account/gettoken";
 
-/// `transport` with the tokens of the account in front. There is no call to renew one or to give it back: the password is
+/// `service`, with what the configuration puts in front of it, and with the tokens of the account. There is no call to renew one or to give it back: the password is
 /// shown again, and so it is kept.
 pub(super) fn layers(
-    transport: Box<dyn Transport>,
+    service: Authenticated,
     token: &config::Token,
     settings: &config::Fast,
     log: &Log,
@@ -28,7 +29,7 @@ pub(super) fn layers(
     let password = configured(&token.auth.password, "slot.auth.password");
     let audit = Audit::new(log, &token.label, &user);
     let account = Token::new(profile(settings), user, password, true, audit);
-    Authenticated::new(transport).with_token(Arc::new(account)).refused_by(is_unauthorised)
+    service.with_token(Arc::new(account)).refused_by(is_unauthorised)
 }
 
 fn profile(settings: &config::Fast) -> TokenProfile {
@@ -48,15 +49,8 @@ impl Fast {
     /// As [`crate::backend::Backend::login`] has it.
     pub(super) fn log_in(&self, pin: &[u8], deadline: Deadline) -> Result<()> {
         let transport = &self.service.transport;
-        let pin = match std::str::from_utf8(pin) {
-            Ok(pin) => pin,
-            Err(_) if transport.wants_pin() => {
-                return Err(Error::new(CKR_PIN_INCORRECT, "logging in: the PIN is no UTF-8 text"));
-            }
-            // It is not looked at.
-            Err(_) => "",
-        };
-        let outcome = transport.login(pin, deadline).map_err(not_granted);
+        let secrets = front::secrets(pin, &transport.pin_names(), self.pin_format)?;
+        let outcome = transport.login_with(&secrets, deadline).map_err(not_granted);
         match outcome.as_ref().map_err(Error::rv) {
             Ok(()) | Err(CKR_PIN_INCORRECT) => self.locked.store(false, Ordering::Relaxed),
             Err(CKR_PIN_LOCKED) => self.locked.store(true, Ordering::Relaxed),

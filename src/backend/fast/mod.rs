@@ -8,7 +8,7 @@
 //! * `mod.rs`: the calls of [`Backend`]
 //! * `login.rs`: the account and its tokens; `service.rs`: one exchange
 //! * `certificates.rs`: the certificates of the configuration, and what the service tells of them
-//! * `sign.rs`: signatures; `jwe.rs`: texts
+//! * `sign.rs`: signatures; `batch.rs`: several in one request; `jwe.rs`: texts
 //! * `wire.rs`: the JSON of the service
 //! * `errors.rs`: the one table from refusals to `CKR_*`
 
@@ -19,6 +19,7 @@ use cryptoki_sys::{CKR_DEVICE_ERROR, CKR_MECHANISM_INVALID, CKR_RANDOM_NO_RNG};
 use secrecy::SecretString;
 use zeroize::Zeroizing;
 
+use self::batch::Batches;
 use self::certificates::Certificates;
 use self::jwe::Packaging;
 use self::service::Service;
@@ -31,8 +32,9 @@ use crate::backend::types::{
 use crate::config;
 use crate::error::{Error, Result};
 use crate::observe::log::Log;
-use crate::transport::{self, Conventions, Deadline, Transport};
+use crate::transport::{self, Conventions, Deadline, Transport, auth};
 
+mod batch;
 mod certificates;
 mod errors;
 mod jwe;
@@ -57,8 +59,10 @@ pub struct Fast {
     service: Service,
     certificates: Certificates,
     signatures: Signatures,
+    batches: Batches,
     packaging: Packaging,
     read_write_sessions: bool,
+    pin_format: config::PinFormat,
     /// Whether the service said last that the account is locked.
     locked: AtomicBool,
 }
@@ -75,7 +79,7 @@ impl Fast {
     fn open(token: &config::Token, settings: &config::Fast, log: &Log) -> Result<Self> {
         let failed =
             |what: String| move |error: transport::Error| Error::new(CKR_DEVICE_ERROR, what).because(error);
-        let transport = transport::open(token, &CONVENTIONS)
+        let transport = auth::open(token, &CONVENTIONS, log)
             .map_err(failed(format!("slot {:?} cannot be opened", token.label)))?;
         if let Some(warning) = transport.warning() {
             log.warn(format_args!("slot {:?}: {warning}", token.label));
@@ -85,8 +89,10 @@ impl Fast {
             service: Service::new(transport, token.catalog.width, log),
             certificates: Certificates::new(&token.keys),
             signatures: Signatures::new(settings),
+            batches: Batches::new(settings.batch_window),
             packaging: Packaging::default(),
             read_write_sessions: settings.read_write_sessions,
+            pin_format: token.auth.pin_format,
             locked: AtomicBool::new(false),
         })
     }

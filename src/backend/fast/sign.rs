@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use cryptoki_sys::{CKR_DATA_INVALID, CKR_MECHANISM_INVALID};
 
 use super::Fast;
+use super::batch::{Share, Verdict};
 use super::errors::{Purpose, Refusal, unreadable};
 use super::service::{Call, Failure, succeeded};
 use super::wire::{self, Info, Signed};
@@ -78,13 +79,45 @@ impl Signatures {
 impl Fast {
     /// The signature over one digest. Whoever asked for it verifies it.
     pub(super) fn signature(&self, request: &SignRequest<'_>, deadline: Deadline) -> Result<Vec<u8>> {
+        let key = request.key;
         let item = self.signatures.item(request.scheme, request.payload)?;
-        let mut signatures = match self.sign_items(request.key, &[&item], deadline) {
-            Ok(signatures) => signatures,
-            Err(Failure::Refused(refusal)) => return Err(self.refused(request.key, &refusal, deadline)),
-            Err(Failure::Unreadable(error)) => return Err(error),
-        };
-        Ok(signatures.swap_remove(0))
+        if !self.batches.are_made() {
+            return self.signed_alone(key, &item, deadline);
+        }
+        match self.batches.share(key, &item, deadline, |items| self.batch(key, items, deadline)) {
+            Share::Signature(signature) => Ok(signature),
+            Share::Alone => self.signed_alone(key, &item, deadline),
+            Share::Failed(error) => Err(error),
+        }
+    }
+
+    fn signed_alone(&self, key: &KeyName, item: &[u8], deadline: Deadline) -> Result<Vec<u8>> {
+        let attempts = if self.signatures.repeat { ATTEMPTS } else { 1 };
+        let mut made = 0;
+        loop {
+            made += 1;
+            match self.sign_items(key, &[item], deadline) {
+                Ok(mut signatures) => return Ok(signatures.swap_remove(0)),
+                Err(Failure::Refused(refusal)) if refusal.may_pass() && made < attempts => {}
+                Err(Failure::Refused(refusal)) => return Err(self.refused(key, &refusal, deadline)),
+                Err(Failure::Unreadable(error)) => return Err(error),
+            }
+        }
+    }
+
+    /// The signatures over the items of several callers. One of them may be to blame for a refusal, so that each is tried
+    /// by itself then: nothing was made. Where that is not sure it is a matter of the setting.
+    fn batch(&self, key: &KeyName, items: &[Vec<u8>], deadline: Deadline) -> Verdict {
+        let items: Vec<_> = items.iter().map(Vec::as_slice).collect();
+        match self.sign_items(key, &items, deadline) {
+            Ok(signatures) => Verdict::Signed(signatures),
+            Err(Failure::Refused(refusal)) if refusal.is_bad_request() && !refusal.says("certificate") => {
+                Verdict::Singly
+            }
+            Err(Failure::Refused(refusal)) if refusal.may_pass() && self.signatures.repeat => Verdict::Singly,
+            Err(Failure::Refused(refusal)) => Verdict::Failed(self.refused(key, &refusal, deadline)),
+            Err(Failure::Unreadable(error)) => Verdict::Failed(error),
+        }
     }
 
     /// The signatures over some items, as many and in that order.
@@ -94,31 +127,19 @@ impl Fast {
         items: &[&[u8]],
         deadline: Deadline,
     ) -> Result<Vec<Vec<u8>>, Failure> {
-        let body = wire::hashes(key.as_str(), items.iter().copied());
+        let body = wire::hashes(key.as_str(), items);
         let call = Call { path: SIGN_HASH, body: &body, purpose: PURPOSE, class: self.signatures.class() };
-        let attempts = if self.signatures.repeat { ATTEMPTS } else { 1 };
-        let mut made = 0;
-        loop {
-            made += 1;
-            match self.sign_once(&call, items.len(), deadline) {
-                Err(Failure::Refused(refusal)) if refusal.may_pass() && made < attempts => {}
-                outcome => return outcome,
-            }
-        }
-    }
-
-    fn sign_once(&self, call: &Call<'_>, count: usize, deadline: Deadline) -> Result<Vec<Vec<u8>>, Failure> {
-        let response = self.service.exchange(call, deadline).map_err(Failure::Unreadable)?;
+        let response = self.service.exchange(&call, deadline).map_err(Failure::Unreadable)?;
         let answer: Signed<'_> = succeeded(PURPOSE, &response)?;
         let texts = answer.signature_array.unwrap_or_default();
         let signatures: Option<Vec<_>> = texts.iter().map(|text| wire::signature(text)).collect();
-        signatures.filter(|signatures| signatures.len() == count).ok_or_else(|| {
-            let what = format!("not the {count} signatures that were asked for");
+        signatures.filter(|signatures| signatures.len() == items.len()).ok_or_else(|| {
+            let what = format!("not the {} signatures that were asked for", items.len());
             Failure::Unreadable(unreadable(PURPOSE, &response, &what))
         })
     }
 
-    /// What a refusal means for one signature.
+    /// What a refusal means for one signature, or for all of a batch.
     fn refused(&self, key: &KeyName, refusal: &Refusal, deadline: Deadline) -> Error {
         if !refusal.is_bad_request() || refusal.says("hash") {
             return refusal.error(PURPOSE);

@@ -96,8 +96,8 @@ struct Hashes<'a> {
     hash_array: Vec<String>,
 }
 
-pub(super) fn hashes<'a>(serial: &str, items: impl IntoIterator<Item = &'a [u8]>) -> Vec<u8> {
-    body(&Hashes { serial, hash_array: items.into_iter().map(|item| STANDARD.encode(item)).collect() })
+pub(super) fn hashes(serial: &str, items: &[&[u8]]) -> Vec<u8> {
+    body(&Hashes { serial, hash_array: items.iter().map(|item| STANDARD.encode(item)).collect() })
 }
 
 /// A signature of the answer to it; `None` where it is none.
@@ -175,7 +175,7 @@ mod tests {
         let read = |body: Vec<u8>| serde_json::from_slice::<Value>(&body).unwrap();
         let digest = crate::crypto::digest::Hash::Sha256.digest(b"test");
         assert_eq!(
-            read(hashes("1234567890ABCDEF", [&digest[..], &[0xff]])),
+            read(hashes("1234567890ABCDEF", &[&digest, &[0xff]])),
             json!({
                 "certificateSN": "1234567890ABCDEF",
                 "hashArray": ["n4bQgYhMfWWaL+qgxVrQFaO/TxsrC4Is0V1sFbDwCgg=", "/w=="],

@@ -29,6 +29,8 @@ pub(super) enum Purpose {
     Objects,
     SetPin,
     Task,
+    /// What a task came to: the answer to the call that began it.
+    Outcome,
     KeepAlive,
 }
 
@@ -43,6 +45,7 @@ impl fmt::Display for Purpose {
             Self::Objects => "listing the objects",
             Self::SetPin => "changing the password of a role",
             Self::Task => "waiting for a task",
+            Self::Outcome => "reading what a task came to",
             Self::KeepAlive => "keeping the session",
         })
     }

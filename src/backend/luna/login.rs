@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cryptoki_sys::{
-    CKR_DEVICE_ERROR, CKR_FUNCTION_REJECTED, CKR_PIN_EXPIRED, CKR_PIN_INCORRECT, CKR_PIN_LOCKED,
-    CKR_USER_NOT_LOGGED_IN, CKR_USER_PIN_NOT_INITIALIZED,
+    CKR_DEVICE_ERROR, CKR_FUNCTION_REJECTED, CKR_PIN_EXPIRED, CKR_PIN_INCORRECT, CKR_PIN_LEN_RANGE,
+    CKR_PIN_LOCKED, CKR_USER_NOT_LOGGED_IN, CKR_USER_PIN_NOT_INITIALIZED,
 };
 use secrecy::{ExposeSecret, SecretString};
 
@@ -27,6 +27,9 @@ use crate::transport::{Class, Deadline, Method, Response};
 
 /// How long the end of a session may take.
 const FAREWELL: Duration = Duration::from_secs(2);
+
+/// How many characters a password of a role has (section 5).
+const PASSWORD_LENGTHS: std::ops::RangeInclusive<usize> = 8..=255;
 
 /// What the vendor suggests to keep a session with (section 4.1).
 const CHEAP: &str = "/api/lunasa/services/webserver";
@@ -233,9 +236,12 @@ impl Luna {
         let (Some(old), Some(new)) = (wire::pin(old), wire::pin(new)) else {
             return Err(Error::new(CKR_PIN_INCORRECT, format!("{purpose}: a PIN is not UTF-8")));
         };
-        let (Some(old_text), Some(new_text)) = (wire::shown(&old), wire::shown(&new)) else {
-            return Err(no_pin());
-        };
+        let Some(old_text) = wire::shown(&old) else { return Err(no_pin()) };
+        let new_text = new.expose_secret();
+        if !PASSWORD_LENGTHS.contains(&new_text.chars().count()) {
+            let text = format!("{purpose}: the new one has not 8 to 255 characters; nothing was sent");
+            return Err(Error::new(CKR_PIN_LEN_RANGE, text));
+        }
         let place = self.place(deadline)?;
         let outcome = self.role_state(&place, user, deadline).and_then(|(private, state)| {
             self.check_attempt(state, user, true)?;

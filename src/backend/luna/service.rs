@@ -152,8 +152,8 @@ impl Service {
         private.touch();
         if !answer.is_success() {
             let refusal = Refusal::read(&answer);
-            // A refused password has the same status.
-            let showed_password = call.class == Class::NeverTwice;
+            // A refused password has the same status, in the answer to its call and in that of its task.
+            let showed_password = call.class == Class::NeverTwice || call.purpose == Purpose::Outcome;
             if refusal.is_session_gone() && (!showed_password || refusal.is_not_private()) {
                 self.log.warn(format_args!("the private session is gone: {refusal}"));
                 self.sessions.forget(private);

@@ -60,7 +60,8 @@ impl Service {
             let failed =
                 state(&parsed(purpose, &answer).unwrap_or_default()).is_some_and(|state| state == "error");
             if failed || answer.status == 303 {
-                let answer = self.on(&Call::get(&format!("{path}/response"), purpose), private, deadline)?;
+                let answer =
+                    self.on(&Call::get(&format!("{path}/response"), Purpose::Outcome), private, deadline)?;
                 // A refused password is not a task that failed: its answer says so.
                 return match failed && !(Refusal::read(&answer).is_about_password()) {
                     true => Err(Error::new(CKR_FUNCTION_FAILED, format!("{purpose}: {path} failed"))),

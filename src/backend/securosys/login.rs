@@ -8,7 +8,6 @@ use super::roles::Role;
 use super::service::{Call, Service};
 use super::{Securosys, endpoint};
 use crate::backend::front;
-use crate::config::PinFormat;
 use crate::error::{Error, Result};
 use crate::observe::audit::Event;
 use crate::transport::{Class, Deadline};
@@ -25,9 +24,10 @@ impl Securosys {
         };
         let front = transport.pin_names();
         let names = [front.clone(), credentials.pin_names()].concat();
-        let secrets = secrets(pin, &names, self.pin_format)?;
-        // Passwords may have any letter; what stands in a header as it is may not.
-        let in_headers = names.iter().zip(&secrets).filter(|(name, _)| !["basic", "password"].contains(name));
+        let secrets = front::secrets(pin, &names, self.pin_format)?;
+        // Passwords and what signs may have any letter; what stands in a header as it is may not.
+        let hidden = ["basic", "hmac", "password"];
+        let in_headers = names.iter().zip(&secrets).filter(|(name, _)| !hidden.contains(name));
         in_headers.into_iter().try_for_each(|(_, secret)| check_visible(secret))?;
         let (for_front, own) = secrets.split_at(front.len());
         let in_front = transport.login_with(for_front, deadline);
@@ -96,34 +96,6 @@ impl Securosys {
     }
 }
 
-/// A secret for each of `names`, in their order.
-fn secrets<'a>(pin: &'a [u8], names: &[&str], format: PinFormat) -> Result<Vec<&'a str>> {
-    if names.is_empty() {
-        return Ok(Vec::new());
-    }
-    let incorrect =
-        |what: String| Error::new(CKR_PIN_INCORRECT, format!("logging in: the PIN is not {what}"));
-    let pin = str::from_utf8(pin).ok().filter(|pin| !pin.is_empty());
-    let pin = pin.ok_or_else(|| incorrect("a text".to_owned()))?;
-    match format {
-        PinFormat::Plain => Ok(names.iter().map(|_| pin).collect()),
-        PinFormat::Roles => by_role(pin, names).ok_or_else(|| {
-            let entries: Vec<_> = names.iter().map(|name| format!("{name}=…")).collect();
-            incorrect(entries.join(","))
-        }),
-    }
-}
-
-/// The secrets of `names`, in their order, from `key_operation=…,service=…`. `None` if one is missing or something else
-/// is there.
-fn by_role<'a>(pin: &'a str, names: &[&str]) -> Option<Vec<&'a str>> {
-    let entries: Vec<_> = pin.split(',').map(|entry| entry.split_once('=')).collect::<Option<_>>()?;
-    let secret = |name: &&str| entries.iter().find(|(role, _)| role == name).map(|(_, secret)| *secret);
-    let secrets: Vec<_> = names.iter().map(secret).collect::<Option<_>>()?;
-    let whole = entries.len() == names.len() && secrets.iter().all(|secret| !secret.is_empty());
-    whole.then_some(secrets)
-}
-
 /// That a header takes a secret: visible ASCII. Anything else cannot be right, and is not sent.
 fn check_visible(secret: &str) -> Result<()> {
     if secret.bytes().all(|byte| byte.is_ascii_graphic()) {
@@ -146,30 +118,4 @@ fn random_uuid() -> Result<String> {
     let (c, rest) = rest.split_at(4);
     let (d, e) = rest.split_at(4);
     Ok(format!("{a}-{b}-{c}-{d}-{e}"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_pin_names_every_role_once() {
-        let names = ["bearer", "key_operation"];
-        for pin in ["bearer=a.b.c=,key_operation=k=1", "key_operation=k=1,bearer=a.b.c="] {
-            assert_eq!(by_role(pin, &names), Some(vec!["a.b.c=", "k=1"]), "{pin}");
-        }
-        for pin in [
-            "k",
-            "bearer=a",
-            "bearer=a,",
-            "bearer=a,key_operation=",
-            "bearer=a,bearer=b",
-            "bearer=a,key_operation=k,service=s",
-            "bearer=a,key_operation=k,key_operation=l",
-            "bearer=a, key_operation=k",
-            "Bearer=a,key_operation=k",
-        ] {
-            assert_eq!(by_role(pin, &names), None, "{pin}");
-        }
-    }
 }

@@ -313,3 +313,14 @@ fn a_back_end_with_tokens_of_its_own_has_user_and_password() {
         assert_eq!(slot_refusal(&ciphertrust(line)), format!("p11rest.toml:6: slot.auth.{message}"));
     }
 }
+
+/// What a back end does not show is not taken either.
+#[test]
+fn keys_by_role_are_of_securosys() {
+    let declared = SLOT.replace("securosys", "declared") + "declared.file = \"/dev/null\"\n";
+    assert_eq!(
+        slot_refusal(&format!("{declared}auth.api_key.service = \"pin\"\n")),
+        "p11rest.toml:7: slot.auth.api_key: is for slots with backend = \"securosys\"; write slot.auth.header"
+    );
+    auth(&format!("{declared}auth.pin_format = \"roles\"\nauth.bearer = \"pin\"\n"));
+}

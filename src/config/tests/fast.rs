@@ -27,16 +27,17 @@ fn what_is_not_said_is_as_the_reference_recommends() {
     assert_eq!(told.authorization, Scheme::Auto);
     assert_eq!((told.padding, told.hash_input), (Padding::Pkcs1, HashInput::Digest));
     assert_eq!(told.digests, [Hash::Sha256]);
-    assert!(!told.repeat_sign && !told.read_write_sessions);
+    assert!(!told.repeat_sign && !told.read_write_sessions && told.batch_window.is_zero());
     // The password is the PIN.
     assert!(token(&load_text(&slot(""))).login_required());
     let lines = "fast.authorization = \"bare\"\nfast.hash_input = \"digestinfo\"\n\
                  fast.digests = [\"sha1\", \"sha512\"]\nfast.repeat_sign = true\n\
-                 fast.read_write_sessions = true\n";
+                 fast.read_write_sessions = true\nfast.batch_window = \"2ms\"\n";
     let told = settings(lines);
     assert_eq!((told.authorization, told.hash_input), (Scheme::Bare, HashInput::DigestInfo));
     assert_eq!(told.digests, [Hash::Sha1, Hash::Sha512]);
     assert!(told.repeat_sign && told.read_write_sessions);
+    assert_eq!(told.batch_window, Duration::from_millis(2));
     assert_eq!(settings("fast.padding = \"pss\"").padding, Padding::Pss);
 }
 
@@ -56,6 +57,8 @@ fn what_is_wrong_is_told() {
         ("fast.digests = \"sha224\"", "\"sha224\" is not known; write \"sha1\" or \"sha256\" or"),
         ("fast.digests = []", "slot.fast.digests: has no entry; write digests = [\"sha256\"]"),
         ("fast.repeat_sign = 1", "slot.fast.repeat_sign: is an integer; write true or false"),
+        ("fast.batch_window = \"2\"", "slot.fast.batch_window: \"2\" is not a duration"),
+        ("fast.batch_window = \"1001ms\"", "slot.fast.batch_window: lets each signature wait for too long"),
         ("auth.bearer = \"env:A\"", "slot.auth.bearer: is not for this back end"),
         ("[slot.auth.token]\nlogin = \"/x\"", "slot.auth.token: is not for this back end"),
     ] {

@@ -81,9 +81,13 @@ impl Entries {
         }
     }
 
-    /// Forgets all names, handles included.
-    pub(super) fn clear(&mut self) {
-        *self = Self { era: self.era + 1, revision: self.revision + 1, ..Self::default() };
+    /// Forgets all other names, handles included, and what was read of these.
+    pub(super) fn keep(&mut self, stays: impl Fn(&KeyName) -> bool) {
+        self.begin_era();
+        let gone: Vec<_> = self.by_name.keys().filter(|name| !stays(name)).cloned().collect();
+        for name in gone {
+            self.remove(&name);
+        }
     }
 
     /// Ends the handles of all private and secret keys (section 5.6.9).

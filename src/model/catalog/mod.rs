@@ -183,10 +183,11 @@ impl Catalog {
         self.changed();
     }
 
-    /// After a logout: where the right to list went too, nothing is left.
+    /// After a logout: where the right to list went too, what is left are the keys of the configuration, as before the
+    /// login.
     pub fn end_login(&self) {
         if !self.backend.may_list() {
-            self.entries.write().clear();
+            self.entries.write().keep(|name| self.known.contains_key(name));
             self.changed();
         }
     }

@@ -229,7 +229,7 @@ impl Authenticated {
         let token = self.token.as_ref().zip(attire.grant.as_deref());
         if let Some((token, grant)) = token {
             match refused {
-                true => token.audit().refused(Event::Use, endpoint(), answer.status),
+                true => token.tell_refusal(endpoint(), answer),
                 false if answer.status < 500 => token.accepted(grant),
                 false => {}
             }

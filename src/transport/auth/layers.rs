@@ -23,7 +23,8 @@ pub fn open(token: &config::Token, conventions: &Conventions<'_>, log: &Log) -> 
     let signer = auth.hmac.as_ref().map(|hmac| Arc::new(signer(auth, hmac, log)));
     let sealer = signer.as_ref().map(|signer| Arc::clone(signer) as Arc<dyn Sealer>);
     let mut service = Authenticated::new(transport::open_sealed(token, conventions, sealer)?);
-    let mut account = "";
+    // Whose header lines they are, outermost last.
+    let mut account = if auth.bearer.is_some() { "bearer" } else { "" };
     if let Some(config::HeaderKey { name, value }) = &auth.header {
         account = name;
         let credential = configured(value, "slot.auth.header.value");

@@ -81,9 +81,22 @@ impl TokenProfile {
         reading
     }
 
+    /// The status that an answer has, or says it has.
+    pub(super) fn status(&self, response: &Response) -> u16 {
+        let told = self.code.as_ref().and_then(|_| {
+            let tree = serde_json::from_slice(&response.body).ok()?;
+            self.told_status(&tree)
+        });
+        told.unwrap_or(response.status)
+    }
+
+    fn told_status(&self, tree: &Value) -> Option<u16> {
+        let told = number(tree.pointer(self.code.as_ref()?)?)?;
+        u16::try_from(told.as_secs()).ok()
+    }
+
     fn read_tree(&self, response: &Response, tree: &Value) -> Reading {
-        let told = self.code.as_ref().and_then(|code| tree.pointer(code)).and_then(number);
-        let status = told.and_then(|code| u16::try_from(code.as_secs()).ok()).unwrap_or(response.status);
+        let status = self.told_status(tree).unwrap_or(response.status);
         let success = self.success.as_ref().is_none_or(|at| tree.pointer(at) == Some(&Value::Bool(true)));
         if !response.is_success() || !(200..300).contains(&status) || !success {
             return Reading::Refused { status };

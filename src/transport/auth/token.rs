@@ -201,9 +201,9 @@ impl Token {
         self.is_logged_in() || self.can_renew()
     }
 
-    /// Where its events are told.
-    pub(super) fn audit(&self) -> &Audit {
-        &self.audit
+    /// Tells that a call was refused with a token.
+    pub(super) fn tell_refusal(&self, endpoint: Endpoint<'_>, answer: &Response) {
+        self.audit.refused(Event::Use, endpoint, self.profile.status(answer));
     }
 
     /// The line that carries `grant`.

@@ -9,6 +9,7 @@
 //! scheme       the signature schemes and their names elsewhere
 //! openssl      verification by somebody else
 //! by_hand      the commands that do the same in a shell
+//! luna         what an administrator of a Luna appliance does once
 //! bench        the module beside a bare loop and reqwest, as processes of their own
 //! report       progress on standard output
 //! failure      what went wrong and what helps
@@ -28,6 +29,7 @@ mod by_hand;
 mod demo;
 mod emulate;
 mod failure;
+mod luna;
 mod openssl;
 mod options;
 mod report;
@@ -50,6 +52,8 @@ enum Command {
     /// The half of the demo that loads the module.
     #[command(name = application::COMMAND, hide = true)]
     Application(application::Args),
+    /// Prepares a Thales Luna appliance for the module.
+    Luna(luna::Args),
     /// Measures the module beside two other clients of an emulated HSM. Needs strace and a C compiler.
     Bench(bench::Args),
     /// One client of the benchmark.
@@ -86,6 +90,7 @@ fn main() -> ExitCode {
         Command::Emulate(args) => emulate::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Application(args) => application::run(&args),
+        Command::Luna(args) => luna::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::BenchClient(args) => bench::client::run(&args),
     };

@@ -113,6 +113,13 @@ fn owners_and_labels_filter() {
         (None, vec![], &["a", "b", "c", "d"]),
     ] {
         let settings = config::CipherTrust { owner, labels, ..plain() };
+        for row in &rows {
+            let told = row.clone();
+            let server = with_tokens(move |_| (200, told.to_string()));
+            let name = row["name"].as_str().unwrap();
+            let shown = user(&server, &settings).describe(&[name.into()], soon()).remove(0).unwrap();
+            assert_eq!(shown.is_some(), expected.contains(&name), "{name} by its name");
+        }
         assert_eq!(listed(&vault(rows.clone(), 100, true), &settings), expected);
     }
 }

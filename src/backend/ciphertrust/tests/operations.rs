@@ -142,7 +142,8 @@ fn who_hashes() {
         assert_eq!(we_hash.sign_input(scheme), ours, "{scheme:?}");
     }
     assert!(server_hashes.signatures_are_doubtful());
-    assert_eq!(server_hashes.payload_limit(), 1000);
+    // The tag of a ciphertext is no part of a message.
+    assert_eq!(server_hashes.payload_limit(), 1016);
     assert!(!server_hashes.has_random());
 }
 
@@ -249,6 +250,21 @@ fn gcm_answers_in_each_form() {
         assert!(made.as_ref().ok() == expected, "{answer}");
         assert!(expected.is_some() || made.err() == Some(CKR_DEVICE_ERROR), "{answer}");
     }
+}
+
+#[test]
+fn a_plaintext_that_is_too_long_is_not_sent() {
+    let server = with_tokens(|_| (500, "{}".into()));
+    let hsm = user(&server, &config::CipherTrust { max_message: 10, ..plain() });
+    let scheme = EncryptScheme::AesGcm { iv: None, aad: b"", tag_bits: 128 };
+    for (plaintext, expected, requests) in
+        [(&[0; 11][..], CKR_DATA_LEN_RANGE, 0), (&[0; 10], CKR_DEVICE_ERROR, 1)]
+    {
+        let request = EncryptRequest { key: &"k".into(), password: None, scheme, plaintext };
+        assert_eq!(hsm.encrypt(&request, soon()).map(drop).unwrap_err().rv(), expected);
+        assert_eq!(calls(&server).len(), requests);
+    }
+    assert_eq!(hsm.payload_limit(), 512, "an RSA ciphertext is opened all the same");
 }
 
 #[test]

@@ -13,6 +13,7 @@ use super::super::*;
 use crate::backend::scripted::{Seen, Server};
 use crate::config::Secret;
 use crate::crypto::digest::Hash;
+use crate::observe::told;
 use crate::transport::Class;
 
 /// As transit has it, with a bit of everything.
@@ -103,10 +104,14 @@ fn describe(text: &str, parameters: &[(&str, &str)]) -> std::result::Result<Desc
 
 /// A slot with this description; its bearer token is the PIN.
 fn open(server: &Server, text: &str) -> Declared {
-    let url = config::Url { tls: false, host: "127.0.0.1".into(), port: server.port, path: String::new() };
     let auth = config::Auth { bearer: Some(Secret::Pin), ..config::Auth::default() };
+    open_with(server, text, auth, &Log::off())
+}
+
+fn open_with(server: &Server, text: &str, auth: config::Auth, log: &Log) -> Declared {
+    let url = config::Url { tls: false, host: "127.0.0.1".into(), port: server.port, path: String::new() };
     let token = config::Token { members: vec![vec![url]], auth, ..config::Token::plain("test") };
-    Declared::new(&token, describe(text, &[]).unwrap(), &Log::off()).unwrap()
+    Declared::new(&token, describe(text, &[]).unwrap(), log).unwrap()
 }
 
 fn soon() -> Deadline {
@@ -487,4 +492,44 @@ fn a_mistake_is_told_with_file_line_key_and_remedy() {
     assert!(message.starts_with("x.toml:2: ") && message.contains("is not TOML"), "{message}");
     let message = describe("version = 2\n", &[]).err().unwrap();
     assert_eq!(message, "x.toml:1: version: is 2; write an integer from 1 to 1");
+}
+
+/// A token that is the PIN behind a gateway whose key is a part of the PIN, too.
+#[test]
+fn a_pin_has_a_secret_for_each_layer_and_each_login_is_an_event() {
+    let server = Server::start(|seen| match (seen.header("x-gate"), seen.header("x-vault-token")) {
+        (Some("g4te"), Some("t0ken")) => (200, "{}".into()),
+        _ => (403, r#"{"errors":["invalid token"]}"#.into()),
+    });
+    let events = told::events(&["g4te", "t0ken", "wr0ng"], |log| {
+        let header = config::HeaderKey { name: "X-Gate".into(), value: Secret::Pin };
+        let auth = config::Auth {
+            bearer: Some(Secret::Pin),
+            header: Some(header),
+            pin_format: config::PinFormat::Roles,
+            ..config::Auth::default()
+        };
+        let hsm = open_with(&server, TRANSIT, auth, log);
+        for pin in ["t0ken", "bearer=t0ken", "bearer=t0ken,header=g4te,hmac=x"] {
+            assert_eq!(hsm.login(pin.as_bytes(), soon()).unwrap_err().rv(), CKR_PIN_INCORRECT, "{pin}");
+        }
+        assert_eq!(server.seen().len(), 0);
+        let wrong = hsm.login(b"bearer=wr0ng,header=g4te", soon());
+        assert_eq!(wrong.unwrap_err().rv(), CKR_PIN_INCORRECT);
+        hsm.login(b"bearer=t0ken,header=g4te", soon()).unwrap();
+        hsm.logout();
+        let auth = config::Auth { bearer: Some(Secret::Pin), ..config::Auth::default() };
+        assert!(open_with(&server, TRANSIT, auth, log).login(b"t0ken", soon()).is_err());
+    });
+    let event = |level, account, what| format!("{level} slot \"test\", account {account:?}: {what}");
+    let probe = "/v1/auth/token/lookup-self";
+    assert_eq!(
+        events,
+        [
+            event("WARN", "X-Gate", format!("use at GET {probe}: refused with HTTP 403")),
+            event("INFO", "X-Gate", format!("login at GET {probe}: granted")),
+            event("INFO", "X-Gate", "logout at this side: granted".into()),
+            event("WARN", "bearer", format!("use at GET {probe}: refused with HTTP 403")),
+        ]
+    );
 }

@@ -1,6 +1,9 @@
 //! The account and its tokens.
 
+use std::sync::atomic::AtomicBool;
+
 use super::*;
+use crate::observe::told::events;
 
 /// The answers of section 4.1 in both editions.
 #[test]
@@ -103,4 +106,55 @@ fn a_token_that_has_ended_is_replaced_and_the_call_repeated() {
     hsm.describe(&[SN.into()], soon()).remove(0).unwrap();
     hsm.describe(&["0B".into()], soon()).remove(0).unwrap();
     assert_eq!(paths(&server), [TOKEN, INFO, INFO, TOKEN, INFO]);
+}
+
+/// The answers of section 4.1; the key of the gateway is a part of the PIN.
+#[test]
+fn each_login_use_and_logout_is_an_event_behind_a_gateway() {
+    let expired = Arc::new(AtomicBool::new(false));
+    let gone = Arc::clone(&expired);
+    let server = Server::start(move |seen| {
+        let authorization = seen.header("authorization");
+        match path(seen) {
+            _ if seen.header("x-gate") != Some("g4te") => (403, "{}".into()),
+            TOKEN if !seen.body.contains("s3cret") => failure(401, "Invalid username or password"),
+            TOKEN if gone.load(Ordering::SeqCst) => success(&json!({ "data": { "token": "t0ken-2" } })),
+            TOKEN => success(&json!({ "data": { "token": "t0ken-1" } })),
+            _ if authorization == Some("Bearer t0ken-1") && !gone.load(Ordering::SeqCst) => told("valid"),
+            _ if authorization == Some("Bearer t0ken-2") => told("valid"),
+            _ => failure(401, "Unauthorized"),
+        }
+    });
+    let events = events(&["g4te", "s3cret", "wr0ng", "t0ken"], |log| {
+        let header = config::HeaderKey { name: "X-Gate".into(), value: Secret::Pin };
+        let auth = config::Auth {
+            user: Some("alice".into()),
+            header: Some(header),
+            pin_format: config::PinFormat::Roles,
+            ..config::Auth::default()
+        };
+        let hsm = open_as(&server, &settings(), auth, log);
+        assert_eq!(rv(hsm.login(b"s3cret", soon())), CKR_PIN_INCORRECT);
+        assert_eq!(server.seen().len(), 0, "it is no PIN of this form");
+        assert_eq!(rv(hsm.login(b"password=wr0ng,header=g4te", soon())), CKR_PIN_INCORRECT);
+        hsm.login(b"password=s3cret,header=g4te", soon()).unwrap();
+        hsm.describe(&[SN.into()], soon()).remove(0).unwrap();
+        expired.store(true, Ordering::SeqCst);
+        hsm.describe(&[SN.into()], soon()).remove(0).unwrap();
+        hsm.logout();
+    });
+    let event = |level, account, what| format!("{level} slot \"test\", account {account:?}: {what}");
+    assert_eq!(
+        events,
+        [
+            // The code in the body counts.
+            event("WARN", "alice", "login at POST /api/account/gettoken: refused with HTTP 401"),
+            event("INFO", "alice", "login at POST /api/account/gettoken: granted"),
+            event("INFO", "X-Gate", "login at POST /api/certificate/getinfosn: granted"),
+            event("WARN", "alice", "use at POST /api/certificate/getinfosn: refused with HTTP 401"),
+            event("INFO", "alice", "login at POST /api/account/gettoken: granted"),
+            event("INFO", "alice", "logout at this side: granted"),
+            event("INFO", "X-Gate", "logout at this side: granted"),
+        ]
+    );
 }

@@ -18,6 +18,7 @@ use crate::backend::types::KeyKind;
 use crate::config::{HashInput, Padding, Secret};
 use crate::crypto::digest::Hash;
 
+mod batches;
 mod login;
 mod signatures;
 mod texts;
@@ -38,6 +39,7 @@ fn settings() -> config::Fast {
         hash_input: HashInput::Digest,
         digests: vec![Hash::Sha256],
         repeat_sign: false,
+        batch_window: Duration::ZERO,
         read_write_sessions: false,
     }
 }
@@ -60,11 +62,16 @@ fn key(name: &str, certificate: Option<Vec<u8>>) -> config::Key {
 
 /// The back end that talks to `server`, with a certificate and a serial number alone.
 fn open_with(server: &Server, settings: &config::Fast, password: Secret) -> Fast {
-    let url = config::Url { tls: false, host: "127.0.0.1".into(), port: server.port, path: String::new() };
     let auth = config::Auth { user: Some("u".into()), password, ..config::Auth::default() };
+    open_as(server, settings, auth, &Log::off())
+}
+
+/// The same with all that is in front.
+fn open_as(server: &Server, settings: &config::Fast, auth: config::Auth, log: &Log) -> Fast {
+    let url = config::Url { tls: false, host: "127.0.0.1".into(), port: server.port, path: String::new() };
     let keys = vec![key(SN, Some(der())), key("0B", None)];
     let token = config::Token { members: vec![vec![url]], auth, keys, ..config::Token::plain("test") };
-    Fast::open(&token, settings, &Log::off()).unwrap()
+    Fast::open(&token, settings, log).unwrap()
 }
 
 /// The same with a password that needs no login.

@@ -2,7 +2,7 @@
 
 use cryptoki_sys::{
     CKR_DEVICE_ERROR, CKR_FUNCTION_NOT_SUPPORTED, CKR_FUNCTION_REJECTED, CKR_PIN_EXPIRED, CKR_PIN_INCORRECT,
-    CKR_PIN_LOCKED, CKR_TOKEN_NOT_PRESENT, CKR_USER_PIN_NOT_INITIALIZED,
+    CKR_PIN_LEN_RANGE, CKR_PIN_LOCKED, CKR_TOKEN_NOT_PRESENT, CKR_USER_PIN_NOT_INITIALIZED,
 };
 use serde_json::json;
 
@@ -232,7 +232,14 @@ fn a_password_is_changed_by_the_configured_call_alone() {
         let sent = those(&server, &target);
         assert_eq!((sent.len(), &*sent[0].body), (1, expected));
         assert_eq!(server.targets().last().map(String::as_str), Some("DELETE /auth/session"));
-        assert_eq!(luna.set_pin(User::User, PIN, b"", soon()).unwrap_err().rv(), CKR_PIN_INCORRECT);
+        for (old, new, expected) in [
+            (&b""[..], &b"userpin-2"[..], CKR_PIN_INCORRECT),
+            (PIN, b"", CKR_PIN_LEN_RANGE),
+            (PIN, b"7 bytes", CKR_PIN_LEN_RANGE),
+            (PIN, &[b'x'; 256], CKR_PIN_LEN_RANGE),
+        ] {
+            assert_eq!(luna.set_pin(User::User, old, new, soon()).unwrap_err().rv(), expected);
+        }
         assert_eq!(those(&server, &target).len(), 1);
     }
 }

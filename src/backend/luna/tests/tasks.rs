@@ -102,6 +102,7 @@ fn a_task_that_fails_says_why_if_it_can() {
         assert_eq!(outcome(&luna), expected);
         assert_eq!(count(&server, &at("POST", "/login")), 1);
         assert!(!luna.login_stands());
+        assert_eq!(server.targets().last().map(String::as_str), Some("DELETE /auth/session"));
     }
 }
 

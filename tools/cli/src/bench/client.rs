@@ -17,7 +17,7 @@ use crate::report::line;
 pub const COMMAND: &str = "bench-client";
 
 /// What each thread does before the clocks start: connections are open then, and answers canned.
-const WARM_UP: usize = 10;
+pub const WARM_UP: usize = 10;
 
 /// What the benchmark tells it. The module's configuration comes in `P11REST_CONFIG`.
 #[derive(clap::Args)]
@@ -33,7 +33,7 @@ pub struct Args {
     pub module: PathBuf,
     /// How many threads sign.
     #[arg(long, default_value_t = 1)]
-    threads: usize,
+    pub threads: usize,
     /// For how long, in milliseconds.
     #[arg(long, conflicts_with = "count", default_value_t = 1000)]
     ms: u64,
@@ -51,6 +51,8 @@ pub enum Kind {
     Bare,
     /// `reqwest::blocking`
     Reqwest,
+    /// The module at FAST HSM.
+    Fast,
     /// Nobody: the module lists and finds.
     Listing,
 }
@@ -65,6 +67,7 @@ impl Kind {
             Kind::Module => "module",
             Kind::Bare => "bare",
             Kind::Reqwest => "reqwest",
+            Kind::Fast => "fast",
             Kind::Listing => "listing",
         }
     }
@@ -89,6 +92,11 @@ pub struct Outcome {
 }
 
 impl Outcome {
+    /// Signatures.
+    pub fn count(&self) -> u64 {
+        self.count
+    }
+
     /// Signatures a second.
     pub fn rate(&self) -> f64 {
         self.count as f64 * 1e9 / self.elapsed_ns as f64
@@ -103,7 +111,8 @@ impl Outcome {
 /// Is a client, and tells what it measured on standard output.
 pub fn run(args: &Args) -> Result<(), Failure> {
     let mut workers = match args.kind {
-        Kind::Module => module::workers(args, args.threads)?,
+        Kind::Module => module::workers(args, &module::ECDSA)?,
+        Kind::Fast => module::workers(args, &module::RSA)?,
         Kind::Bare => floor::bare(&args.dir, args.threads)?,
         Kind::Reqwest => floor::reqwest(&args.dir, args.threads)?,
         Kind::Listing => return listing::run(args),

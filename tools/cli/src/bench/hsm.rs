@@ -15,6 +15,22 @@ use crate::failure::Failure;
 /// How long it may take to make its keys.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Whose API it speaks.
+#[derive(Clone, Copy)]
+pub enum Vendor {
+    Securosys,
+    Fast,
+}
+
+impl Vendor {
+    fn name(self) -> &'static str {
+        match self {
+            Vendor::Securosys => "securosys",
+            Vendor::Fast => "fast",
+        }
+    }
+}
+
 /// A running emulator; it ends when dropped.
 pub struct Hsm {
     child: Child,
@@ -25,14 +41,21 @@ pub struct Hsm {
 
 impl Hsm {
     /// Starts one in `dir` that holds each answer back for `latency` milliseconds.
-    pub fn start(program: &Path, dir: &Path, tls: bool, latency: u64) -> Result<Hsm, Failure> {
+    pub fn start(
+        program: &Path,
+        dir: &Path,
+        vendor: Vendor,
+        tls: bool,
+        latency: u64,
+    ) -> Result<Hsm, Failure> {
         fs::create_dir_all(dir).map_err(Failure::in_context(dir.display()))?;
         // One that was killed in this folder has left its own.
         let _ = fs::remove_file(dir.join(READY_FILE));
         let log = dir.with_extension("log");
         let log = File::create(&log).map_err(Failure::in_context(log.display()))?;
         let mut command = Command::new(program);
-        command.args(["emulate", "--canned", "--latency-ms"]).arg(latency.to_string()).arg("--dir").arg(dir);
+        command.args(["emulate", "--canned", "--vendor", vendor.name(), "--latency-ms"]);
+        command.arg(latency.to_string()).arg("--dir").arg(dir);
         if tls {
             command.arg("--tls");
         }
@@ -64,11 +87,22 @@ impl Hsm {
 
     /// How many connections it has accepted so far. Asking takes one, the first time.
     pub fn connections(&self) -> Result<u64, Failure> {
+        self.statistic(|stats| stats["connections_accepted"].as_u64())
+    }
+
+    /// How often this request was made so far: method and path.
+    pub fn requests(&self, request: &str) -> Result<u64, Failure> {
+        self.statistic(|stats| {
+            Some(stats["requests"].get(request).map_or(0, |count| count.as_u64().unwrap_or(0)))
+        })
+    }
+
+    fn statistic(&self, find: impl FnOnce(&serde_json::Value) -> Option<u64>) -> Result<u64, Failure> {
         let context = "statistics of the emulator";
         let answer = self.client.get(format!("{}/_emulator/stats", self.url)).send();
         let text = answer.and_then(|answer| answer.text()).map_err(Failure::in_context(context))?;
         let stats: serde_json::Value = serde_json::from_str(&text).map_err(Failure::in_context(context))?;
-        stats["connections_accepted"].as_u64().ok_or_else(|| Failure::new(format_args!("{context}: {text}")))
+        find(&stats).ok_or_else(|| Failure::new(format_args!("{context}: {text}")))
     }
 
     /// Makes EC keys named `bench-0`, `bench-1`, … until `count` are there.

@@ -8,7 +8,7 @@ use cryptoki::session::Session;
 
 use super::cells::median;
 use super::client::{self, Args, Kind, nanoseconds};
-use super::hsm::Hsm;
+use super::hsm::{Hsm, Vendor};
 use super::{Bench, module};
 use crate::application::pkcs11_failure;
 use crate::failure::Failure;
@@ -36,8 +36,8 @@ const FINDS: [&str; 4] =
 /// Lists the keys of an emulator of its own, `plan.repetitions` times.
 pub fn measure(bench: &Bench, work: &Path) -> Result<Listing, Failure> {
     let dir = work.join("listing");
-    Hsm::start(&bench.program, &dir, false, 0)?.make_keys(bench.plan.keys)?;
-    let hsm = Hsm::start(&bench.program, &dir, false, LATENCY)?;
+    Hsm::start(&bench.program, &dir, Vendor::Securosys, false, 0)?.make_keys(bench.plan.keys)?;
+    let hsm = Hsm::start(&bench.program, &dir, Vendor::Securosys, false, LATENCY)?;
     let mut runs = Vec::new();
     for _ in 0..bench.plan.repetitions {
         runs.push(client::numbers(&mut bench.client(Kind::Listing, &hsm, 1, &[]))?);

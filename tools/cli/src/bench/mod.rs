@@ -9,6 +9,7 @@
 //! record   the bytes that the module sends
 //! client   a client's process: threads that sign, processor time, latencies;   module, floor: what the threads do
 //! listing  a client that lists and finds
+//! batches  what threads gain that share requests at FAST HSM
 //! counting system calls and allocations of such a process: strace, and a count of malloc
 //! table    the report
 //! ```
@@ -23,8 +24,9 @@ use crate::report::line;
 use cells::{Cell, Figures, Plan, median};
 use client::Kind;
 use counting::Counter;
-use hsm::Hsm;
+use hsm::{Hsm, Vendor};
 
+mod batches;
 mod cells;
 pub mod client;
 mod counting;
@@ -68,8 +70,10 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let bench = Bench { program, module, plan, counter: Counter::new(&work)? };
     let cells = bench.signatures(&work)?;
     let listing = listing::measure(&bench, &work)?;
-    table::write(&args.out, &bench.plan, &cells, &listing)?;
-    line(table::markdown(&bench.plan, &cells, &listing));
+    let batches = batches::measure(&bench, &work)?;
+    let report = table::Report { plan: &bench.plan, cells: &cells, listing: &listing, batches: &batches };
+    report.write(&args.out)?;
+    line(report.markdown());
     line(format_args!("In {}: report.md, figures.tsv", args.out.display()));
     Ok(())
 }
@@ -79,10 +83,14 @@ impl Bench {
     fn signatures(&self, work: &Path) -> Result<Vec<(Cell, [Figures; 3])>, Failure> {
         let mut results = Vec::new();
         // Once, over plain HTTP: TLS would hide the bytes, and they are the same.
-        let recorded = record::request(self, &Hsm::start(&self.program, &work.join("record"), false, 0)?)?;
+        let recorded = record::request(
+            self,
+            &Hsm::start(&self.program, &work.join("record"), Vendor::Securosys, false, 0)?,
+        )?;
         for (tls, latency) in self.plan.servers() {
             let scheme = if tls { "https" } else { "http" };
-            let hsm = Hsm::start(&self.program, &work.join(format!("{scheme}-{latency}")), tls, latency)?;
+            let dir = work.join(format!("{scheme}-{latency}"));
+            let hsm = Hsm::start(&self.program, &dir, Vendor::Securosys, tls, latency)?;
             record::hand_over(&recorded, &hsm)?;
             for threads in self.plan.threads.iter().copied() {
                 let cell = Cell { tls, latency, threads };

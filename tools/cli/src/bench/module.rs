@@ -16,8 +16,19 @@ use crate::failure::Failure;
 
 /// What is signed: always the same, so that the answer is a canned one.
 const DIGEST: [u8; 32] = [0x5a; 32];
-/// The key of every emulator that signs.
-const KEY: &str = "ec-p256";
+
+/// A key of an emulator, and how it signs.
+pub struct Signer {
+    key: &'static str,
+    mechanism: fn() -> Mechanism<'static>,
+    /// Bytes of a signature.
+    length: usize,
+}
+
+/// At Securosys.
+pub const ECDSA: Signer = Signer { key: "ec-p256", mechanism: || Mechanism::Ecdsa, length: 64 };
+/// At FAST HSM.
+pub const RSA: Signer = Signer { key: "signer-1", mechanism: || Mechanism::Sha256RsaPkcs, length: 256 };
 
 /// Loads the module.
 pub fn load(module: &Path) -> Result<Pkcs11, Failure> {
@@ -37,27 +48,27 @@ pub fn open(pkcs11: &Pkcs11, login: bool) -> Result<Session, Failure> {
     Ok(session)
 }
 
-/// Signers with a session each. As long as one of them lives, the token is logged in.
-pub fn workers(args: &Args, threads: usize) -> Result<Vec<Worker>, Failure> {
+/// Threads' work with a session each. As long as one of them lives, the token is logged in.
+pub fn workers(args: &Args, signer: &'static Signer) -> Result<Vec<Worker>, Failure> {
     let pkcs11 = load(&args.module)?;
-    let sessions: Result<Vec<_>, _> = (0..threads).map(|number| open(&pkcs11, number == 0)).collect();
+    let sessions: Result<Vec<_>, _> = (0..args.threads).map(|number| open(&pkcs11, number == 0)).collect();
     let sessions = sessions?;
-    let key = find(&sessions)?;
-    Ok(sessions.into_iter().map(|session| worker(session, key)).collect())
+    let key = find(&sessions, signer.key)?;
+    Ok(sessions.into_iter().map(|session| worker(session, key, signer)).collect())
 }
 
-fn find(sessions: &[Session]) -> Result<ObjectHandle, Failure> {
-    let template = [Attribute::Class(ObjectClass::PRIVATE_KEY), Attribute::Label(KEY.into())];
+fn find(sessions: &[Session], label: &str) -> Result<ObjectHandle, Failure> {
+    let template = [Attribute::Class(ObjectClass::PRIVATE_KEY), Attribute::Label(label.into())];
     let session = sessions.first().ok_or_else(|| Failure::new("no thread is to sign"))?;
     let found = session.find_objects(&template).map_err(pkcs11_failure)?;
-    found.first().copied().ok_or_else(|| Failure::new(format_args!("no key {KEY:?}")))
+    found.first().copied().ok_or_else(|| Failure::new(format_args!("no key {label:?}")))
 }
 
-fn worker(session: Session, key: ObjectHandle) -> Worker {
+fn worker(session: Session, key: ObjectHandle, signer: &'static Signer) -> Worker {
     Box::new(move || {
-        let signature = session.sign(&Mechanism::Ecdsa, key, &DIGEST).map_err(pkcs11_failure)?;
+        let signature = session.sign(&(signer.mechanism)(), key, &DIGEST).map_err(pkcs11_failure)?;
         match signature.len() {
-            64 => Ok(()),
+            length if length == signer.length => Ok(()),
             length => Err(Failure::new(format_args!("a signature of {length} bytes"))),
         }
     })

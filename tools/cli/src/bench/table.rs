@@ -4,34 +4,46 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
+use super::batches;
 use super::cells::{Cell, Figures, Plan};
 use super::client::Kind;
 use super::listing::{LATENCY, Listing};
 use crate::failure::Failure;
 
 /// What was measured in all cells.
-type Cells = [(Cell, [Figures; 3])];
+pub type Cells = [(Cell, [Figures; 3])];
 
-/// Writes both files.
-pub fn write(out: &Path, plan: &Plan, cells: &Cells, listing: &Listing) -> Result<(), Failure> {
-    for (name, text) in [("report.md", markdown(plan, cells, listing)), ("figures.tsv", tsv(cells, listing))]
-    {
-        let path = out.join(name);
-        fs::write(&path, text).map_err(Failure::in_context(path.display()))?;
-    }
-    Ok(())
+/// All that was measured.
+pub struct Report<'a> {
+    pub plan: &'a Plan,
+    pub cells: &'a Cells,
+    pub listing: &'a Listing,
+    pub batches: &'a [batches::Row],
 }
 
-/// The tables as Markdown, which is plain text too.
-pub fn markdown(plan: &Plan, cells: &Cells, listing: &Listing) -> String {
-    let mut text = ratios(cells);
-    text.push('\n');
-    text.push_str(&figures(plan, cells));
-    text.push('\n');
-    text.push_str(&listed(listing));
-    text.push('\n');
-    text.push_str(&aims(cells, listing));
-    text
+impl Report<'_> {
+    /// Writes both files.
+    pub fn write(&self, out: &Path) -> Result<(), Failure> {
+        let tsv = tsv(self.cells, self.listing) + &batches::tsv(self.batches);
+        for (name, text) in [("report.md", self.markdown()), ("figures.tsv", tsv)] {
+            let path = out.join(name);
+            fs::write(&path, text).map_err(Failure::in_context(path.display()))?;
+        }
+        Ok(())
+    }
+
+    /// The tables as Markdown, which is plain text too.
+    pub fn markdown(&self) -> String {
+        let Report { plan, cells, listing, batches } = *self;
+        let tables = [
+            ratios(cells),
+            figures(plan, cells),
+            listed(listing),
+            batches::markdown(batches),
+            aims(cells, listing),
+        ];
+        tables.join("\n")
+    }
 }
 
 fn ratios(cells: &Cells) -> String {

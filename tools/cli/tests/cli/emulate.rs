@@ -18,13 +18,13 @@ use crate::{p11rest, run, stderr, stdout};
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// An emulator, killed if the test fails.
-struct Running {
+pub struct Running {
     child: Option<Child>,
     dir: PathBuf,
 }
 
 impl Running {
-    fn start(dir: &Path, options: &[&str]) -> Running {
+    pub fn start(dir: &Path, options: &[&str]) -> Running {
         let mut command = p11rest();
         command.arg("emulate").arg("--dir").arg(dir).args(options);
         let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
@@ -32,7 +32,7 @@ impl Running {
     }
 
     /// Waits for a file in the folder.
-    fn wait_for(&mut self, name: &str) {
+    pub fn wait_for(&mut self, name: &str) {
         let deadline = Instant::now() + PATIENCE;
         while !self.dir.join(name).exists() {
             let ended = self.child.as_mut().unwrap().try_wait().unwrap();
@@ -42,7 +42,7 @@ impl Running {
         }
     }
 
-    fn read(&self, name: &str) -> String {
+    pub fn read(&self, name: &str) -> String {
         fs::read_to_string(self.dir.join(name)).unwrap()
     }
 

@@ -7,6 +7,7 @@ mod arguments;
 mod bench;
 mod demo;
 mod emulate;
+mod luna;
 
 /// The tool, without what the environment of the test run would tell it.
 fn p11rest() -> Command {

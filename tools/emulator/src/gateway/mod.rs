@@ -10,6 +10,7 @@
 //! schemes   what is signed: v3.0, amx, Hawk, time and body
 //! accounts  passwords, secrets, tokens;  tokens: their calls
 //! objects   keys and random bytes
+//! slot      what the module is told
 //! ```
 
 mod accounts;
@@ -20,6 +21,7 @@ mod refusal;
 mod routes;
 mod schemes;
 mod settings;
+mod slot;
 mod switches;
 mod tokens;
 mod verify;
@@ -34,16 +36,16 @@ use sha2::Sha256;
 
 use crate::clock::{self, Clock};
 use crate::error::Error;
-use crate::files::{Directory, toml_string, write_atomically};
+use crate::files::{Directory, write_atomically};
 use crate::keys::KeyStore;
 use crate::vendor::{Reply, Request, Route, Vendor};
 
-use accounts::{Accounts, OPERATOR_KEY};
+use accounts::Accounts;
 use allow::Networks;
 use nonces::Nonces;
 use refusal::{Answer, Refusal};
 use routes::{Endpoint, Target, target};
-use settings::{Scheme, Settings};
+use settings::Settings;
 use switches::Events;
 use verify::Signed;
 
@@ -76,6 +78,7 @@ pub(crate) fn open(
     let settings = Settings::read(settings)?;
     let secret = directory.secret(SECRET_FILE)?;
     write_atomically(&directory.join(BASE64_FILE), STANDARD.encode(secret.as_bytes()).as_bytes())?;
+    write_atomically(&directory.join(slot::DESCRIPTION_FILE), slot::DESCRIPTION.as_bytes())?;
     let accounts = Accounts::new(pin, secret, directory.secret(VISITOR_FILE)?);
     let keys = KeyStore::open(directory.join("keys"))?;
     objects::plant(&keys)?;
@@ -171,23 +174,7 @@ impl Vendor for Gateway {
     }
 
     fn module_slot(&self, directory: &Directory, url: &str) -> String {
-        let file = |name: &str| toml_string(&format!("file:{}", directory.join(name).to_string_lossy()));
-        let mut slot =
-            format!("[[slot]]\nlabel = \"gateway\"\nbackend = \"declared\"\nurls = [{}]\n", toml_string(url));
-        if self.settings.signatures {
-            let (preset, secret) = match self.settings.scheme {
-                Scheme::V3 => ("v3.0", SECRET_FILE),
-                Scheme::Amx => ("amx", BASE64_FILE),
-                Scheme::Hawk => ("hawk", SECRET_FILE),
-                Scheme::TsBody => ("ts.body", SECRET_FILE),
-            };
-            slot.push_str(&format!(
-                "\n[slot.auth.hmac]\npreset = \"{preset}\"\nkey_id = \"{OPERATOR_KEY}\"\nsecret = {}\nsign_token_calls = {}\n",
-                file(secret),
-                self.settings.sign_token_calls,
-            ));
-        }
-        slot
+        slot::slot(&self.settings, directory, url)
     }
 
     fn administer(&self, method: &Method, path: &str, body: &[u8]) -> Option<Reply> {

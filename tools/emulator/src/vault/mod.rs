@@ -27,7 +27,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
 use crate::error::Error;
-use crate::files::{Directory, toml_string};
+use crate::files::{Directory, toml_string, write_atomically};
 use crate::keys::{KeyStore, unix_time};
 use crate::vendor::{JSON, Reply, Request, Route, Vendor};
 use crypto::{DecryptBody, EncryptBody, RandomBody, SignBody};
@@ -37,6 +37,11 @@ use routes::{Operation, Target, operation, target};
 use settings::{Login, Settings};
 use tokens::{RenewBody, Tokens, USER};
 
+/// The description of the calls for the module, in the emulator's directory.
+const DESCRIPTION_FILE: &str = "vault-transit.toml";
+/// What is shipped under that name.
+const DESCRIPTION: &str = include_str!("../../../../pkcs11-test-config/vault-transit.toml");
+
 /// Loads the keys of a directory, and makes those that are missing.
 pub(crate) fn open(
     directory: &Directory,
@@ -44,6 +49,7 @@ pub(crate) fn open(
     settings: &[(String, String)],
 ) -> Result<Box<dyn Vendor>, Error> {
     let settings = Settings::read(settings)?;
+    write_atomically(&directory.join(DESCRIPTION_FILE), DESCRIPTION.as_bytes())?;
     Ok(Box::new(Transit {
         keys: Keys::open(KeyStore::open(directory.join("keys"))?, settings.extra_keys)?,
         tokens: Tokens::new(pin, &settings),
@@ -186,9 +192,22 @@ impl Vendor for Transit {
         self.handle(request).unwrap_or_else(Refusal::into_reply)
     }
 
-    fn module_slot(&self, _directory: &Directory, url: &str) -> String {
-        let slot =
-            format!("[[slot]]\nlabel = \"vault\"\nbackend = \"declared\"\nurls = [{}]\n", toml_string(url));
+    fn module_slot(&self, directory: &Directory, url: &str) -> String {
+        let mut slot = format!(
+            "[[slot]]\nlabel = \"vault\"\nbackend = \"declared\"\nurls = [{}]\n\n[slot.declared]\nfile = {}\n",
+            toml_string(url),
+            toml_string(&directory.join(DESCRIPTION_FILE).to_string_lossy()),
+        );
+        let mut parameters = Vec::new();
+        if self.settings.mount != Settings::default().mount {
+            parameters.push(toml_string(&format!("mount={}", self.settings.mount)));
+        }
+        if let Some(namespace) = &self.settings.namespace {
+            parameters.push(toml_string(&format!("namespace={namespace}")));
+        }
+        if !parameters.is_empty() {
+            slot += &format!("parameters = [{}]\n", parameters.join(", "));
+        }
         let auth = match self.settings.login {
             Login::Token => "\n[slot.auth]\nbearer = \"pin\"\n".to_owned(),
             Login::Userpass => format!(

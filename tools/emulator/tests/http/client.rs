@@ -119,9 +119,11 @@ fn scratch(name: &str) -> PathBuf {
 fn template(api: Api) -> Option<&'static Path> {
     static SECUROSYS: OnceLock<PathBuf> = OnceLock::new();
     static FAST: OnceLock<PathBuf> = OnceLock::new();
+    static LUNA: OnceLock<PathBuf> = OnceLock::new();
     let (cell, name) = match api {
         Api::Securosys => (&SECUROSYS, "emulator-template"),
         Api::Fast => (&FAST, "emulator-template-fast"),
+        Api::Luna => (&LUNA, "emulator-template-luna"),
         _ => return None,
     };
     Some(cell.get_or_init(|| {

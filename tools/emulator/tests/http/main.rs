@@ -11,6 +11,7 @@ mod gateway;
 mod hooks;
 mod idle;
 mod lifecycle;
+mod luna;
 mod signatures;
 mod strictness;
 mod vault;
