@@ -73,6 +73,12 @@ pub(super) fn secrets<'a>(pin: &'a [u8], names: &[&str], format: PinFormat) -> R
             let entries: Vec<_> = names.iter().map(|name| format!("{name}=…")).collect();
             incorrect(entries.join(","))
         }),
+        PinFormat::PasswordAndSecret => {
+            let parts =
+                pin.rsplit_once(':').filter(|(password, secret)| !password.is_empty() && !secret.is_empty());
+            let (password, secret) = parts.ok_or_else(|| incorrect("password:secret".to_owned()))?;
+            Ok(names.iter().map(|name| if *name == "hmac" { secret } else { password }).collect())
+        }
     }
 }
 
@@ -160,6 +166,11 @@ mod tests {
         assert_eq!(plain(b"\xff", &[]), Ok(vec![]), "it is not looked at");
         for pin in [&b""[..], b"\xff"] {
             assert_eq!(plain(pin, &["password"]), Err(CKR_PIN_INCORRECT));
+        }
+        let pair = |pin| secrets(pin, &["hmac", "password"], PinFormat::PasswordAndSecret);
+        assert_eq!(pair(b"p:4ss:s3cret").unwrap(), ["s3cret", "p:4ss"]);
+        for pin in [&b"s3cret"[..], b":s3cret", b"p:4ss:"] {
+            assert_eq!(pair(pin).unwrap_err().rv(), CKR_PIN_INCORRECT);
         }
         let roles = secrets(b"password=p,hmac=h", &["hmac", "password"], PinFormat::Roles);
         assert_eq!(roles.unwrap(), ["h", "p"]);

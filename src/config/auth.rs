@@ -163,7 +163,8 @@ pub(super) fn read(section: &Section<'_>, backend: BackendKind) -> Result<Auth, 
         },
         pin_format: section
             .text("pin_format", |_, text| {
-                word(text, &[("plain", PinFormat::Plain), ("roles", PinFormat::Roles)])
+                let pair = ("password:secret", PinFormat::PasswordAndSecret);
+                word(text, &[("plain", PinFormat::Plain), ("roles", PinFormat::Roles), pair])
             })?
             .unwrap_or_default(),
         user: section.text("user", |_, text| name(text))?,
@@ -199,6 +200,12 @@ fn check(section: &Section<'_>, auth: &Auth, backend: BackendKind) -> Result<(),
     if backend == BackendKind::Declared && section.item("api_key").is_some() {
         let fault = Fault::new("is for slots with backend = \"securosys\"", "write slot.auth.header");
         return Err(section.problem("api_key", fault));
+    }
+    if auth.pin_format == PinFormat::PasswordAndSecret
+        && !auth.hmac.as_ref().is_some_and(|hmac| hmac.secret.is_pin())
+    {
+        let what = "has a secret, which slot.auth.hmac.secret = \"pin\" would be";
+        return Err(section.problem("pin_format", Fault::new(what, "write that, or another format")));
     }
     if let Some(token) = &auth.token {
         let user = auth.user.as_ref();

@@ -411,6 +411,8 @@ pub enum PinFormat {
     Plain,
     /// `role=secret` for each that is marked `"pin"`, with commas between them.
     Roles,
+    /// The password, a colon, and the secret that requests are signed with.
+    PasswordAndSecret,
 }
 
 /// The API keys of each role (Securosys TSB reference section 1.3). Of several the service takes one at least: they are

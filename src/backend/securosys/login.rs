@@ -31,7 +31,8 @@ impl Securosys {
         in_headers.into_iter().try_for_each(|(_, secret)| check_visible(secret))?;
         let (for_front, own) = secrets.split_at(front.len());
         let in_front = transport.login_with(for_front, deadline);
-        in_front.map_err(|error| front::login_error(error, front.contains(&"password")))?;
+        let with_pin = front.contains(&"password") || front.contains(&"hmac");
+        in_front.map_err(|error| front::login_error(error, with_pin))?;
         credentials.fill(own.iter().copied());
         let roles = credentials.roles_to_prove();
         let proven = roles.into_iter().try_for_each(|role| self.prove(role, class, deadline));

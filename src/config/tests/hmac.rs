@@ -226,6 +226,19 @@ fn what_cannot_be_signed_names_line_key_and_remedy() {
 }
 
 #[test]
+fn a_pin_with_a_secret_needs_one_that_is_a_pin() {
+    for hmac in ["", "auth.hmac = { key_id = \"k\", secret = \"env:S\" }"] {
+        assert_eq!(
+            slot_refusal(&format!("{SLOT}auth.pin_format = \"password:secret\"\n{hmac}")),
+            "p11rest.toml:6: slot.auth.pin_format: has a secret, which slot.auth.hmac.secret = \"pin\" would be; \
+             write that, or another format"
+        );
+    }
+    let config = load_text(&format!("{SLOT}auth.pin_format = \"password:secret\"\nauth.hmac.key_id = \"k\""));
+    assert_eq!(token(&config).auth.pin_format, PinFormat::PasswordAndSecret);
+}
+
+#[test]
 fn the_environment_has_a_line_for_each_entry() {
     let config = load_environment(&[
         ("P11REST_SLOT_0_LABEL", "a"),

@@ -104,7 +104,7 @@ fn what_is_wrong_in_a_slot_names_line_key_and_remedy() {
         ),
         (
             "auth.pin_format = \"role\"",
-            "slot.auth.pin_format: \"role\" is not known; write \"plain\" or \"roles\"",
+            "slot.auth.pin_format: \"role\" is not known; write \"plain\" or \"roles\" or \"password:secret\"",
         ),
         ("auth.bearer = \"\"", "slot.auth.bearer: is empty; write \"env:NAME\", \"file:/path\" or \"pin\""),
         (

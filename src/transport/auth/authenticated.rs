@@ -9,7 +9,7 @@ use super::presented::{Layer, Lines, Presented};
 use super::token::Tried;
 use super::{ApiKey, AuthError, Basic, Bearer, Credential, GrantError, Signer, Token};
 use crate::observe::audit::{Audit, Endpoint, Event};
-use crate::transport::{Class, Deadline, Error, Headers, Request, Response, Transport};
+use crate::transport::{Class, Deadline, Error, ErrorKind, Headers, Request, Response, Transport};
 
 /// Adds the header lines of its layers to each request and reacts to a refusal of them: a token is renewed, a secret
 /// with a source is read anew, and the call is repeated once if its class allows. Which answers are refusals is for the
@@ -25,6 +25,12 @@ pub struct Authenticated {
 
 fn unauthorised(error: AuthError) -> Error {
     GrantError::from(error).into()
+}
+
+/// What `C_Login` brought cannot be the secret: as the service would say it, without asking.
+fn unfit() -> GrantError {
+    let (kept, body) = Default::default();
+    GrantError::Refused(Arc::new(Response { status: 401, retry_after: None, kept, body }))
 }
 
 /// What one attempt carries besides the lines of the request.
@@ -78,6 +84,9 @@ impl Authenticated {
 
     /// With a token in each request but for the token calls.
     pub fn with_token(self, token: Arc<Token>) -> Self {
+        if let Some(signer) = self.presented.signer() {
+            signer.know_tokens(token.profile());
+        }
         Self { token: Some(token), ..self }
     }
 
@@ -112,13 +121,23 @@ impl Authenticated {
     /// Those of [`Token::login`]; then nothing is kept.
     pub fn login_with(&self, secrets: &[&str], deadline: Deadline) -> Result<(), GrantError> {
         self.presented.fill(secrets);
+        if self.presented.signer().is_some_and(Signer::has_unfit_pin) {
+            self.presented.clear();
+            return Err(unfit());
+        }
         let Some(token) = &self.token else { return Ok(()) };
         // What C_Login does not bring it does not change either.
         if !token.password().is_pin() && token.is_logged_in() {
             return Ok(());
         }
         let pin = secrets.get(self.presented.pins().count()).copied();
-        token.login_with(pin, &self.below(), deadline).inspect_err(|_| self.clear())
+        token.login_with(pin, &self.below(), deadline).inspect_err(|error| {
+            // For the next C_Login: what was shown besides the PIN may be old.
+            if matches!(error, GrantError::Refused(_)) {
+                self.has_new_secret();
+            }
+            self.clear();
+        })
     }
 
     /// Gives the token back, within 2 s, and forgets it and what `C_Login` brought. A token for a password that it did
@@ -190,13 +209,24 @@ impl Authenticated {
         self.presented.lines().map_err(unauthorised)
     }
 
+    fn grant(&self, token: &Token, deadline: Deadline) -> Result<Arc<Grant>, Error> {
+        match token.grant(&self.below(), deadline) {
+            // The password was not to blame, if what was shown besides is another by now.
+            Err(error) if error.kind == ErrorKind::Refused && self.has_new_secret() => {
+                token.pardon();
+                token.grant(&self.below(), deadline)
+            }
+            outcome => outcome,
+        }
+    }
+
     fn attire(&self, deadline: Deadline) -> Result<Attire, Error> {
-        let presented = self.lines()?;
         let grant = match &self.token {
-            Some(token) => Some(token.grant(&self.below(), deadline)?),
+            Some(token) => Some(self.grant(token, deadline)?),
             None => None,
         };
-        Ok(Attire { presented, grant })
+        // After the token: on the way to it a secret may have been read anew.
+        Ok(Attire { presented: self.lines()?, grant })
     }
 
     /// The lines for a request that has its `own`. The usual one has none, and a token alone: nothing is copied then.
@@ -251,6 +281,11 @@ impl Authenticated {
         tried: &mut Attempts,
         deadline: Deadline,
     ) -> Result<Option<Attire>, Error> {
+        // Token calls are signed, too: with an old secret there is no new token.
+        if !tried.presented && self.presented.signer().is_some() && self.has_new_secret() {
+            tried.presented = true;
+            return Ok(Some(Attire { presented: self.lines()?, grant: attire.grant.clone() }));
+        }
         if let (Some(token), Some(grant)) = (&self.token, &attire.grant)
             && let Some(grant) = token.after_refusal(grant, &mut tried.token, &self.below(), deadline)?
         {

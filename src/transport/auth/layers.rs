@@ -20,7 +20,10 @@ use crate::transport::{self, Conventions, Error, Method};
 /// Those of [`transport::open`].
 pub fn open(token: &config::Token, conventions: &Conventions<'_>, log: &Log) -> Result<Authenticated, Error> {
     let auth = &token.auth;
-    let signer = auth.hmac.as_ref().map(|hmac| Arc::new(signer(auth, hmac, log)));
+    let signer = auth
+        .hmac
+        .as_ref()
+        .map(|hmac| Arc::new(Signer::new(hmac, configured(&hmac.secret, "slot.auth.hmac.secret"), log)));
     let sealer = signer.as_ref().map(|signer| Arc::clone(signer) as Arc<dyn Sealer>);
     let mut service = Authenticated::new(transport::open_sealed(token, conventions, sealer)?);
     // Whose header lines they are, outermost last.
@@ -52,20 +55,6 @@ pub fn open(token: &config::Token, conventions: &Conventions<'_>, log: &Log) -> 
         )));
     }
     Ok(service.audited(audit(account)))
-}
-
-/// What signs requests as `[slot.auth.hmac]` has it.
-fn signer(auth: &config::Auth, hmac: &config::Hmac, log: &Log) -> Signer {
-    let calls = auth.token.iter().filter(|_| !hmac.sign_token_calls);
-    let calls = calls.flat_map(|token| [Some(&token.login), token.refresh.as_ref().map(|call| &call.path)]);
-    Signer::new(
-        hmac.scheme.clone(),
-        hmac.key_id.clone(),
-        configured(&hmac.secret, "slot.auth.hmac.secret"),
-        auth.token.as_ref().map_or("Authorization", |token| &token.header).to_owned(),
-        calls.flatten().map(|path| path.split('?').next().unwrap_or_default().to_owned()).collect(),
-        log,
-    )
 }
 
 /// The token calls as `[slot.auth.token]` has them.

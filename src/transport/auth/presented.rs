@@ -85,6 +85,14 @@ impl Presented {
         self.layers.is_empty()
     }
 
+    /// What signs requests, if something does.
+    pub(super) fn signer(&self) -> Option<&Signer> {
+        self.layers.iter().find_map(|layer| match layer {
+            Layer::Signed(signer) => Some(&**signer),
+            _ => None,
+        })
+    }
+
     /// `None` without a layer.
     pub(super) fn lines(&self) -> Result<Option<Arc<Lines>>, AuthError> {
         if self.layers.is_empty() {

@@ -201,6 +201,16 @@ impl Token {
         self.is_logged_in() || self.can_renew()
     }
 
+    /// The password was refused because of something else.
+    pub(super) fn pardon(&self) {
+        self.state.write().refusal = None;
+    }
+
+    /// What its calls look like.
+    pub(super) fn profile(&self) -> &TokenProfile {
+        &self.profile
+    }
+
     /// Tells that a call was refused with a token.
     pub(super) fn tell_refusal(&self, endpoint: Endpoint<'_>, answer: &Response) {
         self.audit.refused(Event::Use, endpoint, self.profile.status(answer));

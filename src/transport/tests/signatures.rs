@@ -13,7 +13,7 @@ use super::server::Got;
 use super::*;
 use crate::config::{Level, LogTarget};
 use crate::observe::log::Log;
-use crate::transport::auth::{self, Authenticated};
+use crate::transport::auth::{self, Authenticated, GrantError};
 
 const SECRET: &str = "hmac-s3cret-of-the-tests";
 const KEY_ID: &str = "client-001";
@@ -350,6 +350,21 @@ fn the_secret_may_be_the_pin() {
     assert_eq!(body(post(&child, Class::Repeatable, soon())), "ok");
     service.logout();
     assert_eq!(post(&service, Class::Repeatable, soon()).unwrap_err().kind, ErrorKind::Unauthorised);
+}
+
+#[test]
+fn a_pin_that_cannot_be_the_secret_is_refused_unasked() {
+    let gateway = Arc::new(Gateway::default());
+    let server = gateway.serve();
+    let service = open(&[server.url()], &[("AUTH_HMAC_SECRET", "pin"), ("AUTH_HMAC_SECRET_ENCODING", "hex")]);
+    for pin in ["", "no digits", "0"] {
+        let Err(GrantError::Refused(answer)) = service.login(pin, soon()) else { panic!("{pin}") };
+        assert_eq!(answer.status, 401);
+        assert!(!service.is_ready() && service.login_secrets().is_empty());
+    }
+    assert_eq!(server.requests().len(), 0);
+    service.login(&hex(SECRET.as_bytes()), soon()).unwrap();
+    assert_eq!(body(post(&service, Class::Repeatable, soon())), "ok");
 }
 
 #[test]

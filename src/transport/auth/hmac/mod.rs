@@ -9,8 +9,8 @@
 //! known. Each attempt has a time and a nonce of its own.
 
 use std::cell::OnceCell;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::RwLock;
 use rand_core::{OsRng, RngCore};
@@ -18,9 +18,9 @@ use zeroize::Zeroizing;
 
 use self::answer::Ticket;
 use self::values::{Moment, Side, Signature, Target, Values};
-use super::{AuthError, Credential, GrantError};
-use crate::config::Level;
+use super::{AuthError, Credential, GrantError, TokenProfile};
 use crate::config::hmac::{Derivation, Encoding, NonceFormat, Scheme, Template, TimeFormat, Token};
+use crate::config::{self, Level};
 use crate::observe::log::Log;
 use crate::transport::seal::{Outgoing, Sealed, Sealer};
 use crate::transport::{Error, ErrorKind, Headers};
@@ -37,12 +37,17 @@ pub struct Signer {
     scheme: Arc<Scheme>,
     key_id: String,
     secret: Credential,
-    /// The header that carries a token, if one does.
-    token_header: String,
-    /// The paths of calls that are not signed.
-    unsigned: Vec<String>,
+    sign_token_calls: bool,
+    token: OnceLock<Tokens>,
     clocks: Arc<Clocks>,
     log: Log,
+}
+
+/// What a signer has to know of the token that requests carry.
+struct Tokens {
+    header: String,
+    /// The paths of the calls that give tokens.
+    calls: Vec<String>,
 }
 
 /// How far the clocks of servers are ahead of ours, by host and port, in milliseconds. Those that are as ours is are not
@@ -77,29 +82,35 @@ impl Clocks {
 }
 
 impl Signer {
-    /// Signs in that way. `token_header`: the one that carries a token; `unsigned`: paths of calls that are sent without.
-    pub fn new(
-        scheme: Scheme,
-        key_id: String,
-        secret: Credential,
-        token_header: String,
-        unsigned: Vec<String>,
-        log: &Log,
-    ) -> Self {
+    /// Signs in that way. The secret is one of the configuration, or what `C_Login` brings.
+    pub fn new(settings: &config::Hmac, secret: Credential, log: &Log) -> Self {
         Self {
-            scheme: Arc::new(scheme),
-            key_id,
+            scheme: Arc::new(settings.scheme.clone()),
+            key_id: settings.key_id.clone(),
             secret,
-            token_header,
-            unsigned,
+            sign_token_calls: settings.sign_token_calls,
+            token: OnceLock::new(),
             clocks: Arc::default(),
             log: log.clone(),
         }
     }
 
+    /// Requests carry tokens like this one.
+    pub(super) fn know_tokens(&self, profile: &TokenProfile) {
+        let calls = [Some(&profile.login), profile.refresh.as_ref()].into_iter().flatten();
+        let paths = calls.map(|call| call.path.split('?').next().unwrap_or_default().to_owned());
+        // A service has one kind of tokens: those of a second one would be unknown.
+        let _first = self.token.set(Tokens { header: profile.header.clone(), calls: paths.collect() });
+    }
+
     /// The secret.
     pub(super) fn credential(&self) -> &Credential {
         &self.secret
+    }
+
+    /// Whether what `C_Login` brought is not written as the secret should be.
+    pub(super) fn has_unfit_pin(&self) -> bool {
+        self.secret.is_pin() && self.prove().is_err()
     }
 
     /// Whether there is a secret, written as it should be.
@@ -193,7 +204,7 @@ impl Signer {
         Values {
             scheme: &self.scheme,
             key_id: &self.key_id,
-            token_header: &self.token_header,
+            token_header: self.token.get().map_or("Authorization", |token| &token.header),
             target,
             moment,
             side: Side::Request { added, fixed: outgoing.fixed, body: outgoing.body },
@@ -253,7 +264,9 @@ impl Sealer for Signer {
 
     fn seal(&self, outgoing: &Outgoing<'_>) -> Result<Option<Sealed>, Error> {
         let path = outgoing.path.split('?').next().unwrap_or_default();
-        if self.unsigned.iter().any(|unsigned| unsigned == path) {
+        let is_token_call =
+            || self.token.get().is_some_and(|token| token.calls.iter().any(|call| call == path));
+        if !self.sign_token_calls && is_token_call() {
             return Ok(None);
         }
         let sent = time::now().saturating_add(self.clocks.ahead_of(outgoing.host));

@@ -37,6 +37,12 @@ fn preset(name: &str) -> Scheme {
     configured(&[("PRESET", name), ("PARAMETERS", needed)])
 }
 
+fn signer(scheme: Scheme, key_id: &str, secret: &'static str) -> Signer {
+    let key_id = key_id.to_owned();
+    let settings = config::Hmac { scheme, key_id, secret: config::Secret::Pin, sign_token_calls: true };
+    Signer::new(&settings, Credential::fixed(move || Ok(secret.into())), &Log::off())
+}
+
 /// A request that is signed, by whom and when.
 struct Case<'a> {
     scheme: Scheme,
@@ -86,9 +92,7 @@ impl Case<'_> {
             headers: &headers,
             body: self.body.as_bytes(),
         };
-        let (secret, key_id, token) = (self.secret, self.key_id.to_owned(), "Authorization".to_owned());
-        let credential = Credential::fixed(move || Ok(secret.into()));
-        let signer = Signer::new(self.scheme, key_id, credential, token, Vec::new(), &Log::off());
+        let signer = signer(self.scheme, self.key_id, self.secret);
         let moment = Moment { nonce: self.nonce.to_owned(), ..signer.moment(self.millis).unwrap() };
         signer.seal_at(&outgoing, moment, self.millis).unwrap()
     }
@@ -453,8 +457,7 @@ fn a_server_of_hawk_signs_over_the_request() {
 fn nonces_have_their_forms_and_never_come_twice() {
     let signer = |nonce| {
         let scheme = v3(|scheme| scheme.nonce = nonce);
-        let secret = Credential::fixed(|| Ok(SECRET.into()));
-        Signer::new(scheme, KEY_ID.to_owned(), secret, String::new(), Vec::new(), &Log::off())
+        signer(scheme, KEY_ID, SECRET)
     };
     let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_hexdigit());
     for (format, length) in [
@@ -539,9 +542,7 @@ fn clocks_and_replays_ask_for_another_signature() {
 
 #[test]
 fn a_secret_that_is_not_written_as_it_should_be_signs_nothing() {
-    let credential = Credential::fixed(|| Ok("not base64!".into()));
-    let scheme = preset("amx");
-    let signer = Signer::new(scheme, KEY_ID.into(), credential, String::new(), Vec::new(), &Log::off());
+    let signer = signer(preset("amx"), KEY_ID, "not base64!");
     let Err(AuthError::Unreadable(reason)) = signer.prove() else { panic!() };
     assert_eq!(reason, "the secret to sign with is not base64");
 }
