@@ -16,6 +16,7 @@ use support::p11::P11;
 mod support;
 
 mod crypto;
+mod enrolment;
 mod readings;
 mod refusals;
 mod roles;

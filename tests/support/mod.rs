@@ -32,7 +32,11 @@ pub fn module() -> PathBuf {
 
 /// The command-line tool, which runs the emulator: `P11REST_TOOL`, or the release build.
 pub fn tool() -> PathBuf {
-    built("P11REST_TOOL", "target/release/p11rest", &["tools/cli/src", "tools/emulator/src"])
+    built(
+        "P11REST_TOOL",
+        "target/release/p11rest",
+        &["tools/cli/src", "tools/emulator/src", "pkcs11-test-config"],
+    )
 }
 
 /// A file that was built before. One that is older than its sources would test something else.

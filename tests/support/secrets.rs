@@ -66,7 +66,7 @@ pub fn register_folder(folder: &Path) {
         [folder.to_owned(), folder.join("keys")].into_iter().filter_map(|folder| folder.read_dir().ok());
     for path in files.flatten().map(|entry| entry.expect("the emulator's folder can be read").path()) {
         let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
-        if !["key", "jwt", "password", "pem"].contains(&extension) {
+        if !["key", "jwt", "password", "pem", "secret"].contains(&extension) {
             continue;
         }
         let Ok(text) = fs::read_to_string(&path) else { continue };

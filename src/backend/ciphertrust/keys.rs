@@ -46,10 +46,28 @@ impl CipherTrust {
         let mut keys: Vec<_> = names.iter().zip(answers).map(named).collect();
         // One that no listing shows is not found by its name either.
         keys.iter_mut().flatten().for_each(|key| *key = key.take().filter(|key| self.filter.shows(key)));
+        self.drop_halves(names, &mut keys, deadline);
         // Where the public key is, the page leaves open: with the private key, with the other half, or to be exported.
         self.add_public_keys(names, &mut keys, Method::Get, "", deadline);
         self.add_public_keys(names, &mut keys, Method::Post, "/export", deadline);
         keys.into_iter().map(|key| key.map(|key| key.map(|key| info(&key)))).collect()
+    }
+
+    /// The public half of a pair is no key of its own, by whatever name it is asked for.
+    fn drop_halves(&self, names: &[KeyName], keys: &mut [Result<Option<Resource>>], deadline: Deadline) {
+        let is_public = |key: &Result<Option<Resource>>| matches!(key, Ok(Some(key)) if key.is_public());
+        let halves: Vec<_> = names
+            .iter()
+            .zip(keys)
+            .filter(|(_, key)| is_public(key))
+            .filter_map(|(name, key)| Some((name.as_str().strip_suffix(PUBLIC_SUFFIX)?, key)))
+            .collect();
+        let paths: Vec<_> = halves.iter().map(|(private, _)| self.paths.key(private, "")).collect();
+        for ((private, key), answer) in halves.into_iter().zip(self.ask(Method::Get, &paths, deadline)) {
+            if let Ok(Ok(Some(_))) = answer.map(|answer| resource(&answer, private)) {
+                *key = Ok(None);
+            }
+        }
     }
 
     /// Asks for the other halves of those pairs whose public key is not known yet.

@@ -12,6 +12,7 @@ use super::schema::FIELDS;
 use super::*;
 
 mod auth;
+mod ciphertrust;
 mod fast;
 mod hmac;
 mod messages;

@@ -181,6 +181,17 @@ fn the_public_key_is_found_in_each_place() {
 }
 
 #[test]
+fn half_a_pair_is_no_key_of_its_own() {
+    let half = json!({ "name": "k-pub", "algorithm": "EC", "objectType": "Public Key", "publickey": EC });
+    let private = json!({ "name": "k", "algorithm": "EC", "objectType": "Private Key" });
+    let (server, told) = described(vec![private, half.clone()], &["k-pub"]);
+    assert!(matches!(told[..], [Ok(None)]), "{told:?}");
+    assert_eq!(calls(&server), ["GET /api/v1/vault/keys2/k-pub", "GET /api/v1/vault/keys2/k"]);
+    let (_, told) = described(vec![half], &["k-pub"]);
+    assert!(matches!(told[..], [Ok(Some(_))]), "{told:?}");
+}
+
+#[test]
 fn secret_keys_and_what_may_be_done_with_them() {
     let secret = |algorithm: &str, mask: Value| {
         json!({ "name": "k", "algorithm": algorithm, "size": 256, "usageMask": mask,
