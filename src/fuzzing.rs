@@ -7,9 +7,10 @@
 pub type Target = fn(&[u8]);
 
 /// The targets by the name of their corpus.
-pub const TARGETS: [(&str, Target); 5] = [
+pub const TARGETS: [(&str, Target); 6] = [
     ("arguments", crate::ffi::fuzzing::arguments),
     ("config", crate::config::fuzzing::text),
+    ("declared", crate::backend::declared::fuzzing::text),
     ("der", crate::crypto::fuzzing::der),
     ("http", crate::transport::fuzzing::answer),
     ("json", crate::backend::securosys::fuzzing::body),

@@ -3,10 +3,11 @@
 /// The tests: area, then who else may use the emulator meanwhile (`shared` or `own`), how the slot is configured, the name
 /// of the function, and what it needs: words of [`super::suite::ABLE`], each with `!` where the case is the refusal of
 /// what the dialect lacks. `both` runs without and with TLS.
+#[allow(unused_macros)]
 macro_rules! contract_cases {
     ($expand:ident $suite:tt) => {
-        $expand! {
-            $suite
+        $crate::contract::cases::signing_cases! {
+            $expand $suite
             both {
                 listing {
                     shared Plain a_class;
@@ -47,60 +48,9 @@ macro_rules! contract_cases {
                     shared Plain allowed_mechanisms_are_those_that_work;
                     shared Plain token_objects_do_not_change;
                 }
-                signatures {
-                    shared Plain rsa_pkcs1_with_a_hash;
-                    shared Plain rsa_pkcs1_of_a_digest_info [digest_infos];
-                    shared Plain rsa_pkcs1_of_any_bytes [any_bytes];
-                    shared Plain rsa_pss_with_a_hash [pss];
-                    shared Plain rsa_pss_of_a_digest [pss digests];
-                    shared Plain ecdsa_with_a_hash [ec];
-                    shared Plain ecdsa_of_a_digest [ec digests];
-                    shared Plain eddsa [edwards];
-                    shared Plain an_eddsa_signature_is_told_whole_and_made_once [edwards];
-                    shared Plain a_signature_in_parts_is_the_signature;
-                    shared Plain false_signatures_are_refused;
-                    shared Plain parameters_that_are_not_served_are_refused [pss];
-                    shared Plain mechanisms_of_other_purposes_are_refused;
-                    shared Plain keys_of_other_types_are_refused;
-                    shared Plain too_much_data_is_refused [any_bytes];
-                    shared Plain a_message_may_be_longer_than_a_request [digests edwards ec];
-                    shared Plain a_message_that_the_hsm_hashes_has_a_limit [!digests !digest_infos];
-                    shared Plain macs [macs];
-                }
-                ciphers {
-                    shared Plain rsa_pkcs1 [decrypt];
-                    shared Plain rsa_oaep [oaep];
-                    shared Plain rsa_oaep_with_a_label_is_refused [oaep];
-                    shared Plain rsa_limits [decrypt oaep aes_blocks];
-                    shared Plain aes_ecb [aes_blocks];
-                    shared Plain aes_cbc [aes_blocks];
-                    shared Plain aes_cbc_pad [aes_blocks];
-                    shared Plain aes_ctr [aes_blocks];
-                    shared Plain aes_gcm [gcm];
-                    shared Plain aes_gcm_false_tag [gcm];
-                    shared Plain aes_gcm_with_an_iv_of_the_caller [gcm own_ivs];
-                    shared Plain an_iv_of_the_caller_is_refused [gcm aes_blocks !own_ivs];
-                    own LockedSecret a_key_with_a_password_encrypts [passwords aes_blocks gcm];
-                    shared Plain ciphertext_in_parts [aes_blocks decrypt];
-                }
                 digests {
                     shared Plain agree_with_openssl;
                     own Plain need_no_login_and_no_request;
-                }
-                operations {
-                    shared Plain one_of_a_kind_at_a_time;
-                    shared Plain asking_for_the_length_keeps_it;
-                    shared Plain a_short_buffer_keeps_it;
-                    shared Plain any_other_error_ends_it;
-                    shared Plain data_of_the_wrong_length_end_it [pss digests];
-                    shared Plain ciphers_are_operations_too [decrypt gcm];
-                    shared Plain single_part_after_parts_is_refused;
-                    shared Plain cancelling;
-                    shared Plain a_null_mechanism_cancels;
-                    shared Plain logging_out_in_the_middle;
-                    shared Plain nothing_goes_on_without_a_beginning;
-                    shared Plain random_bytes [random];
-                    own Plain a_decryption_into_a_short_buffer_asks_the_hsm_once [decrypt];
                 }
                 sessions {
                     own Plain ten_thousand_cost_nothing;
@@ -212,4 +162,71 @@ macro_rules! contract_cases {
         }
     };
 }
+#[allow(unused_imports)]
 pub(crate) use contract_cases;
+
+/// Those of them that use keys: what a description of a service has to prove.
+macro_rules! signing_cases {
+    ($expand:ident $suite:tt both { $($both:tt)* } tls { $($tls:tt)* }) => {
+        $expand! {
+            $suite
+            both {
+                signatures {
+                    shared Plain rsa_pkcs1_with_a_hash;
+                    shared Plain rsa_pkcs1_of_a_digest_info [digest_infos];
+                    shared Plain rsa_pkcs1_of_any_bytes [any_bytes];
+                    shared Plain rsa_pss_with_a_hash [pss];
+                    shared Plain rsa_pss_of_a_digest [pss digests];
+                    shared Plain ecdsa_with_a_hash [ec];
+                    shared Plain ecdsa_of_a_digest [ec digests];
+                    shared Plain eddsa [edwards];
+                    shared Plain an_eddsa_signature_is_told_whole_and_made_once [edwards];
+                    shared Plain a_signature_in_parts_is_the_signature;
+                    shared Plain false_signatures_are_refused;
+                    shared Plain parameters_that_are_not_served_are_refused [pss];
+                    shared Plain mechanisms_of_other_purposes_are_refused;
+                    shared Plain keys_of_other_types_are_refused;
+                    shared Plain too_much_data_is_refused [any_bytes];
+                    shared Plain a_message_may_be_longer_than_a_request [digests edwards ec];
+                    shared Plain a_message_that_the_hsm_hashes_has_a_limit [!digests !digest_infos];
+                    shared Plain macs [macs];
+                }
+                ciphers {
+                    shared Plain rsa_pkcs1 [decrypt];
+                    shared Plain rsa_oaep [oaep];
+                    shared Plain rsa_oaep_with_a_label_is_refused [oaep];
+                    shared Plain rsa_limits [decrypt oaep aes_blocks];
+                    shared Plain aes_ecb [aes_blocks];
+                    shared Plain aes_cbc [aes_blocks];
+                    shared Plain aes_cbc_pad [aes_blocks];
+                    shared Plain aes_ctr [aes_blocks];
+                    shared Plain aes_gcm [gcm];
+                    shared Plain aes_gcm_false_tag [gcm];
+                    shared Plain aes_gcm_with_an_iv_of_the_caller [gcm own_ivs];
+                    shared Plain an_iv_of_the_caller_is_refused [gcm aes_blocks !own_ivs];
+                    own LockedSecret a_key_with_a_password_encrypts [passwords aes_blocks gcm];
+                    shared Plain ciphertext_in_parts [aes_blocks decrypt];
+                }
+                operations {
+                    shared Plain one_of_a_kind_at_a_time;
+                    shared Plain asking_for_the_length_keeps_it;
+                    shared Plain a_short_buffer_keeps_it;
+                    shared Plain any_other_error_ends_it;
+                    shared Plain data_of_the_wrong_length_end_it [pss digests];
+                    shared Plain ciphers_are_operations_too [decrypt gcm];
+                    shared Plain single_part_after_parts_is_refused;
+                    shared Plain cancelling;
+                    shared Plain a_null_mechanism_cancels;
+                    shared Plain logging_out_in_the_middle;
+                    shared Plain nothing_goes_on_without_a_beginning;
+                    shared Plain random_bytes [random];
+                    own Plain a_decryption_into_a_short_buffer_asks_the_hsm_once [decrypt];
+                }
+                $($both)*
+            }
+            tls { $($tls)* }
+        }
+    };
+}
+#[allow(unused_imports)]
+pub(crate) use signing_cases;

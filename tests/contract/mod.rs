@@ -51,7 +51,8 @@ pub mod tls;
 
 pub use seed::{Seed, Signer};
 use suite::Plan;
-pub(crate) use suite::suite;
+#[allow(unused_imports)]
+pub(crate) use suite::{signing_suite, suite};
 
 /// What the tests need to know of a vendor. What is said here of abilities that a dialect does not have, nobody asks.
 pub trait Dialect: Sync {

@@ -91,6 +91,7 @@ pub fn known(word: &str) -> &str {
 }
 
 /// Makes the tests of one dialect.
+#[allow(unused_macros)]
 macro_rules! suite {
     ($dialect:expr; able { $($able:ident)* } unable { $($unable:ident)* }) => {
         $crate::contract::suite::define_when_able!(($) able { $($able)* } unable { $($unable)* });
@@ -100,7 +101,23 @@ macro_rules! suite {
         );
     };
 }
+#[allow(unused_imports)]
 pub(crate) use suite;
+
+/// The same with those cases alone that use keys.
+#[allow(unused_macros)]
+macro_rules! signing_suite {
+    ($dialect:expr; able { $($able:ident)* } unable { $($unable:ident)* }) => {
+        $crate::contract::suite::define_when_able!(($) able { $($able)* } unable { $($unable)* });
+        $crate::contract::suite::define_tests!(($));
+        $crate::contract::cases::signing_cases!(
+            contract_tests [$dialect; &[$(stringify!($able)),*]; &[$(stringify!($unable)),*]]
+            both {} tls {}
+        );
+    };
+}
+#[allow(unused_imports)]
+pub(crate) use signing_suite;
 
 /// `when_able!([needs] items)`: the items, unless one of the needs is in vain. The arms are made of the two lists.
 macro_rules! define_when_able {

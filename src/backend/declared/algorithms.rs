@@ -97,6 +97,15 @@ impl SignTable {
         Ok(Self(rows))
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(super) fn calls(&self) -> impl Iterator<Item = &Call> {
+        self.0.iter().map(|row| &row.call)
+    }
+
     fn row(&self, makes: Signature) -> Option<&SignRow> {
         self.0.iter().find(|row| row.makes == makes)
     }
@@ -205,6 +214,15 @@ impl DecryptTable {
         Ok(Self { rows, plaintext: Some(plaintext) })
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(super) fn calls(&self) -> impl Iterator<Item = &Call> {
+        self.rows.iter().map(|(_, call)| call)
+    }
+
     pub(super) fn find(&self, scheme: &DecryptScheme<'_>) -> Option<&Call> {
         let cipher = Cipher::of_decryption(scheme)?;
         let call = self.rows.iter().find(|(other, _)| *other == cipher).map(|(_, call)| call);
@@ -252,6 +270,11 @@ impl EncryptTable {
             rows.push((cipher, call(section, context, &row, &ENCRYPT, None, Class::Repeatable)?));
         }
         Ok(Self { rows, ciphertext: Some(ciphertext), iv, tag })
+    }
+
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(super) fn calls(&self) -> impl Iterator<Item = &Call> {
+        self.rows.iter().map(|(_, call)| call)
     }
 
     /// A call with the caller's IV has to show it; one without lets the service choose.

@@ -186,7 +186,8 @@ impl Errors {
             Some(message) => message.to_lowercase(),
             None => String::from_utf8_lossy(&answer.response.body).to_lowercase(),
         };
-        Refusal { status: self.status(answer), code: answer.text(&self.code), said, searched }
+        let is_json = !answer.tree().is_null();
+        Refusal { status: self.status(answer), code: answer.text(&self.code), said, searched, is_json }
     }
 
     /// Whether an answer says that the credential is good no longer, so that a better one is worth a try.
@@ -281,6 +282,8 @@ impl Rule {
 fn otherwise(refusal: &Refusal, purpose: Purpose) -> CK_RV {
     match (refusal.status, purpose) {
         (403 | 423 | 429, Purpose::Login) if refusal.searched.contains("lock") => CKR_PIN_LOCKED,
+        // A success that nobody understands.
+        (200..=299, _) if !refusal.is_json => CKR_DEVICE_ERROR,
         (200..=299 | 400 | 401 | 403, Purpose::Login) => CKR_PIN_INCORRECT,
         (_, Purpose::Login) => CKR_DEVICE_ERROR,
         (200..=299 | 400, _) => CKR_FUNCTION_FAILED,
@@ -300,6 +303,7 @@ pub(super) struct Refusal {
     said: Option<String>,
     /// The message, or else the whole body, in lower case.
     searched: String,
+    is_json: bool,
 }
 
 impl fmt::Display for Refusal {

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::Declared;
 use super::answer::{Answer, shown};
-use super::description::{Describe, Flag, KeyType, List, Paging, Told};
+use super::description::{Describe, Description, Flag, KeyType, List, Paging, Told};
 use super::errors::{Purpose, Refusal, unreadable};
 use super::service::Judged;
 use super::template::Values;
@@ -82,9 +82,50 @@ impl Declared {
         };
         let purpose = Purpose::Describe;
         let answers = self.service.call_many(&describe.call, named(names), purpose, deadline);
-        let info =
-            |answer: Result<_>| Ok(self.there(answer?, purpose)?.map(|response| info(describe, &response)));
+        let info = |answer: Result<_>| {
+            Ok(self.there(answer?, purpose)?.map(|response| self.info(describe, &response)))
+        };
         answers.into_iter().map(info).collect()
+    }
+
+    /// A key of which no more is told: it may do what the description has calls for, and its type.
+    pub(super) fn untold(&self, kind: KeyKind) -> KeyInfo {
+        let Description { sign, decrypt, .. } = &*self.service.description;
+        let (signs, decrypts) = match &kind {
+            KeyKind::Aes(_) => (false, true),
+            KeyKind::Pair(public) | KeyKind::Public(public) => {
+                (true, matches!(public.kind(), PublicKeyKind::Rsa { .. }))
+            }
+            _ => (true, true),
+        };
+        let mut info = KeyInfo::untold(kind);
+        info.usage.sign = signs && !sign.is_empty();
+        info.usage.decrypt = decrypts && !decrypt.is_empty();
+        info
+    }
+
+    fn info(&self, describe: &Describe, response: &Response) -> KeyInfo {
+        let answer = Answer::new(response);
+        let kind = describe.kind.as_ref().and_then(|kind| kind.find_text(&answer));
+        let public = || {
+            let der = describe.public_key.as_ref()?.find(&answer, None)?;
+            PublicKey::from_spki(&der).ok().filter(|key| *key.kind() != PublicKeyKind::Other)
+        };
+        let known = kind.as_ref().and_then(|kind| describe.kinds.get(kind));
+        let kind = match (known, public()) {
+            (Some(KeyType::Public), Some(public)) => KeyKind::Public(public),
+            (_, Some(public)) => KeyKind::Pair(public),
+            (Some(KeyType::Aes(bytes)), None) => KeyKind::Aes(*bytes),
+            (_, None) => KeyKind::Other(kind.map_or_else(|| "unknown".to_owned(), |kind| shown(&kind))),
+        };
+        let mut info = self.untold(kind);
+        info.id = describe.id.as_ref().and_then(|id| id.find(&answer, None)).map(|id| id.to_vec());
+        for told in &describe.flags {
+            if let Some(Value::Bool(value)) = told.pointer.find(answer.tree()) {
+                set(&mut info, told, *value);
+            }
+        }
+        info
     }
 
     /// The certificate of each key.
@@ -184,30 +225,6 @@ fn is_shown(list: &List, item: &Value) -> bool {
     list.only
         .iter()
         .all(|(at, values)| at.find(item).and_then(told).is_some_and(|told| values.contains(&told)))
-}
-
-fn info(describe: &Describe, response: &Response) -> KeyInfo {
-    let answer = Answer::new(response);
-    let kind = describe.kind.as_ref().and_then(|kind| kind.find_text(&answer));
-    let public = || {
-        let der = describe.public_key.as_ref()?.find(&answer, None)?;
-        PublicKey::from_spki(&der).ok().filter(|key| *key.kind() != PublicKeyKind::Other)
-    };
-    let known = kind.as_ref().and_then(|kind| describe.kinds.get(kind));
-    let kind = match (known, public()) {
-        (Some(KeyType::Public), Some(public)) => KeyKind::Public(public),
-        (_, Some(public)) => KeyKind::Pair(public),
-        (Some(KeyType::Aes(bytes)), None) => KeyKind::Aes(*bytes),
-        (_, None) => KeyKind::Other(kind.map_or_else(|| "unknown".to_owned(), |kind| shown(&kind))),
-    };
-    let mut info = KeyInfo::untold(kind);
-    info.id = describe.id.as_ref().and_then(|id| id.find(&answer, None)).map(|id| id.to_vec());
-    for told in &describe.flags {
-        if let Some(Value::Bool(value)) = told.pointer.find(answer.tree()) {
-            set(&mut info, told, *value);
-        }
-    }
-    info
 }
 
 fn set(info: &mut KeyInfo, told: &Told, value: bool) {

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use cryptoki_sys::CKR_PIN_INCORRECT;
+
 use super::Declared;
 use super::answer::Answer;
 use super::description::Description;
@@ -10,7 +12,7 @@ use super::template::Values;
 use crate::backend::front;
 use crate::backend::types::Firmware;
 use crate::config;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::observe::log::Log;
 use crate::transport::auth::{self, Authenticated, Bearer, configured};
 use crate::transport::{self, Conventions, Deadline};
@@ -43,7 +45,16 @@ impl Declared {
     /// As [`crate::backend::Backend::login`] has it.
     pub(super) fn log_in(&self, pin: &[u8], deadline: Deadline) -> Result<()> {
         let transport = &self.service.transport;
-        let secrets = front::secrets(pin, &transport.pin_names(), self.pin_format)?;
+        let names = transport.pin_names();
+        let secrets = front::secrets(pin, &names, self.pin_format)?;
+        // What would be a header line, and cannot be one.
+        let misfits = |(name, secret): (&&str, &&str)| {
+            ["bearer", "header"].contains(name) && !secret.bytes().all(|byte| (b' '..=b'~').contains(&byte))
+        };
+        if names.iter().zip(&secrets).any(misfits) {
+            let text = "logging in: the PIN has a byte that no header may carry";
+            return Err(Error::new(CKR_PIN_INCORRECT, text));
+        }
         let errors = &self.service.description.errors;
         transport.login_with(&secrets, deadline).map_err(|error| errors.not_granted(error))?;
         self.prove(deadline).inspect_err(|_| transport.logout())?;

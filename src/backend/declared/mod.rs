@@ -21,8 +21,8 @@ use self::description::Description;
 use self::service::Service;
 use crate::backend::Backend;
 use crate::backend::types::{
-    DecryptRequest, DecryptScheme, EncryptRequest, EncryptScheme, Encrypted, Firmware, KeyInfo, KeyName,
-    Outcome, SignInput, SignRequest, SignScheme,
+    DecryptRequest, DecryptScheme, EncryptRequest, EncryptScheme, Encrypted, Firmware, KeyInfo, KeyKind,
+    KeyName, Outcome, SignInput, SignRequest, SignScheme,
 };
 use crate::config;
 use crate::error::{Error, Result};
@@ -34,6 +34,8 @@ mod answer;
 mod codec;
 mod description;
 mod errors;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod keys;
 mod login;
 mod operations;
@@ -119,6 +121,10 @@ impl Backend for Declared {
 
     fn has_random(&self) -> bool {
         self.service.description.random.is_some()
+    }
+
+    fn assumed(&self, _name: &KeyName) -> KeyInfo {
+        self.untold(KeyKind::Other("unknown".into()))
     }
 
     fn is_licensed(&self) -> bool {

@@ -113,6 +113,11 @@ impl Call {
         self.values().iter().any(|value| !value.optional && value.has(|other| other == source))
     }
 
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(super) fn is_raw(&self) -> bool {
+        matches!(self.body, Body::Raw(_))
+    }
+
     /// # Errors
     /// A value that must not stand where it would.
     pub(super) fn fill(&self, values: &Values<'_>) -> Result<Filled<'_>, Misfit> {
@@ -173,10 +178,10 @@ impl Filled<'_> {
         self.call.path.shown(self.path())
     }
 
-    #[cfg(test)]
+    #[cfg(any(test, feature = "fuzzing"))]
     pub(super) fn parts(&self) -> (&str, String, Option<&[u8]>) {
         let headers = self.headers.as_ref().unwrap_or(&self.call.fixed);
-        let headers = String::from_utf8(headers.as_bytes().to_vec()).unwrap();
+        let headers = String::from_utf8_lossy(headers.as_bytes()).into_owned();
         (self.path(), headers, self.body.as_ref().map(|body| body.as_slice()))
     }
 }

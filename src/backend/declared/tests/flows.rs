@@ -11,7 +11,6 @@ use super::super::description::Description;
 use super::super::template::Values;
 use super::super::*;
 use crate::backend::scripted::{Seen, Server};
-use crate::backend::types::KeyKind;
 use crate::config::Secret;
 use crate::crypto::digest::Hash;
 use crate::observe::told;
@@ -293,7 +292,7 @@ fn keys_are_listed_described_and_certified() {
     let info = |at: usize| told[at].as_ref().unwrap().clone();
     let ec = info(0).unwrap();
     assert!(matches!(&ec.kind, KeyKind::Pair(public) if public.spki().len() == 44));
-    assert!(!ec.usage.sign && ec.usage.decrypt && ec.protection.extractable && !ec.protection.sensitive);
+    assert!(!ec.usage.sign && !ec.usage.decrypt && ec.protection.extractable && !ec.protection.sensitive);
     assert_eq!(info(1).unwrap().kind, KeyKind::Aes(Some(32)));
     assert_eq!(info(2).unwrap().kind, KeyKind::Other("kyber\\nx".into()));
     assert_eq!(info(3), None);
