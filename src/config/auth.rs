@@ -148,10 +148,7 @@ pub enum Scheme {
 /// Reads the table.
 pub(super) fn read(section: &Section<'_>, backend: BackendKind) -> Result<Auth, Problem> {
     let keys = section.section("api_key", "slot.auth.api_key")?;
-    let hmac = match section.item("hmac") {
-        Some(_) => Some(hmac::read(&section.section("hmac", "slot.auth.hmac")?)?),
-        None => None,
-    };
+    let hmac = signed(section)?;
     let auth = Auth {
         bearer: secret(section, "bearer")?,
         api_key: ApiKeys {
@@ -171,14 +168,27 @@ pub(super) fn read(section: &Section<'_>, backend: BackendKind) -> Result<Auth, 
         password: secret(section, "password")?.unwrap_or_default(),
         basic: basic(&section.section("basic", "slot.auth.basic")?)?,
         header: header_key(&section.section("header", "slot.auth.header")?)?,
-        token: match section.item("token") {
-            Some(_) => Some(token(&section.section("token", "slot.auth.token")?, hmac.as_ref())?),
-            None => None,
-        },
+        token: login(section, hmac.as_deref())?,
         hmac,
     };
     check(section, &auth, backend)?;
     Ok(auth)
+}
+
+/// `[slot.auth.hmac]`, if it is there: in a place of its own, as `C_Initialize` may be called on a small stack.
+fn signed(section: &Section<'_>) -> Result<Option<Box<Hmac>>, Problem> {
+    if section.item("hmac").is_none() {
+        return Ok(None);
+    }
+    hmac::read(&section.section("hmac", "slot.auth.hmac")?).map(Box::new).map(Some)
+}
+
+/// `[slot.auth.token]`, likewise.
+fn login(section: &Section<'_>, hmac: Option<&Hmac>) -> Result<Option<Box<TokenLogin>>, Problem> {
+    if section.item("token").is_none() {
+        return Ok(None);
+    }
+    token(&section.section("token", "slot.auth.token")?, hmac).map(Box::new).map(Some)
 }
 
 /// What goes together, and what does not.

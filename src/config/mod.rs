@@ -398,9 +398,9 @@ pub struct Auth {
     /// One more secret in each request.
     pub header: Option<HeaderKey>,
     /// A token in each request, and how it is got.
-    pub token: Option<TokenLogin>,
+    pub token: Option<Box<TokenLogin>>,
     /// A signature on each request.
-    pub hmac: Option<Hmac>,
+    pub hmac: Option<Box<Hmac>>,
 }
 
 /// What `C_Login` brings.

@@ -109,6 +109,25 @@ fn securosys_signs_with_keys_of_the_same_label() {
     });
 }
 
+/// A service that a file describes: tokens and signed requests in front of it, as its emulator writes the slot.
+#[test]
+fn a_declared_gateway_signs_with_keys_of_the_same_label() {
+    let _turn = turn();
+    let pair = Pair::start("gateway");
+    let text = pair.other.text("p11rest.toml").replace("version = 1", "");
+    let slot = text.replacen("label = \"gateway\"", "label = \"crypto\"\nhidden = true", 1);
+    pair.run(&slot, "pin_split = \":\"", |p11, slot| {
+        let session = p11.open(slot).unwrap();
+        session.login(&format!("{PIN}:{PIN}")).unwrap();
+        assert_eq!(sessions(&pair.luna), session_of("co"));
+        pair.signs(&session, "rsa-2048", CKM_SHA256_RSA_PKCS);
+        pair.signs(&session, "ec-p256", CKM_ECDSA_SHA256);
+        session.logout().unwrap();
+        refused(session.login(&format!("{PIN}:wrong-at-the-gateway")), CKR_PIN_INCORRECT);
+        assert_eq!(count(&pair.luna, LOGIN), 1, "the partition's is not tried");
+    });
+}
+
 /// Both logins stand, or none.
 #[test]
 fn a_pin_in_two_parts_logs_in_to_both_or_to_neither() {

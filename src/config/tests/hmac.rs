@@ -7,7 +7,7 @@ use super::*;
 fn hmac_of(lines: &str) -> Hmac {
     let config = load_text(&format!("{SLOT}[slot.auth.hmac]\n{lines}"));
     let token = config.slots.into_iter().next().unwrap().token;
-    token.unwrap().auth.hmac.unwrap()
+    *token.unwrap().auth.hmac.unwrap()
 }
 
 #[test]

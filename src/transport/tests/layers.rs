@@ -221,7 +221,7 @@ fn basic_key_token_and_client_certificate_go_together() {
         let auth = config::Auth {
             user: Some("alice".into()),
             header: Some(HeaderKey { name: "X-API-KEY".into(), value: Secret::Literal("k3y".into()) }),
-            token: Some(token),
+            token: Some(Box::new(token)),
             ..basic(Secret::Literal("open sesame".into()))
         };
         let tls = authority.knowing(authority.issue(&authority.folder, 1));

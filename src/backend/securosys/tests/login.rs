@@ -324,7 +324,11 @@ fn a_token_that_cannot_be_renewed_is_a_login_or_the_end_of_one() {
         };
         let hsm = open(
             &server,
-            config::Auth { user: Some("alice".into()), token: Some(token), ..operation_keys(literal("o")) },
+            config::Auth {
+                user: Some("alice".into()),
+                token: Some(Box::new(token)),
+                ..operation_keys(literal("o"))
+            },
         );
         assert!(hsm.login_required() && !hsm.login_stands());
         hsm.login(b"p4ss", soon()).unwrap();
