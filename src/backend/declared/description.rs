@@ -8,9 +8,9 @@ use super::answer::{Found, pointer};
 use super::errors::{Errors, Success};
 use super::pointer::Pointer;
 use super::reader::{Fault, Node, Read, Section};
-use super::request::{self, Call};
+use super::request::{self, Call, Taken};
 use super::template::{Constant, Parameters, Scope, Source};
-use crate::config::{Problem, document};
+use crate::config::{self, Problem, document};
 use crate::crypto::digest::Hash;
 use crate::transport::Class;
 
@@ -159,8 +159,8 @@ pub(super) struct Random {
 pub(super) struct Context<'a> {
     parameters: &'a Parameters,
     pub(super) payload_limit: usize,
-    /// The names of the header lines of every request.
-    pub(super) file_headers: Vec<String>,
+    /// The header lines of every request.
+    pub(super) taken: Vec<Taken>,
 }
 
 impl Context<'_> {
@@ -174,18 +174,19 @@ impl Context<'_> {
     }
 
     fn call(&self, section: &Section<'_>, sources: &[Source]) -> Read<Call> {
-        Call::read(section, &self.scope(sources, None, None), Class::Repeatable, &self.file_headers)
+        Call::read(section, &self.scope(sources, None, None), Class::Repeatable, &self.taken)
     }
 }
 
 impl Description {
-    /// Reads a description; `parameters` are those of the slot.
+    /// Reads a description; `parameters` are those of the slot, and `auth` are the credentials in front of it.
     ///
     /// # Errors
     /// What is wrong, with line and key.
     pub(super) fn parse(
         text: &str,
         parameters: &BTreeMap<String, String>,
+        auth: &config::Auth,
         file: &Path,
     ) -> Result<Self, Problem> {
         let table = document::parse(text).map_err(|(line, what)| {
@@ -193,10 +194,10 @@ impl Description {
                 Fault::new(line, "", format!("is not TOML: {what}"), "mend the syntax (https://toml.io)");
             fault.of(file)
         })?;
-        Self::read(Section::root(&table), parameters).map_err(|fault| fault.of(file))
+        Self::read(Section::root(&table), parameters, auth).map_err(|fault| fault.of(file))
     }
 
-    fn read(root: Section<'_>, of_the_slot: &BTreeMap<String, String>) -> Read<Self> {
+    fn read(root: Section<'_>, of_the_slot: &BTreeMap<String, String>, auth: &config::Auth) -> Read<Self> {
         const CALLS: [&str; 9] =
             ["list", "describe", "certificate", "sign", "decrypt", "encrypt", "random", "health", "probe"];
         const OTHERS: [&str; 12] = [
@@ -217,9 +218,17 @@ impl Description {
         check(&root)?;
         let parameters = Parameters::new(root.texts("parameters")?, of_the_slot);
         let payload_limit = root.read("payload_limit", |node| node.count(1, MOST))?.unwrap_or(PAYLOAD_LIMIT);
-        let mut context = Context { parameters: &parameters, payload_limit, file_headers: Vec::new() };
-        let headers = request::file_headers(&root, &context.scope(&[], None, None))?;
-        context.file_headers = headers.iter().map(|(name, _)| name.clone()).collect();
+        let token = root
+            .read("token", token)?
+            .unwrap_or(TokenLine { header: "Authorization".to_owned(), scheme: "Bearer " });
+        let taken = of_the_layers(&token, auth)?;
+        let mut context = Context { parameters: &parameters, payload_limit, taken };
+        let headers = request::file_headers(&root, &context.scope(&[], None, None), &context.taken)?;
+        let of_the_file = |(name, _): &(String, String)| Taken {
+            header: name.clone(),
+            by: "[headers] of the file".to_owned(),
+        };
+        context.taken.extend(headers.iter().map(of_the_file));
         let calls = Calls { root: &root, context: &context };
         let description = Self {
             manufacturer: name(&root, "manufacturer", 32)?,
@@ -227,9 +236,7 @@ impl Description {
             payload_limit,
             verify: root.read("verify", Node::boolean)?.unwrap_or(true),
             headers,
-            token: root
-                .read("token", token)?
-                .unwrap_or(TokenLine { header: "Authorization".to_owned(), scheme: "Bearer " }),
+            token,
             success: root.read("success", Success::read)?.unwrap_or_default(),
             errors: root.read("errors", Errors::read)?.unwrap_or_default(),
             list: calls.read("list", &["items", "name", "only", "paging"], list)?,
@@ -315,6 +322,22 @@ fn token(node: &Node<'_>) -> Read<TokenLine> {
         header: header.unwrap_or_else(|| "Authorization".to_owned()),
         scheme: scheme.unwrap_or("Bearer "),
     })
+}
+
+/// The header lines of the credentials in front of the service, each of which has a place of its own.
+fn of_the_layers(token: &TokenLine, auth: &config::Auth) -> Read<Vec<Taken>> {
+    let named =
+        |(key, header): (&str, &str)| Taken { header: header.to_owned(), by: format!("slot.auth.{key}") };
+    let mut taken: Vec<_> = auth.headers().into_iter().map(named).collect();
+    if auth.bearer.is_none() {
+        return Ok(taken);
+    }
+    if let Some(other) = taken.iter().find(|other| other.header.eq_ignore_ascii_case(&token.header)) {
+        let what = format!("slot.auth.bearer would be in {}, where {} is", token.header, other.by);
+        return Err(Fault::new(None, "token.header", what, "write another one of the two"));
+    }
+    taken.push(named(("bearer", &token.header)));
+    Ok(taken)
 }
 
 fn list(section: &Section<'_>, context: &Context<'_>) -> Read<List> {

@@ -69,7 +69,7 @@ pub fn open(token: &config::Token, settings: &config::Declared, log: &Log) -> Re
         Error::new(CKR_DEVICE_ERROR, format!("slot {:?} cannot be opened", token.label)).because(error)
     };
     let text = read(settings).map_err(|problem| failed(problem.into()))?;
-    let description = Description::parse(&text, &settings.parameters, &settings.file);
+    let description = Description::parse(&text, &settings.parameters, &token.auth, &settings.file);
     let description = description.map_err(|problem| failed(problem.into()))?;
     let declared = Declared::new(token, description, log).map_err(|error| failed(error.into()))?;
     if let Some(warning) = declared.service.transport.warning() {

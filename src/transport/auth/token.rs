@@ -230,6 +230,20 @@ impl Token {
         }
     }
 
+    /// As if its life were over.
+    #[cfg(test)]
+    pub(crate) fn expire(&self) {
+        self.state.write().held = None;
+    }
+
+    /// As if so much time had gone by since the refusal that stands.
+    #[cfg(test)]
+    pub(crate) fn age_refusal(&self, by: Duration) {
+        let mut state = self.state.write();
+        let refusal = state.refusal.as_mut().expect("a refusal stands");
+        refusal.came = refusal.came.checked_sub(by).expect("the machine has run for so long");
+    }
+
     /// What its calls look like.
     pub(super) fn profile(&self) -> &TokenProfile {
         &self.profile

@@ -6,11 +6,13 @@ use std::path::Path;
 use super::super::description::Description;
 use super::super::template::Values;
 use crate::backend::types::SignScheme;
+use crate::config;
 
 const PAGE: &str = include_str!("../../../../docs/declared.md");
 
 fn parse(text: &str) -> Result<Description, String> {
-    Description::parse(text, &BTreeMap::new(), Path::new("x.toml")).map_err(|problem| problem.to_string())
+    Description::parse(text, &BTreeMap::new(), &config::Auth::default(), Path::new("x.toml"))
+        .map_err(|problem| problem.to_string())
 }
 
 /// The fenced blocks of TOML with this word behind it.

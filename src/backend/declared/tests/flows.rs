@@ -99,7 +99,8 @@ rv = "CKR_KEY_HANDLE_INVALID"
 fn describe(text: &str, parameters: &[(&str, &str)]) -> std::result::Result<Description, String> {
     let parameters: BTreeMap<_, _> =
         parameters.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    Description::parse(text, &parameters, Path::new("x.toml")).map_err(|problem| problem.to_string())
+    Description::parse(text, &parameters, &config::Auth::default(), Path::new("x.toml"))
+        .map_err(|problem| problem.to_string())
 }
 
 /// A slot with this description; its bearer token is the PIN.

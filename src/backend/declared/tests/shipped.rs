@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::super::description::Description;
-use crate::config::{Backend, Process, load};
+use crate::config::{self, Backend, Process, load};
 
 fn folder() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/pkcs11-test-config"))
@@ -15,7 +15,7 @@ fn all_of_them_load() {
     for name in ["vault-transit", "jwt-hmac-gateway", "ciphertrust", "fast"] {
         let file = folder().join(name).with_extension("toml");
         let text = std::fs::read_to_string(&file).unwrap();
-        let read = Description::parse(&text, &BTreeMap::new(), &file);
+        let read = Description::parse(&text, &BTreeMap::new(), &config::Auth::default(), &file);
         assert!(read.is_ok(), "{}", read.err().unwrap());
 
         let slot: String = text
