@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::{LOGIN, SESSION, count, session_of, sessions, slot, switch, turn, write};
 use crate::support::emulator::{Emulator, PIN};
 use crate::support::p11::P11;
-use crate::support::session::number;
+use crate::support::session::{Session, number};
 
 const SIGNATURES: u64 = 240;
 const EXPIRIES: u64 = 6;
@@ -39,7 +39,10 @@ fn configured(luna: &Emulator, other: &Emulator, lines: &str) -> &'static P11 {
 
 /// Signs in several threads, while another searches. Whoever makes each 40th signature calls `end` first: the others have
 /// theirs on the way then.
-fn signs_through(p11: &'static P11, slot: CK_SLOT_ID, end: impl Fn() + Sync) {
+fn signs_through(luna: &Emulator, p11: &'static P11, slot: CK_SLOT_ID, end: impl Fn() + Sync) {
+    let all_found = |session: &Session| {
+        assert_eq!(session.find(&[number(CKA_CLASS, CKO_PRIVATE_KEY)]).unwrap().len(), 7);
+    };
     let owner = p11.open(slot).unwrap();
     owner.login(PIN).unwrap();
     let [key, public] = [CKO_PRIVATE_KEY, CKO_PUBLIC_KEY].map(|class| owner.the(class, "ec-p256"));
@@ -66,7 +69,7 @@ fn signs_through(p11: &'static P11, slot: CK_SLOT_ID, end: impl Fn() + Sync) {
         scope.spawn(|| {
             let session = p11.open(slot).unwrap();
             while !done.load(Ordering::Relaxed) {
-                assert_eq!(session.find(&[number(CKA_CLASS, CKO_PRIVATE_KEY)]).unwrap().len(), 7);
+                all_found(&session);
             }
         });
         let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(sign)).collect();
@@ -74,7 +77,9 @@ fn signs_through(p11: &'static P11, slot: CK_SLOT_ID, end: impl Fn() + Sync) {
         done.store(true, Ordering::Relaxed);
         outcomes.into_iter().for_each(Result::unwrap);
     });
+    all_found(&owner);
     assert_eq!(owner.info().unwrap().state, CKS_RO_USER_FUNCTIONS);
+    assert_eq!(sessions(luna), session_of("co"));
 }
 
 fn end_tokens(luna: &Emulator, other: &Emulator) {
@@ -90,7 +95,7 @@ fn no_signature_is_lost_with_a_token() {
     let p11 = configured(&luna, &other, "");
     let slot = p11.slots(true).unwrap()[0];
     let before = count(&other, CIPHERTRUST);
-    signs_through(p11, slot, || end_tokens(&luna, &other));
+    signs_through(&luna, p11, slot, || end_tokens(&luna, &other));
     // One new token for each that ended, and not one for each thread that saw it end.
     let tokens = count(&other, CIPHERTRUST) - before;
     assert!((EXPIRIES..2 * EXPIRIES).contains(&tokens), "{tokens} new tokens");
@@ -107,11 +112,10 @@ fn no_signature_is_lost_with_a_session_where_the_pin_is_kept() {
     let [luna, other] = ["luna", "ciphertrust"].map(|vendor| Emulator::start(vendor, false));
     let p11 = configured(&luna, &other, "keep_pin = true");
     let slot = p11.slots(true).unwrap()[0];
-    signs_through(p11, slot, || {
+    signs_through(&luna, p11, slot, || {
         end_tokens(&luna, &other);
         switch(&luna, Method::DELETE, "sessions", &Value::Null);
     });
-    assert_eq!(sessions(&luna), session_of("co"));
     let logins = count(&luna, LOGIN);
     assert!((EXPIRIES..=2 * EXPIRIES).contains(&logins), "{logins} logins");
     assert!(count(&luna, JWT) > 1, "new tokens");
