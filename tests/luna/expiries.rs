@@ -54,7 +54,7 @@ fn signs_through(luna: &Emulator, p11: &'static P11, slot: CK_SLOT_ID, end: impl
             if number >= SIGNATURES {
                 return;
             }
-            if number % (SIGNATURES / EXPIRIES) == 0 {
+            if number.is_multiple_of(SIGNATURES / EXPIRIES) {
                 end();
             }
             let data = format!("data {number}");

@@ -126,7 +126,7 @@ fn throttling(
             _ => script(seen),
         };
         // As a service says it, and as a proxy does.
-        let status = if busy && times % 2 == 0 { 429 } else { status };
+        let status = if busy && times.is_multiple_of(2) { 429 } else { status };
         let asked = retry_after.filter(|_| busy);
         Answer {
             status,
