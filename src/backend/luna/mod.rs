@@ -107,7 +107,8 @@ pub fn open(token: &config::Token, settings: &config::Luna, log: &Log) -> Result
 impl Luna {
     fn open(token: &config::Token, settings: &config::Luna, log: &Log) -> Result<Self> {
         let media_type = wire::media_type(settings.api_version);
-        let conventions = Conventions { headers: &[("Accept", &media_type)], keep: &KEPT };
+        let conventions =
+            Conventions { headers: &[("Accept", &media_type)], keep: &KEPT, discreet_paths: false };
         let transport = transport::open(token, &conventions).map_err(|error| {
             Error::new(CKR_DEVICE_ERROR, format!("slot {:?} cannot be opened", token.label)).because(error)
         })?;
