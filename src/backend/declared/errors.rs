@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::answer::{self, Answer, shown};
 use super::pointer::Pointer;
 use super::reader::{Node, Read, Section};
+use crate::backend::front::speaks_of_lock;
 use crate::config::document;
 use crate::error::Error;
 use crate::transport::auth::GrantError;
@@ -182,12 +183,19 @@ impl Errors {
 
     pub(super) fn refusal(&self, answer: &Answer<'_>) -> Refusal {
         let said = answer.text(&self.message);
-        let searched = match &said {
-            Some(message) => message.to_lowercase(),
-            None => String::from_utf8_lossy(&answer.response.body).to_lowercase(),
+        let told = match &said {
+            Some(message) => message.into(),
+            None => String::from_utf8_lossy(&answer.response.body),
         };
-        let is_json = !answer.tree().is_null();
-        Refusal { status: self.status(answer), code: answer.text(&self.code), said, searched, is_json }
+        let code = answer.text(&self.code);
+        Refusal {
+            status: self.status(answer),
+            locked: speaks_of_lock(&told) || code.as_deref().is_some_and(speaks_of_lock),
+            searched: told.to_lowercase(),
+            is_json: !answer.tree().is_null(),
+            code,
+            said,
+        }
     }
 
     /// Whether an answer says that the credential is good no longer, so that a better one is worth a try.
@@ -281,7 +289,7 @@ impl Rule {
 /// Where no rule fits.
 fn otherwise(refusal: &Refusal, purpose: Purpose) -> CK_RV {
     match (refusal.status, purpose) {
-        (403 | 423 | 429, Purpose::Login) if refusal.searched.contains("lock") => CKR_PIN_LOCKED,
+        (403 | 423 | 429, Purpose::Login) if refusal.locked => CKR_PIN_LOCKED,
         // A success that nobody understands.
         (200..=299, _) if !refusal.is_json => CKR_DEVICE_ERROR,
         (200..=299 | 400 | 401 | 403, Purpose::Login) => CKR_PIN_INCORRECT,
@@ -303,6 +311,8 @@ pub(super) struct Refusal {
     said: Option<String>,
     /// The message, or else the whole body, in lower case.
     searched: String,
+    /// Whether it says that an account is locked.
+    locked: bool,
     is_json: bool,
 }
 

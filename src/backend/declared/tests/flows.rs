@@ -311,6 +311,16 @@ fn listings_are_read_page_by_page_to_their_end() {
             "GET /c?after=x%26y" => r#"{"k":[{"n":"c","t":1}],"next":null}"#,
             "GET /p?page=1&size=2" | "GET /o?skip=0&size=2" => r#"{"k":[{"n":"a","t":1},{"n":"b","t":2}]}"#,
             "GET /p?page=2&size=2" | "GET /o?skip=2&size=2" => r#"{"k":[{"n":"c","t":"1"}]}"#,
+            "GET /p?page=1&size=2&n=9" | "GET /o?skip=0&size=2&n=9" => {
+                r#"{"k":[{"n":"a","t":1},{"n":"b","t":2}],"total":3}"#
+            }
+            "GET /p?page=2&size=2&n=9" | "GET /o?skip=2&size=2&n=9" => {
+                r#"{"k":[{"n":"c","t":1}],"total":"3"}"#
+            }
+            "GET /p?page=3&size=2"
+            | "GET /o?skip=3&size=2"
+            | "GET /p?page=3&size=2&n=9"
+            | "GET /o?skip=3&size=2&n=9" => r#"{"k":[]}"#,
             "GET /m" => r#"{"k":{"a":{"t":1},"b":{"t":2},"c":{"t":"1"}}}"#,
             _ => r#"{"k":[{"n":"a","t":1}],"next":"same"}"#,
         };
@@ -329,6 +339,16 @@ fn listings_are_read_page_by_page_to_their_end() {
     assert_eq!(list("/c?after={cursor?}", &cursor).unwrap(), "a,c");
     assert_eq!(list("/p?page={page}&size={limit}", &by("by = \"page\", limit = 2")).unwrap(), "a,c");
     assert_eq!(list("/o?skip={offset}&size={limit}", &by("by = \"offset\", limit = 2")).unwrap(), "a,c");
+    // The service gives fewer than it is asked for, or says how many there are, or gives its last page again.
+    assert_eq!(list("/o?skip={offset}&size=2&n={limit}", &by("by = \"offset\", limit = 9")).unwrap(), "a,c");
+    assert_eq!(list("/p?page={page}&size=2&n={limit}", &by("by = \"page\", limit = 9")).unwrap(), "a,c");
+    let total = by("by = \"page\", limit = 9, total = \"/total\"");
+    let before = server.seen().len();
+    assert_eq!(list("/p?page={page}&size=2&n={limit}", &total).unwrap(), "a,c");
+    assert_eq!(server.seen().len() - before, 2, "nothing is asked for beyond the end");
+    assert_eq!(list("/same?page={page}", &by("by = \"page\", limit = 2")).unwrap(), "a");
+    let circle = list("/same?page={page}", &by("by = \"page\", limit = 1")).unwrap_err();
+    assert!(circle.to_string().contains("the same page twice"), "{circle}");
     assert_eq!(list("/m", "").unwrap(), "a,c");
     assert_eq!(list("/endless?after={cursor?}", &cursor).unwrap_err().rv(), CKR_DEVICE_ERROR);
     assert_eq!(list("/other", "").unwrap(), "a");
@@ -415,6 +435,8 @@ fn refusals_without_a_rule() {
         (423, "locked", CKR_PIN_LOCKED, CKR_DEVICE_ERROR),
         (429, "locked", CKR_PIN_LOCKED, CKR_DEVICE_ERROR),
         (429, "slow down", CKR_DEVICE_ERROR, CKR_DEVICE_ERROR),
+        (403, "Your IP address is blocked", CKR_PIN_INCORRECT, CKR_FUNCTION_REJECTED),
+        (429, "clock skew too large", CKR_DEVICE_ERROR, CKR_DEVICE_ERROR),
         (403, "", CKR_PIN_INCORRECT, CKR_FUNCTION_REJECTED),
         (413, "", CKR_DEVICE_ERROR, CKR_DATA_LEN_RANGE),
         (404, "", CKR_DEVICE_ERROR, CKR_DEVICE_ERROR),
