@@ -512,6 +512,8 @@ fn a_mistake_is_told_with_file_line_key_and_remedy() {
     assert_eq!(message, "x.toml:3: probe.path: does not begin with /; write path = \"/…\"");
     let message = describe("version = 1\n[sign\n", &[]).err().unwrap();
     assert!(message.starts_with("x.toml:2: ") && message.contains("is not TOML"), "{message}");
+    let message = describe("verify = true\n", &[]).err().unwrap();
+    assert!(message.contains("version: is missing"), "{message}");
     let message = describe("version = 2\n", &[]).err().unwrap();
     assert_eq!(message, "x.toml:1: version: is 2; write an integer from 1 to 1");
 }
