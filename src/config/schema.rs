@@ -99,6 +99,7 @@ pub(super) const FIELDS: &[Field] = &[
     field("slot.auth.hmac.response_time_header", Form::Text),
     field("slot.auth.hmac.clock_skew", Form::Text),
     field("slot.auth.hmac.server_time_header", Form::Text),
+    field("slot.auth.hmac.clock_words", Form::List),
     field("slot.auth.hmac.replay_words", Form::List),
     field("slot.auth.api_key.key_management", Form::Lines),
     field("slot.auth.api_key.key_operation", Form::Lines),

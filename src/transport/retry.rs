@@ -7,12 +7,13 @@
 //! | sent, connection broke | again, at most [`BREAK_LIMIT`] times | the error |
 //! | sent, silence while another member is well | again, once | the wait goes on |
 //! | sent, TLS ended in a fault (a client certificate was refused) | again while another member is well | the error |
-//! | the seal was refused | again with a new one, at most [`RESEAL_LIMIT`] times | the same |
+//! | the seal was refused | again with a new one, at most [`RESEAL_LIMIT`] times | the same; `NeverTwice` once |
 //! | 429, 502, 503, 504 | again after a pause, at most [`ATTEMPT_LIMIT`] attempts | the answer |
 //! | any other answer or error | as it is | as it is |
 //!
 //! "Again" is at another member of the group if one is well. A 429 or 503 does not say that nothing was done, so what
-//! changes something is not sent again after one.
+//! changes something is not sent again after one. A seal that is refused does say so: [`Check`](super::seal::Check) finds
+//! it for `NeverTwice` only where the answer names the clock, for then nobody has looked at the password.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -25,6 +26,8 @@ const ATTEMPT_LIMIT: u32 = 7;
 const BREAK_LIMIT: u32 = 2;
 /// How often a request gets another seal: for the time of the server's clock, and for a nonce that it has seen.
 const RESEAL_LIMIT: u32 = 2;
+/// The same of what is never sent twice once it was looked at: for the clock alone.
+const RESEAL_LIMIT_ONCE: u32 = 1;
 /// The first pause: no longer than some calls at a server nearby, so that a few refusals cost little.
 const FIRST_PAUSE: Duration = Duration::from_micros(500);
 /// How many times longer each pause is than the one before.
@@ -193,11 +196,12 @@ impl Attempts {
         }
     }
 
-    /// Nothing was done, whatever the class. The same member is asked again: others may have other clocks.
+    /// Nothing was done. The same member is asked again: others may have other clocks.
     fn after_refused_seal(&mut self, answer: Response, deadline: Deadline) -> Verdict {
         self.reseals += 1;
         (self.stale, self.fresh) = (true, false);
-        if self.reseals > RESEAL_LIMIT || deadline.remaining().is_none() {
+        let limit = if self.class == Class::NeverTwice { RESEAL_LIMIT_ONCE } else { RESEAL_LIMIT };
+        if self.reseals > limit || deadline.remaining().is_none() {
             return Verdict::Final(Ok(answer));
         }
         Verdict::Again(Duration::ZERO)
@@ -336,12 +340,12 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_seal_is_replaced_twice_whatever_the_class() {
+    fn a_refused_seal_is_replaced_twice_and_once_with_what_is_never_sent_twice() {
         let deadline = Deadline::after(Duration::from_secs(10));
-        for class in [Class::Repeatable, Class::OnceOnly, Class::NeverTwice] {
+        for (class, times) in [(Class::Repeatable, 2), (Class::OnceOnly, 2), (Class::NeverTwice, 1)] {
             let (mut attempts, jitter) = (Attempts::new(class, 7), Jitter::new());
             let refused = || Err(Lost::unsealed(answer(401, None).unwrap()));
-            for _ in 0..2 {
+            for _ in 0..times {
                 attempts.sent_to(1);
                 let verdict = attempts.judge(refused(), deadline, &jitter, true);
                 assert!(matches!(verdict, Verdict::Again(Duration::ZERO)));

@@ -2,7 +2,7 @@
 //! its own. Whoever makes the last step of an attempt asks for it there, so that a repetition, a second member and a
 //! hedge each have another one.
 
-use super::{Error, Headers, Method, Request, Response};
+use super::{Class, Error, Headers, Method, Request, Response};
 
 /// Makes seals.
 pub trait Sealer: Send + Sync {
@@ -38,6 +38,8 @@ pub struct Outgoing<'a> {
     pub headers: &'a Headers,
     /// The body.
     pub body: &'a [u8],
+    /// What may be done when it is refused.
+    pub class: Class,
 }
 
 impl<'a> Outgoing<'a> {
@@ -47,8 +49,9 @@ impl<'a> Outgoing<'a> {
         fixed: &'a [u8],
         request: &Request<'a>,
     ) -> Self {
-        let Request { method, path, headers, body, .. } = *request;
-        Self { method, tls, host, port, base, path, fixed, headers, body: body.unwrap_or_default() }
+        let Request { method, path, headers, body, class } = *request;
+        let body = body.unwrap_or_default();
+        Self { method, tls, host, port, base, path, fixed, headers, body, class }
     }
 }
 
@@ -65,8 +68,9 @@ pub trait Check: Send {
     /// What is to be done with the answer.
     ///
     /// # Errors
-    /// [`ErrorKind::Malformed`](super::ErrorKind::Malformed) for an answer that is not from whom it should be, or not to
-    /// this request: it must not be used.
+    /// [`ErrorKind::Malformed`](super::ErrorKind::Malformed) for an answer that must not be used: it is not from whom it
+    /// should be, not to this request, or a refusal of which nobody can tell whether it is one of the seal or of a
+    /// password, which is not sent twice to find out.
     fn check(&self, answer: &Response) -> Result<Finding, Error>;
 }
 
@@ -75,6 +79,7 @@ pub trait Check: Send {
 pub enum Finding {
     /// The answer is the caller's.
     Good,
-    /// The seal was refused, and with it all else: nothing was done. Another one may be taken.
+    /// The seal was refused, and with it all else: nothing was done. Another one may be taken. For what must never be
+    /// sent twice only where the answer says so in words that the configuration lists.
     Again,
 }

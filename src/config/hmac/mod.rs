@@ -82,6 +82,8 @@ pub struct Scheme {
     pub clock_skew: Duration,
     /// The header of an answer that has the server's time, in lower case.
     pub server_time_header: String,
+    /// Words in a refusal that say that the time is too far off, in lower case.
+    pub clock_words: Vec<String>,
     /// Words in a 401 that say that the nonce was seen before, in lower case.
     pub replay_words: Vec<String>,
 }
@@ -252,11 +254,22 @@ impl Scheme {
         self.template.iter().chain(headers).chain([&self.body_hash_template])
     }
 
+    /// Whether a request shows or signs a time.
+    pub fn has_time(&self) -> bool {
+        let is_time = |token: &Token| matches!(token, Token::Timestamp | Token::Date | Token::Scope);
+        self.derivation == Derivation::SigV4
+            || self.templates().any(|template| template.tokens().any(is_time))
+    }
+
     /// Whether a request has a line of this name because of the signature.
     pub fn has_header(&self, name: &str) -> bool {
         self.headers.iter().any(|(known, _)| known.eq_ignore_ascii_case(name))
     }
 }
+
+/// Those of the reference's verifier, of Hawk, and of AWS. Not "timestamp" alone: many a refusal has one.
+const CLOCK_WORDS: &[&str] =
+    &["timestamp_out_of_range", "timestamp out of range", "stale timestamp", "tooskewed", "clock skew"];
 
 /// Reads the table.
 pub(super) fn read(section: &Section<'_>) -> Result<Hmac, Problem> {
@@ -282,10 +295,7 @@ pub(super) fn read(section: &Section<'_>) -> Result<Hmac, Problem> {
 
 /// The preset with what stands in the table instead.
 fn scheme(section: &Section<'_>, preset: &Preset) -> Result<Scheme, Problem> {
-    let header_name = |text: &str| match text {
-        "" => Ok(None),
-        _ => auth::header_name(text).map(|name| Some(name.to_ascii_lowercase())),
-    };
+    let header_name = |text: &str| auth::header_name(text).map(|name| name.to_ascii_lowercase());
     Ok(Scheme {
         version: section.text("version", |_, text| value(text))?.unwrap_or_else(|| preset.version.to_owned()),
         template: list(section, "template", preset.template, Template::of_text)?,
@@ -314,8 +324,10 @@ fn scheme(section: &Section<'_>, preset: &Preset) -> Result<Scheme, Problem> {
             .unwrap_or(Duration::from_secs(preset.clock_skew)),
         server_time_header: section
             .text("server_time_header", |_, text| header_name(text))?
-            .flatten()
             .unwrap_or_else(|| "date".to_owned()),
+        clock_words: section
+            .list("clock_words", |_, text| Ok(text.to_lowercase()))?
+            .unwrap_or_else(|| CLOCK_WORDS.iter().copied().map(str::to_owned).collect()),
         replay_words: section
             .list("replay_words", |_, text| Ok(text.to_lowercase()))?
             .unwrap_or_else(|| vec!["replay".to_owned()]),

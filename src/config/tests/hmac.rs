@@ -80,6 +80,7 @@ fn each_part_of_a_preset_can_be_replaced() {
         response_time_header = "X-Time"
         clock_skew = "30s"
         server_time_header = "X-Now"
+        clock_words = ["Too Old"]
         replay_words = ["NONCE", "replay"]"#,
     );
     assert!(!sign_token_calls);
@@ -102,6 +103,7 @@ fn each_part_of_a_preset_can_be_replaced() {
     assert_eq!((answer.template.len(), answer.time_header.as_deref()), (2, Some("x-time")));
     assert_eq!((scheme.clock_skew, scheme.server_time_header.as_str()), (Duration::from_secs(30), "x-now"));
     assert_eq!(scheme.replay_words, ["nonce", "replay"]);
+    assert_eq!(scheme.clock_words, ["too old"]);
 }
 
 #[test]

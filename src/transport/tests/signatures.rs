@@ -161,8 +161,6 @@ fn logged(members: &[config::Url], more: &[(&str, &str)], log: &Log) -> Authenti
     auth::open(&slot(members, more), &Conventions::default(), log).unwrap()
 }
 
-const CLASSES: [Class; 3] = [Class::Repeatable, Class::OnceOnly, Class::NeverTwice];
-
 #[test]
 fn what_is_signed_is_what_is_sent() {
     let gateway = Arc::new(Gateway::default());
@@ -226,6 +224,30 @@ fn a_clock_that_is_ten_minutes_off_costs_one_request() {
     }
 }
 
+/// The server lets times be 15 minutes off, and refuses the password: that is sent once for each `C_Login`.
+#[test]
+fn a_password_that_is_refused_is_not_sent_again_for_the_clock() {
+    let server = Server::start(|_| {
+        let refusal = format!("HTTP/1.1 401 X\r\nDate: {}\r\nContent-Length: 16", date(now() + 600));
+        vec![Act::Send(format!("{refusal}\r\n\r\n{{\"error\":\"login\"}}").into_bytes())]
+    });
+    let login = [("AUTH_USER", "u"), ("AUTH_PASSWORD", "pin"), ("AUTH_TOKEN_LOGIN", "/token")];
+    let service = open(&[server.url()], &login);
+    // Nobody can tell whether it was the password: it is not blamed.
+    let Err(GrantError::Transport(error)) = service.login("wr0ng", soon()) else { panic!() };
+    assert_eq!((error.kind, server.requests().len()), (ErrorKind::Malformed, 1));
+    assert!(error.context.contains("clock_words") && !error.context.contains("wr0ng"), "{error}");
+    // Now the time is right, so the answer says what it says.
+    let Err(GrantError::Refused(answer)) = service.login("wr0ng", soon()) else { panic!() };
+    assert_eq!((answer.status, server.requests().len()), (401, 2));
+    // Where the refusal names the clock, a right password gets in at once.
+    let gateway = Arc::new(Gateway { ahead: 600.into(), ..Gateway::default() });
+    let server = gateway.serve();
+    let service = open(&[server.url()], &[]);
+    assert_eq!(post(&service, Class::NeverTwice, soon()).unwrap().status, 200);
+    assert_eq!((server.requests().len(), gateway.refusals()), (2, vec!["TIMESTAMP_OUT_OF_RANGE"]));
+}
+
 #[test]
 fn each_member_has_its_clock() {
     let gateways =
@@ -265,18 +287,18 @@ fn a_nonce_that_was_seen_is_replaced_and_a_wrong_secret_is_not() {
     let gateway = Arc::new(Gateway { replays: 1.into(), ..Gateway::default() });
     let server = gateway.serve();
     let service = open(&[server.url()], &[]);
-    for class in CLASSES {
+    for (class, status) in [(Class::Repeatable, 200), (Class::OnceOnly, 200), (Class::NeverTwice, 401)] {
         gateway.replays.store(1, Ordering::SeqCst);
-        assert_eq!(body(post(&service, class, soon())), "ok");
+        assert_eq!(post(&service, class, soon()).unwrap().status, status, "{class:?}");
     }
-    assert_eq!((server.requests().len(), gateway.refusals()), (6, vec!["REPLAY"; 3]));
+    assert_eq!((server.requests().len(), gateway.refusals()), (5, vec!["REPLAY"; 3]));
     // A server that says nothing else is not asked for ever.
     gateway.replays.store(100, Ordering::SeqCst);
     assert_eq!(post(&service, Class::Repeatable, soon()).unwrap().status, 401);
-    assert_eq!(server.requests().len(), 9);
+    assert_eq!(server.requests().len(), 8);
     let wrong = open(&[server.url()], &[("AUTH_HMAC_SECRET", "another")]);
     assert_eq!(post(&wrong, Class::Repeatable, soon()).unwrap().status, 401);
-    assert_eq!((server.requests().len(), gateway.refusals().last()), (10, Some(&"BAD_SIGNATURE")));
+    assert_eq!((server.requests().len(), gateway.refusals().last()), (9, Some(&"BAD_SIGNATURE")));
 }
 
 #[test]
@@ -321,7 +343,7 @@ fn through_a_proxy_it_is_the_same() {
         let url = proxy.url();
         let more = [("PROXY_URL", url.as_str()), ("AUTH_HMAC_RESPONSE_VERIFY", "true")];
         let service = open(&[server.url()], &more);
-        for class in CLASSES {
+        for class in [Class::NeverTwice, Class::OnceOnly, Class::Repeatable] {
             assert_eq!(body(post(&service, class, soon())), "ok");
         }
         assert_eq!(gateway.refusals(), ["TIMESTAMP_OUT_OF_RANGE"]);

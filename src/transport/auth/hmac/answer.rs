@@ -11,7 +11,7 @@ use super::{Clocks, encode, mac, time};
 use crate::config::hmac::{AnswerScheme, Scheme};
 use crate::observe::log::Log;
 use crate::transport::seal::{Check, Finding};
-use crate::transport::{Error, ErrorKind, Response};
+use crate::transport::{Class, Error, ErrorKind, Response};
 
 /// How far an answer may be ahead of our idea of the server's time, in milliseconds.
 const AHEAD: i64 = 60_000;
@@ -24,6 +24,7 @@ pub(super) struct Ticket {
     pub(super) key: Zeroizing<Vec<u8>>,
     pub(super) target: Target,
     pub(super) moment: Moment,
+    pub(super) class: Class,
     /// Its time in milliseconds since 1970, as we think that the server's clock goes.
     pub(super) sent: i64,
     /// What was signed, fit for a log.
@@ -43,7 +44,13 @@ impl Check for Ticket {
         if !matches!(answer.status, 401 | 403) {
             return Ok(Finding::Good);
         }
-        if self.is_skewed(answer) || self.is_replay(answer) {
+        let words = String::from_utf8_lossy(&answer.body).to_lowercase();
+        let has = |listed: &[String]| listed.iter().any(|word| words.contains(word));
+        if let Some(ahead) = self.learn(answer) {
+            return self.after_clock(ahead, has(&self.scheme.clock_words));
+        }
+        // What is never sent twice has a nonce that was never sent before: the words are about something else.
+        if self.class != Class::NeverTwice && answer.status == 401 && has(&self.scheme.replay_words) {
             return Ok(Finding::Again);
         }
         if let Some(told) = &self.told {
@@ -58,15 +65,18 @@ impl Check for Ticket {
 }
 
 impl Ticket {
-    /// Whether the server's clock is so far from the time that was sent that this alone is a reason to refuse. Then the
-    /// next attempt has its time.
-    fn is_skewed(&self, answer: &Response) -> bool {
+    /// How far the server's clock is ahead of ours, in milliseconds, if it is so far from the time that was sent that
+    /// this alone is a reason to refuse. Then the next attempt has its time.
+    fn learn(&self, answer: &Response) -> Option<i64> {
+        if !self.scheme.has_time() {
+            return None;
+        }
         let told = answer.kept.first(&self.scheme.server_time_header).and_then(time::read);
         // Times of HTTP have no fractions of a second: half of one is the likeliest.
-        let Some(theirs) = told.map(|told| told.saturating_add(500)) else { return false };
+        let theirs = told?.saturating_add(500);
         let skew = i64::try_from(self.scheme.clock_skew.as_millis()).unwrap_or(i64::MAX);
         if theirs.saturating_sub(self.sent).saturating_abs() <= skew {
-            return false;
+            return None;
         }
         let ahead = theirs.saturating_sub(time::now());
         self.clocks.learn(self.target.host(), ahead);
@@ -75,13 +85,22 @@ impl Ticket {
             self.target.host(),
             ahead / 1000
         ));
-        true
+        Some(ahead)
     }
 
-    /// Whether the server says that it has seen the nonce: a message of its own that got lost may have had it.
-    fn is_replay(&self, answer: &Response) -> bool {
-        let text = String::from_utf8_lossy(&answer.body).to_lowercase();
-        answer.status == 401 && self.scheme.replay_words.iter().any(|word| text.contains(word))
+    /// The refusal of a request whose time was wrong. It may be one of the password in it all the same: a server may let
+    /// times be further off than we think.
+    fn after_clock(&self, ahead: i64, named: bool) -> Result<Finding, Error> {
+        if named || self.class != Class::NeverTwice {
+            return Ok(Finding::Again);
+        }
+        let seconds = ahead / 1000;
+        Err(Error::sent(
+            ErrorKind::Malformed,
+            format!(
+                "refused while its clock was {seconds} s ahead of ours, and it does not say of what (clock_words)"
+            ),
+        ))
     }
 
     /// The signature of the answer. A refusal may have none: who does not know us cannot sign for us.

@@ -187,6 +187,7 @@ impl Signer {
             key,
             target,
             moment,
+            class: outgoing.class,
             sent,
             told,
             log: self.log.clone(),

@@ -4,7 +4,7 @@ use super::*;
 use crate::config;
 use crate::config::hmac::{Digest, EmptyBody, MacMode, QueryMode};
 use crate::transport::seal::Finding;
-use crate::transport::{Kept, Method, Response};
+use crate::transport::{Class, Kept, Method, Response};
 
 const SECRET: &str = "test-secret-0123456789abcdef";
 const KEY_ID: &str = "client-001";
@@ -54,6 +54,7 @@ struct Case<'a> {
     body: &'a str,
     millis: i64,
     nonce: &'a str,
+    class: Class,
 }
 
 impl Default for Case<'_> {
@@ -68,6 +69,7 @@ impl Default for Case<'_> {
             body: BODY,
             millis: 1_700_000_000_000,
             nonce: NONCE,
+            class: Class::OnceOnly,
         }
     }
 }
@@ -91,6 +93,7 @@ impl Case<'_> {
             fixed: b"Content-Type: application/json\r\n",
             headers: &headers,
             body: self.body.as_bytes(),
+            class: self.class,
         };
         let signer = signer(self.scheme, self.key_id, self.secret);
         let moment = Moment { nonce: self.nonce.to_owned(), ..signer.moment(self.millis).unwrap() };
@@ -318,6 +321,7 @@ fn hawk(method: Method, headers: &'static [(&str, &str)], body: &'static str) ->
         body,
         millis: 1_353_832_234_000,
         nonce: "j4h3g2",
+        class: Class::OnceOnly,
     }
 }
 
@@ -499,6 +503,7 @@ fn no_body_has_three_answers() {
                 fixed: b"",
                 headers: &Headers::default(),
                 body: b"",
+                class: Class::OnceOnly,
             },
             &scheme,
         );
@@ -538,6 +543,48 @@ fn clocks_and_replays_ask_for_another_signature() {
     assert_eq!(check(0, 401, Some(&now), r#"{"error":"REPLAY"}"#), Finding::Again);
     assert_eq!(check(0, 403, Some(&now), r#"{"error":"REPLAY"}"#), Finding::Good);
     assert_eq!(check(0, 401, Some(&now), r#"{"error":"BAD_SIGNATURE"}"#), Finding::Good);
+}
+
+/// What a refusal of a request with a password is about is for the answer to say, in words that are configured.
+#[test]
+fn what_is_never_sent_twice_is_only_sealed_again_for_a_clock_that_is_named() {
+    let check = |millis_ago: i64, body| {
+        let class = Class::NeverTwice;
+        let sealed = Case { millis: time::now() - millis_ago, class, ..Case::default() }.seal();
+        let now = time::write(TimeFormat::HttpDate, time::now());
+        sealed.check.check(&answer(401, &[("date", &now)], body))
+    };
+    for named in
+        [r#"{"error":"TIMESTAMP_OUT_OF_RANGE"}"#, "Stale timestamp", "<Code>RequestTimeTooSkewed</Code>"]
+    {
+        assert_eq!(check(600_000, named).unwrap(), Finding::Again, "{named}");
+    }
+    let ambiguous = r#"{"timestamp":"2026-01-02T03:04:05Z","status":401,"error":"Unauthorized"}"#;
+    for body in ["", ambiguous, r#"{"error":"REPLAY"}"#] {
+        let error = check(600_000, body).unwrap_err();
+        assert_eq!((error.kind, error.sent), (ErrorKind::Malformed, true));
+        assert_eq!(check(0, body).unwrap(), Finding::Good, "{body}");
+    }
+}
+
+#[test]
+fn a_scheme_without_a_time_blames_no_clock() {
+    for (scheme, finding) in [
+        (configured(&[("PRESET", "method-path-body")]), Finding::Again),
+        (
+            configured(&[
+                ("PRESET", "method-path-body"),
+                ("TEMPLATE", "{method}\n{path}"),
+                ("HEADERS", "X-Signature: {signature}"),
+                ("NONCE_FORMAT", "none"),
+            ]),
+            Finding::Good,
+        ),
+    ] {
+        let sealed = Case { scheme, millis: time::now() - 600_000, ..Case::default() }.seal();
+        let now = time::write(TimeFormat::HttpDate, time::now());
+        assert_eq!(sealed.check.check(&answer(401, &[("date", &now)], "")).unwrap(), finding);
+    }
 }
 
 #[test]

@@ -41,7 +41,7 @@ pub(super) fn read(text: &str) -> Option<i64> {
     let text = text.trim();
     if let Ok(number) = text.parse::<i64>() {
         // Milliseconds have more than ten digits since 2001, seconds will until 2286.
-        return Some(if number.abs() < 100_000_000_000 { number * 1000 } else { number });
+        return Some(if number.unsigned_abs() < 100_000_000_000 { number * 1000 } else { number });
     }
     http_date(text).or_else(|| iso(text)).map(|seconds| seconds * 1000)
 }
@@ -108,6 +108,7 @@ mod tests {
         }
         assert_eq!(read("1700000000"), Some(1_700_000_000_000));
         assert_eq!(read("1700000000123"), Some(1_700_000_000_123));
+        assert_eq!(read("-9223372036854775808"), Some(i64::MIN));
         for text in
             ["", "yesterday", "Tue, 14 Nov 2023 22:13:20", "Tue, 14 Foo 2023 22:13:20 GMT", "2023T10Z"]
         {

@@ -53,6 +53,8 @@ pub enum Kind {
     Reqwest,
     /// The module at FAST HSM.
     Fast,
+    /// The module at FAST HSM, which a file describes.
+    Described,
     /// Nobody: the module lists and finds.
     Listing,
 }
@@ -68,6 +70,7 @@ impl Kind {
             Kind::Bare => "bare",
             Kind::Reqwest => "reqwest",
             Kind::Fast => "fast",
+            Kind::Described => "described",
             Kind::Listing => "listing",
         }
     }
@@ -113,6 +116,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let mut workers = match args.kind {
         Kind::Module => module::workers(args, &module::ECDSA)?,
         Kind::Fast => module::workers(args, &module::RSA)?,
+        Kind::Described => module::workers(args, &module::DESCRIBED)?,
         Kind::Bare => floor::bare(&args.dir, args.threads)?,
         Kind::Reqwest => floor::reqwest(&args.dir, args.threads)?,
         Kind::Listing => return listing::run(args),

@@ -10,6 +10,7 @@
 //! client   a client's process: threads that sign, processor time, latencies;   module, floor: what the threads do
 //! listing  a client that lists and finds
 //! batches  what threads gain that share requests at FAST HSM
+//! described  what a description costs
 //! counting system calls and allocations of such a process: strace, and a count of malloc
 //! table    the report
 //! ```
@@ -30,6 +31,7 @@ mod batches;
 mod cells;
 pub mod client;
 mod counting;
+mod described;
 mod floor;
 mod hsm;
 mod listing;
@@ -71,7 +73,14 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let cells = bench.signatures(&work)?;
     let listing = listing::measure(&bench, &work)?;
     let batches = batches::measure(&bench, &work)?;
-    let report = table::Report { plan: &bench.plan, cells: &cells, listing: &listing, batches: &batches };
+    let described = described::measure(&bench, &work)?;
+    let report = table::Report {
+        plan: &bench.plan,
+        cells: &cells,
+        listing: &listing,
+        batches: &batches,
+        described: &described,
+    };
     report.write(&args.out)?;
     line(report.markdown());
     line(format_args!("In {}: report.md, figures.tsv", args.out.display()));

@@ -19,7 +19,7 @@ const DIGEST: [u8; 32] = [0x5a; 32];
 
 /// A key of an emulator, and how it signs.
 pub struct Signer {
-    key: &'static str,
+    pub key: &'static str,
     mechanism: fn() -> Mechanism<'static>,
     /// Bytes of a signature.
     length: usize,
@@ -29,6 +29,9 @@ pub struct Signer {
 pub const ECDSA: Signer = Signer { key: "ec-p256", mechanism: || Mechanism::Ecdsa, length: 64 };
 /// At FAST HSM.
 pub const RSA: Signer = Signer { key: "signer-1", mechanism: || Mechanism::Sha256RsaPkcs, length: 256 };
+
+/// There too: a description has the serial number as the label.
+pub const DESCRIBED: Signer = Signer { key: "5401A3F05E7C2B9D1E60", ..RSA };
 
 /// Loads the module.
 pub fn load(module: &Path) -> Result<Pkcs11, Failure> {

@@ -7,6 +7,7 @@ use std::path::Path;
 use super::batches;
 use super::cells::{Cell, Figures, Plan};
 use super::client::Kind;
+use super::described;
 use super::listing::{LATENCY, Listing};
 use crate::failure::Failure;
 
@@ -19,12 +20,14 @@ pub struct Report<'a> {
     pub cells: &'a Cells,
     pub listing: &'a Listing,
     pub batches: &'a [batches::Row],
+    pub described: &'a [described::Row; 2],
 }
 
 impl Report<'_> {
     /// Writes both files.
     pub fn write(&self, out: &Path) -> Result<(), Failure> {
-        let tsv = tsv(self.cells, self.listing) + &batches::tsv(self.batches);
+        let tsv =
+            tsv(self.cells, self.listing) + &batches::tsv(self.batches) + &described::tsv(self.described);
         for (name, text) in [("report.md", self.markdown()), ("figures.tsv", tsv)] {
             let path = out.join(name);
             fs::write(&path, text).map_err(Failure::in_context(path.display()))?;
@@ -34,13 +37,14 @@ impl Report<'_> {
 
     /// The tables as Markdown, which is plain text too.
     pub fn markdown(&self) -> String {
-        let Report { plan, cells, listing, batches } = *self;
+        let Report { plan, cells, listing, batches, described } = *self;
         let tables = [
             ratios(cells),
             figures(plan, cells),
             listed(listing),
             batches::markdown(batches),
-            aims(cells, listing),
+            described::markdown(described),
+            aims(cells, listing, described),
         ];
         tables.join("\n")
     }
@@ -101,7 +105,7 @@ fn listed(listing: &Listing) -> String {
 }
 
 /// The aims, the worst that was measured, and whether that is good enough.
-fn aims(cells: &Cells, listing: &Listing) -> String {
+fn aims(cells: &Cells, listing: &Listing, described: &[described::Row; 2]) -> String {
     let chosen = |wanted: fn(&Cell) -> bool, figure: fn(&[Figures; 3]) -> f64| {
         cells.iter().filter(move |(cell, _)| wanted(cell)).map(move |(_, figures)| figure(figures))
     };
@@ -124,6 +128,7 @@ fn aims(cells: &Cells, listing: &Listing) -> String {
         ("system calls a signature", most(&mut chosen(|_| true, |f| f[0].system_calls)), Aim::Count(3.0)),
         ("allocations a signature", most(&mut chosen(|_| true, |f| f[0].allocations)), Aim::Count(10.0)),
         ("first listing, ms", listing.first_ms, Aim::AtMost(500.0)),
+        ("described to own dialect", described::ratio(described), Aim::AtMost(described::AIM)),
         ("later find of a few objects, µs", most(&mut few().map(|(_, _, us)| *us)), Aim::AtMost(50.0)),
     ];
     let mut text = String::from("| aim | | worst | |\n|---|--:|--:|---|\n");
