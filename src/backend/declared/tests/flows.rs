@@ -7,7 +7,9 @@ use std::time::Duration;
 use cryptoki_sys::*;
 use serde_json::json;
 
+use super::super::answer::Answer;
 use super::super::description::Description;
+use super::super::errors::Purpose;
 use super::super::template::Values;
 use super::super::*;
 use crate::backend::scripted::{Seen, Server};
@@ -15,6 +17,7 @@ use crate::config::Secret;
 use crate::crypto::digest::Hash;
 use crate::observe::told;
 use crate::transport::Class;
+use crate::transport::auth::GrantError;
 
 /// As transit has it, with a bit of everything.
 const TRANSIT: &str = r#"
@@ -516,6 +519,51 @@ fn a_mistake_is_told_with_file_line_key_and_remedy() {
     assert!(message.contains("version: is missing"), "{message}");
     let message = describe("version = 2\n", &[]).err().unwrap();
     assert_eq!(message, "x.toml:1: version: is 2; write an integer from 1 to 1");
+}
+
+/// The gateway's own description; reference section 8, "401 bad signature".
+#[test]
+fn a_pin_is_blamed_for_what_it_brought() {
+    let text = include_str!("../../../../pkcs11-test-config/jwt-hmac-gateway.toml");
+    let errors = describe(text, &[]).unwrap().errors;
+    let (bad_signature, wrong) = (r#"{"error":"BAD_SIGNATURE"}"#, r#"{"error":"invalid_grant"}"#);
+    let locked = r#"{"error":"ACCOUNT_LOCKED"}"#;
+    for (status, body, brought, rv) in [
+        (401, bad_signature, &["hmac"][..], CKR_PIN_INCORRECT),
+        (401, bad_signature, &["hmac", "password"], CKR_PIN_INCORRECT),
+        (401, bad_signature, &["password"], CKR_DEVICE_ERROR),
+        (401, wrong, &["password"], CKR_PIN_INCORRECT),
+        (401, wrong, &["hmac", "password"], CKR_PIN_INCORRECT),
+        (401, wrong, &["hmac"], CKR_DEVICE_ERROR),
+        (401, wrong, &[], CKR_DEVICE_ERROR),
+        (403, locked, &["password"], CKR_PIN_LOCKED),
+        (403, locked, &["hmac"], CKR_DEVICE_ERROR),
+    ] {
+        let body = body.as_bytes().to_vec().into();
+        let answer = transport::Response { status, retry_after: None, kept: Default::default(), body };
+        let refusal = errors.refusal(&Answer::new(&answer));
+        let pin = Pin::new(brought.to_vec(), true);
+        assert_eq!(errors.login_error(&refusal, &pin).rv(), rv, "{status} {brought:?}");
+        if status == 401 {
+            let later = if answer.body.starts_with(br#"{"error":"B"#) {
+                CKR_DEVICE_ERROR
+            } else {
+                CKR_USER_NOT_LOGGED_IN
+            };
+            assert_eq!(errors.rv(&refusal, Purpose::Sign), later);
+            let renewal = transport::Error::from(GrantError::Refused(Arc::new(answer)));
+            assert_eq!(errors.unanswered(Purpose::Sign, renewal).rv(), later);
+        }
+    }
+    // Where nothing but the signature is shown, an unnamed refusal is of that.
+    let answer = transport::Response {
+        status: 401,
+        retry_after: None,
+        kept: Default::default(),
+        body: Vec::new().into(),
+    };
+    let refusal = errors.refusal(&Answer::new(&answer));
+    assert_eq!(errors.login_error(&refusal, &Pin::new(vec!["hmac"], false)).rv(), CKR_PIN_INCORRECT);
 }
 
 /// A token that is the PIN behind a gateway whose key is a part of the PIN, too.

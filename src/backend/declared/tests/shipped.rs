@@ -72,9 +72,9 @@ fn vault_encrypts_with_the_version_that_decrypts() {
             String::from_utf8(filled.parts().2.unwrap().to_vec()).unwrap()
         };
         let version = version.unwrap_or("1");
-        let sealing = body(&description.encrypt.find(&gcm).unwrap());
+        let sealing = body(description.encrypt.find(&gcm).unwrap());
         assert!(sealing.contains(&format!("\"key_version\":{version},")), "{sealing}");
-        let opening = body(&description.decrypt.find(&opening).unwrap());
+        let opening = body(description.decrypt.find(&opening).unwrap());
         assert!(opening.contains(&format!("\"vault:v{version}:AAAA\"")), "{opening}");
     }
     let parameters = [("version".to_owned(), "newest".to_owned())].into();
