@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use cryptoki_sys::{CKR_DEVICE_ERROR, CKR_PIN_INCORRECT};
+use cryptoki_sys::{CK_RV, CKR_DEVICE_ERROR, CKR_PIN_INCORRECT, CKR_PIN_INVALID};
 use secrecy::{ExposeSecret, SecretString};
 use zeroize::Zeroizing;
 
@@ -57,21 +57,16 @@ impl Routed {
     }
 
     /// The parts of a PIN. The first separator counts.
-    fn parts<'a>(&self, pin: &'a [u8]) -> Result<(&'a [u8], &'a [u8])> {
-        let Some(split) = self.pin_split.as_deref().map(str::as_bytes) else { return Ok((pin, &[])) };
-        let at = pin.windows(split.len()).position(|window| window == split);
-        at.and_then(|at| Some((pin.get(..at)?, pin.get(at + split.len()..)?))).ok_or_else(|| {
-            Error::new(
-                CKR_PIN_INCORRECT,
-                "logging in: the PIN has not the two parts of slot.crypto.pin_split",
-            )
-        })
+    fn parts<'a>(&self, pin: &'a [u8]) -> Option<(&'a [u8], &'a [u8])> {
+        let Some(split) = self.pin_split.as_deref().map(str::as_bytes) else { return Some((pin, &[])) };
+        let at = pin.windows(split.len()).position(|window| window == split)?;
+        Some((pin.get(..at)?, pin.get(at + split.len()..)?))
     }
 
     /// Logs in to both, or to neither: first where the cryptography is, since a wrong password there does no harm to the
     /// keys.
     fn log_in(&self, user: User, pin: &[u8], deadline: Deadline) -> Result<()> {
-        let (own, others) = self.parts(pin)?;
+        let (own, others) = self.parts(pin).ok_or_else(|| in_one_part(CKR_PIN_INCORRECT))?;
         self.crypto.login(others, deadline).map_err(|error| match &self.pin_split {
             // Its credentials are the configuration's: no PIN is to blame.
             None if error.rv() == CKR_PIN_INCORRECT => {
@@ -89,6 +84,10 @@ impl Routed {
         }
         outcome
     }
+}
+
+fn in_one_part(rv: CK_RV) -> Error {
+    Error::new(rv, "the PIN has not the two parts of slot.crypto.pin_split; nothing was sent")
 }
 
 /// What is known of a key that both have, or the front alone.
@@ -178,7 +177,14 @@ impl Backend for Routed {
     }
 
     fn set_pin(&self, user: User, old: &[u8], new: &[u8], deadline: Deadline) -> Result<()> {
-        self.front.set_pin(user, old, new, deadline)
+        let (own, others) = self.parts(old).ok_or_else(|| in_one_part(CKR_PIN_INCORRECT))?;
+        let (new, kept) = self.parts(new).ok_or_else(|| in_one_part(CKR_PIN_INVALID))?;
+        if others != kept {
+            let text = "C_SetPIN changes the first part of the PIN alone: leave the part behind slot.crypto.pin_split \
+                        as it is; nothing was sent";
+            return Err(Error::new(CKR_PIN_INVALID, text));
+        }
+        self.front.set_pin(user, own, new, deadline)
     }
 
     fn logout(&self) {

@@ -17,6 +17,8 @@ pub enum Event {
     Renewal,
     /// A call showed a token, a password or a key.
     Use,
+    /// A call was signed, at a wrong time or with a nonce that was seen: it is signed anew.
+    Signature,
     /// A login ended.
     Logout,
 }
@@ -27,6 +29,7 @@ impl fmt::Display for Event {
             Self::Login => "login",
             Self::Renewal => "renewal",
             Self::Use => "use",
+            Self::Signature => "signature",
             Self::Logout => "logout",
         })
     }
@@ -58,12 +61,28 @@ pub struct Audit {
     log: Log,
     slot: Box<str>,
     account: Box<str>,
+    paths: bool,
 }
 
 impl Audit {
     /// `slot` is its label, `account` a name that is no secret: of a user, or of a role.
     pub fn new(log: &Log, slot: &str, account: &str) -> Self {
-        Self { log: log.clone(), slot: slot.into(), account: account.into() }
+        Self { log: log.clone(), slot: slot.into(), account: account.into(), paths: true }
+    }
+
+    /// Without the paths of calls, which may have a caller's data.
+    pub fn without_paths(self) -> Self {
+        Self { paths: false, ..self }
+    }
+
+    /// Whether the paths of calls may be told.
+    pub fn tells_paths(&self) -> bool {
+        self.paths
+    }
+
+    /// Where a call goes, as far as that may be told.
+    pub fn endpoint<'a>(&self, method: &'a str, path: &'a str) -> Endpoint<'a> {
+        Endpoint::new(method, if self.paths { path } else { "/…" })
     }
 
     /// The same of another account at the slot.
@@ -87,7 +106,7 @@ impl Audit {
     }
 
     fn tell(&self, level: Level, event: Event, endpoint: impl fmt::Display, outcome: fmt::Arguments<'_>) {
-        let Self { log, slot, account } = self;
+        let Self { log, slot, account, paths: _ } = self;
         log.write(
             level,
             format_args!("audit: slot {slot:?}, account {account:?}: {event} at {endpoint}: {outcome}"),
@@ -107,6 +126,8 @@ mod tests {
             audit.granted(Event::Login, "POST /token");
             audit.refused(Event::Renewal, Endpoint::new("POST", "/refresh?key=secret"), 401);
             audit.failed(Event::Logout, "DELETE /token", "no answer");
+            let audit = audit.without_paths();
+            audit.refused(Event::Signature, audit.endpoint("POST", "/sign/secret"), 401);
         });
         let who = r#"slot "pay\nments", account "al\"ice":"#;
         assert_eq!(
@@ -115,6 +136,7 @@ mod tests {
                 format!("INFO {who} login at POST /token: granted"),
                 format!("WARN {who} renewal at POST /refresh: refused with HTTP 401"),
                 format!("WARN {who} logout at DELETE /token: failed: no answer"),
+                format!("WARN {who} signature at POST /…: refused with HTTP 401"),
             ]
         );
     }

@@ -114,6 +114,8 @@ pub struct Conventions<'a> {
     pub headers: &'a [(&'a str, &'a str)],
     /// The names of the header lines of answers that [`Response::kept`] has, in lower case.
     pub keep: &'a [&'a str],
+    /// Whether paths may have what is a caller's, so that the log and the audit leave them out.
+    pub discreet_paths: bool,
 }
 
 /// The transport that the slot's configuration asks for. Makes no connection and looks up no name.

@@ -45,6 +45,7 @@ mod wire;
 const CONVENTIONS: Conventions<'_> = Conventions {
     headers: &[("Accept", "application/json"), ("Content-Type", "application/octet-stream")],
     keep: &[],
+    discreet_paths: false,
 };
 
 /// Bytes of the IV and of the tag of GCM.

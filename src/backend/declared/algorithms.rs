@@ -101,7 +101,6 @@ impl SignTable {
         self.0.is_empty()
     }
 
-    #[cfg(any(test, feature = "fuzzing"))]
     pub(super) fn calls(&self) -> impl Iterator<Item = &Call> {
         self.0.iter().map(|row| &row.call)
     }
@@ -218,7 +217,6 @@ impl DecryptTable {
         self.rows.is_empty()
     }
 
-    #[cfg(any(test, feature = "fuzzing"))]
     pub(super) fn calls(&self) -> impl Iterator<Item = &Call> {
         self.rows.iter().map(|(_, call)| call)
     }
@@ -272,7 +270,6 @@ impl EncryptTable {
         Ok(Self { rows, ciphertext: Some(ciphertext), iv, tag })
     }
 
-    #[cfg(any(test, feature = "fuzzing"))]
     pub(super) fn calls(&self) -> impl Iterator<Item = &Call> {
         self.rows.iter().map(|(_, call)| call)
     }

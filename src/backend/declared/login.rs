@@ -8,6 +8,7 @@ use super::Declared;
 use super::answer::Answer;
 use super::description::Description;
 use super::errors::Purpose;
+use super::request::Call;
 use super::template::Values;
 use crate::backend::front;
 use crate::backend::types::Firmware;
@@ -29,7 +30,9 @@ pub(super) fn layers(
     if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case(ACCEPT.0)) {
         headers.push(ACCEPT);
     }
-    let mut transport = auth::open(token, &Conventions { headers: &headers, keep: &[] }, log)?;
+    let conventions =
+        Conventions { headers: &headers, keep: &[], discreet_paths: has_discreet_paths(description) };
+    let mut transport = auth::open(token, &conventions, log)?;
     if let Some(bearer) = &token.auth.bearer {
         transport = transport.with_bearer(Bearer {
             header: description.token.header.clone().into(),
@@ -39,6 +42,13 @@ pub(super) fn layers(
     }
     let description = Arc::clone(description);
     Ok(transport.refused_by(move |answer| description.errors.refuses_credential(answer)))
+}
+
+/// Whether a path may have what is the caller's. Without it the log knows calls by their templates.
+fn has_discreet_paths(description: &Description) -> bool {
+    let Description { sign, decrypt, encrypt, list, .. } = description;
+    let listed = list.iter().map(|list| &list.call);
+    sign.calls().chain(decrypt.calls()).chain(encrypt.calls()).chain(listed).any(Call::has_discreet_path)
 }
 
 impl Declared {

@@ -70,6 +70,11 @@ impl Path {
         texts.chain(self.query.iter().map(|parameter| &parameter.text)).flat_map(Text::values)
     }
 
+    /// Whether it may have what is the caller's.
+    pub(super) fn is_discreet(&self) -> bool {
+        self.discreet
+    }
+
     /// For the log: with the names of keys, but without what is the caller's.
     pub(super) fn shown<'p>(&'p self, filled: &'p str) -> &'p str {
         if self.discreet { &self.template } else { filled }

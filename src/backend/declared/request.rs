@@ -164,6 +164,13 @@ impl Call {
     }
 }
 
+impl Call {
+    /// Whether its path may have what is the caller's.
+    pub(super) fn has_discreet_path(&self) -> bool {
+        self.path.is_discreet()
+    }
+}
+
 impl Filled<'_> {
     /// The request.
     pub(super) fn request(&self) -> Request<'_> {

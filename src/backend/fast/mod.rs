@@ -49,6 +49,7 @@ mod wire;
 const CONVENTIONS: Conventions<'_> = Conventions {
     headers: &[("Accept", "application/json"), ("Content-Type", "application/json")],
     keep: &[],
+    discreet_paths: false,
 };
 
 /// The longest ciphertext of a text, in bytes; what the service takes is not known. A megabyte fits in.

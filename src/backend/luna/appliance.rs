@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
 use super::challenge::{Challenge, ClientCertificate, Unanswerable};
@@ -86,9 +87,21 @@ impl Appliance {
         basic.apply(headers).map_err(|error| unauthorised(purpose, error))
     }
 
-    /// Whether there is another password by now: its file is read anew.
-    pub(super) fn has_new_password(&self) -> bool {
-        self.password().is_some_and(|password| password.refresh().unwrap_or(false))
+    /// A copy of the password that is shown now.
+    pub(super) fn shown_password(&self) -> Option<SecretString> {
+        let copied = self.password()?.with(|text| text.map(SecretString::from));
+        copied.ok().flatten()
+    }
+
+    /// Whether another password than `refused` is shown now.
+    pub(super) fn is_other_password(&self, refused: &SecretString) -> bool {
+        self.shown_password().is_none_or(|now| now.expose_secret() != refused.expose_secret())
+    }
+
+    /// Whether there is another password than `refused` by now: its source is asked anew.
+    pub(super) fn has_other_password(&self, refused: Option<&SecretString>) -> bool {
+        let Some((password, refused)) = self.password().zip(refused) else { return false };
+        password.refresh().is_ok() && self.is_other_password(refused)
     }
 
     /// What kind of call a login is.

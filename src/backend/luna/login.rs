@@ -10,6 +10,7 @@ use cryptoki_sys::{
     CKR_DEVICE_ERROR, CKR_FUNCTION_REJECTED, CKR_PIN_EXPIRED, CKR_PIN_INCORRECT, CKR_PIN_LEN_RANGE,
     CKR_PIN_LOCKED, CKR_USER_NOT_LOGGED_IN, CKR_USER_PIN_NOT_INITIALIZED,
 };
+use parking_lot::MutexGuard;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::Luna;
@@ -28,11 +29,21 @@ use crate::transport::{Class, Deadline, Method, Response};
 /// How long the end of a session may take.
 const FAREWELL: Duration = Duration::from_secs(2);
 
+/// How long a call may be kept waiting to keep the session: it has its own work to do.
+const PING: Duration = Duration::from_secs(2);
+
 /// How many characters a password of a role has (section 5).
 const PASSWORD_LENGTHS: std::ops::RangeInclusive<usize> = 8..=255;
 
 /// What the vendor suggests to keep a session with (section 4.1).
 const CHEAP: &str = "/api/lunasa/services/webserver";
+
+/// Who is logged in, and how often that was ended: what began before an end counts for nothing after it.
+#[derive(Default)]
+pub(super) struct Standing {
+    pub(super) login: Option<Login>,
+    life: u64,
+}
 
 /// That somebody is logged in.
 pub(super) struct Login {
@@ -41,32 +52,83 @@ pub(super) struct Login {
     pub(super) pin: Option<SecretString>,
 }
 
+/// A login that failed.
+struct Failed {
+    error: Error,
+    /// Whether the password may have been looked at: then it is not shown again unasked.
+    shown: bool,
+}
+
+/// Nothing was shown.
+impl From<Error> for Failed {
+    fn from(error: Error) -> Self {
+        Self { error, shown: false }
+    }
+}
+
 impl Luna {
     /// As [`crate::backend::Backend::login`] has it.
     pub(super) fn log_in(&self, user: User, pin: &[u8], deadline: Deadline) -> Result<()> {
         let pin = wire::pin(pin).ok_or_else(|| {
             Error::new(CKR_PIN_INCORRECT, format!("{}: the PIN is not UTF-8", Purpose::Login))
         })?;
+        let _turn = self.turn(deadline)?;
+        let life = self.standing.read().life;
+        self.service.show_password_again();
+        self.make_login(user, pin, life, deadline).map_err(|failed| failed.error)
+    }
+
+    /// Waits for whoever logs in or changes a password.
+    fn turn(&self, deadline: Deadline) -> Result<MutexGuard<'_, ()>> {
+        let guard = deadline.remaining().and_then(|left| self.logging_in.try_lock_for(left));
+        guard.ok_or_else(|| {
+            let purpose = Purpose::Login;
+            Error::new(CKR_DEVICE_ERROR, format!("{purpose}: another thread was still at it at the deadline"))
+        })
+    }
+
+    /// A login that counts if none was ended since `life`.
+    fn make_login(&self, user: User, pin: SecretString, life: u64, deadline: Deadline) -> Result<(), Failed> {
         if self.service.appliance.wants_pin() {
             self.log_in_to_appliance(&pin, deadline)?;
         } else {
-            self.log_in_to_partition(user, &pin, deadline)?;
+            self.log_in_to_partition(user, &pin, life, deadline)?;
         }
         // What was listed before lacks what only this login shows.
         *self.shelf.write() = None;
-        let pin =
-            (self.settings.keep_pin && user == User::User && wire::shown(&pin).is_some()).then_some(pin);
-        *self.login.write() = Some(Login { user, pin });
-        Ok(())
+        let keeps = self.settings.keep_pin && user == User::User && wire::shown(&pin).is_some();
+        let login = Login { user, pin: keeps.then_some(pin) };
+        let mut standing = self.standing.write();
+        if standing.life == life {
+            standing.login = Some(login);
+            return Ok(());
+        }
+        drop(standing);
+        // Whoever logged out found nothing to end, or not all of it.
+        self.leave();
+        self.forget_account();
+        Err(logged_out().into())
+    }
+
+    /// Nobody is logged in any more, and a login that is under way does not count.
+    pub(super) fn forget_login(&self) {
+        let mut standing = self.standing.write();
+        standing.login = None;
+        standing.life += 1;
+        drop(standing);
+        *self.shelf.write() = None;
     }
 
     /// The PIN is the password of the account: no role of the partition is logged in.
-    fn log_in_to_appliance(&self, pin: &SecretString, deadline: Deadline) -> Result<()> {
+    fn log_in_to_appliance(&self, pin: &SecretString, deadline: Deadline) -> Result<(), Failed> {
         if pin.expose_secret().is_empty() {
-            return Err(no_pin());
+            return Err(no_pin().into());
         }
         self.take_account(pin);
-        let private = self.service.private(deadline).inspect_err(|_| self.forget_account())?;
+        let private = self.service.private(deadline).map_err(|error| {
+            self.forget_account();
+            Failed { shown: error.rv() == CKR_PIN_INCORRECT, error }
+        })?;
         private.set_user(Some(User::User));
         Ok(())
     }
@@ -92,9 +154,15 @@ impl Luna {
         }
     }
 
-    fn log_in_to_partition(&self, user: User, pin: &SecretString, deadline: Deadline) -> Result<()> {
+    fn log_in_to_partition(
+        &self,
+        user: User,
+        pin: &SecretString,
+        life: u64,
+        deadline: Deadline,
+    ) -> Result<(), Failed> {
         let place = self.place(deadline)?;
-        let outcome = self.try_password(&place, user, pin, deadline);
+        let outcome = self.try_password(&place, user, pin, life, deadline);
         match &outcome {
             Ok(()) => {
                 let mut about = self.about.lock();
@@ -108,7 +176,14 @@ impl Luna {
         outcome
     }
 
-    fn try_password(&self, place: &Place, user: User, pin: &SecretString, deadline: Deadline) -> Result<()> {
+    fn try_password(
+        &self,
+        place: &Place,
+        user: User,
+        pin: &SecretString,
+        life: u64,
+        deadline: Deadline,
+    ) -> Result<(), Failed> {
         let (private, state) = self.role_state(place, user, deadline)?;
         self.check_attempt(state, user, wire::shown(pin).is_some())?;
         let ped = self.ped();
@@ -116,8 +191,13 @@ impl Luna {
         let body = Secret::Login { ped: &ped, password: wire::shown(pin), role }.bytes();
         let path = place.below("login");
         let call = Call::post(&path, &body, Class::NeverTwice, Purpose::Login);
-        let answer = self.service.on(&call, &private, deadline)?;
-        let answer = self.service.finished(answer, &private, deadline)?;
+        if self.standing.read().life != life {
+            return Err(logged_out().into());
+        }
+        // What gets no answer may have been tried.
+        let shown = |error| Failed { error, shown: true };
+        let answer = self.service.on(&call, &private, deadline).map_err(shown)?;
+        let answer = self.service.finished(answer, &private, deadline).map_err(shown)?;
         let audit = self.service.audit.of(role);
         if !answer.is_success() {
             audit.refused(Event::Login, call, answer.status);
@@ -182,6 +262,12 @@ impl Luna {
                 CKR_PIN_LOCKED,
                 &format!("role {role:?} has one try left (slot.luna.final_try = true lets it be used)"),
             ),
+            () if state.attempts.is_none() && !careless => no(
+                CKR_FUNCTION_REJECTED,
+                &format!(
+                    "the appliance does not say how many tries role {role:?} has left: write slot.luna.final_try = true"
+                ),
+            ),
             () => Ok(()),
         }
     }
@@ -195,10 +281,11 @@ impl Luna {
         private: &Arc<Private>,
         deadline: Deadline,
         purpose: Purpose,
-    ) -> Error {
+    ) -> Failed {
         let refusal = Refusal::read(answer);
         if !refusal.is_about_password() {
-            return refusal.error(purpose);
+            let shown = !(refusal.is_not_private() || refusal.is_not_allowed());
+            return Failed { error: refusal.error(purpose), shown };
         }
         let path = place.below(&format!("roles/{}", self.role(user)));
         let call = Call::get(&path, Purpose::Role);
@@ -206,7 +293,7 @@ impl Luna {
         if told.as_ref().is_some_and(|told| !told.is_success() && Refusal::read(told).is_session_gone()) {
             // Then that was the reason: nobody looked at the password.
             let text = format!("{purpose}: the session ended before the password was looked at ({refusal})");
-            return Error::new(CKR_DEVICE_ERROR, text);
+            return Error::new(CKR_DEVICE_ERROR, text).into();
         }
         let state = told.filter(Response::is_success);
         let state = state.and_then(|answer| RoleState::read(&parsed(call.purpose, &answer).ok()?));
@@ -220,7 +307,7 @@ impl Luna {
             () if state.to_be_changed => CKR_PIN_EXPIRED,
             () => CKR_PIN_INCORRECT,
         };
-        Error::new(rv, format!("{purpose}: the appliance answered {refusal}"))
+        Failed { error: Error::new(rv, format!("{purpose}: the appliance answered {refusal}")), shown: true }
     }
 
     /// As [`crate::backend::Backend::set_pin`] has it: on a private session, which is ended if it was opened for this.
@@ -242,6 +329,7 @@ impl Luna {
             let text = format!("{purpose}: the new one has not 8 to 255 characters; nothing was sent");
             return Err(Error::new(CKR_PIN_LEN_RANGE, text));
         }
+        let _turn = self.turn(deadline)?;
         let place = self.place(deadline)?;
         let outcome = self.role_state(&place, user, deadline).and_then(|(private, state)| {
             self.check_attempt(state, user, true)?;
@@ -256,7 +344,7 @@ impl Luna {
             let answer = self.service.on(&call, &private, deadline)?;
             let answer = self.service.finished(answer, &private, deadline)?;
             if !answer.is_success() {
-                return Err(self.refused(&answer, &place, user, &private, deadline, purpose));
+                return Err(self.refused(&answer, &place, user, &private, deadline, purpose).error);
             }
             let state = RoleState { to_be_changed: false, ..state.unwrap_or_default() };
             self.note(user, RoleState { initialized: Some(true), ..state }, true);
@@ -266,7 +354,7 @@ impl Luna {
             self.leave();
         }
         if outcome.is_ok()
-            && let Some(login) = self.login.write().as_mut()
+            && let Some(login) = self.standing.write().login.as_mut()
             && login.user == user
             && login.pin.is_some()
         {
@@ -277,8 +365,9 @@ impl Luna {
 
     /// Whether the login stands, without a request.
     pub(super) fn stands(&self) -> bool {
-        let login = self.login.read();
-        login.as_ref().is_some_and(|login| login.pin.is_some() || self.is_logged_in(login.user))
+        let standing = self.standing.read();
+        let login = standing.login.as_ref();
+        login.is_some_and(|login| login.pin.is_some() || self.is_logged_in(login.user))
     }
 
     fn is_logged_in(&self, user: User) -> bool {
@@ -288,39 +377,64 @@ impl Luna {
     /// As [`crate::backend::Backend::keep_login`] has it: a session that was not used for half of its time is used, and
     /// with a kept PIN one that is gone is made again.
     pub(super) fn keep(&self, deadline: Deadline) -> Result<()> {
-        let user = self.login.read().as_ref().map(|login| login.user);
         let gone = || Error::new(CKR_USER_NOT_LOGGED_IN, "the appliance has ended the login: C_Login again");
-        let user = user.ok_or_else(gone)?;
-        let held = self.service.sessions.current().filter(|private| private.user() == Some(user));
-        if let Some(private) = held {
-            let Some(gate) = self.service.sessions.keep_gate(&private) else { return Ok(()) };
-            self.service.on(&Call::get(CHEAP, Purpose::KeepAlive), &private, deadline)?;
-            drop(gate);
-            if self.is_logged_in(user) {
-                return Ok(());
-            }
-        }
-        // By whoever is first; the others find it done.
-        let _gate = self.revival.try_lock_for(deadline.remaining().unwrap_or_default()).ok_or_else(gone)?;
+        let user = self.standing.read().login.as_ref().map(|login| login.user).ok_or_else(gone)?;
+        self.ping(user, deadline);
         if self.is_logged_in(user) {
             return Ok(());
         }
-        let pin = self.login.read().as_ref().and_then(|login| login.pin.clone()).ok_or_else(gone)?;
+        // By whoever is first; the others find it done.
+        let _turn = self.turn(deadline)?;
+        if self.is_logged_in(user) {
+            return Ok(());
+        }
+        let kept = {
+            let standing = self.standing.read();
+            standing.login.as_ref().and_then(|login| Some((login.pin.clone()?, standing.life)))
+        };
+        let (pin, life) = kept.ok_or_else(gone)?;
         self.service
             .log
             .info(format_args!("the appliance has ended the login: it is made again with the kept PIN"));
-        let outcome = self.log_in(user, pin.expose_secret().as_bytes(), deadline);
-        if outcome.is_err() {
-            // It is not tried again.
-            *self.login.write() = None;
+        self.make_login(user, pin, life, deadline).map_err(|failed| {
+            let mut standing = self.standing.write();
+            // One that was not taken is not tried again; one that was not shown may be.
+            if failed.shown && standing.life == life {
+                standing.login = None;
+            }
+            failed.error
+        })
+    }
+
+    /// Uses the session, if it is time to. What comes of that matters only where it says that the login is gone: the work
+    /// at hand is another service's, which may be well.
+    fn ping(&self, user: User, deadline: Deadline) {
+        let held = self.service.sessions.current().filter(|private| private.user() == Some(user));
+        let Some(private) = held else { return };
+        let Some(_gate) = self.service.sessions.keep_gate(&private) else { return };
+        let limit = PING.min(deadline.remaining().unwrap_or_default() / 2);
+        let call = Call::get(CHEAP, Purpose::KeepAlive);
+        if let Err(error) = self.service.on(&call, &private, Deadline::after(limit)) {
+            self.service.log.warn(format_args!("{error}"));
         }
-        outcome
     }
 
     /// Logs the role out and ends the private session, for 2 s at most.
     pub(super) fn leave(&self) {
-        let Some(private) = self.service.sessions.take() else { return };
+        self.leave_by(Deadline::after(FAREWELL));
+    }
+
+    /// The same for good: a session that is just being opened is waited for.
+    pub(super) fn leave_for_good(&self) {
         let deadline = Deadline::after(FAREWELL);
+        let _gate = self.service.sessions.open_gate(deadline);
+        self.leave_by(deadline);
+    }
+
+    fn leave_by(&self, deadline: Deadline) {
+        let private = self.service.sessions.take();
+        self.service.end_expired(deadline);
+        let Some(private) = private else { return };
         let place = self.place.read().clone();
         if let Some(place) = place.filter(|_| private.user().is_some() && !self.service.appliance.wants_pin())
         {
@@ -344,6 +458,10 @@ impl Luna {
     fn ped(&self) -> String {
         self.settings.ped.unwrap_or(0).to_string()
     }
+}
+
+fn logged_out() -> Error {
+    Error::new(CKR_USER_NOT_LOGGED_IN, format!("{}: C_Logout came meanwhile", Purpose::Login))
 }
 
 fn no_pin() -> Error {

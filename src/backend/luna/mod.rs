@@ -20,7 +20,7 @@ use secrecy::SecretString;
 use zeroize::Zeroizing;
 
 use self::appliance::Appliance;
-use self::login::Login;
+use self::login::{Login, Standing};
 use self::objects::Shelf;
 use self::place::{About, Place};
 use self::service::Service;
@@ -59,13 +59,13 @@ pub struct Luna {
     settings: Settings,
     place: RwLock<Option<Place>>,
     about: Mutex<Option<About>>,
-    login: RwLock<Option<Login>>,
+    standing: RwLock<Standing>,
     roles: Mutex<Roles>,
     shelf: RwLock<Option<Arc<Shelf>>>,
     /// Where objects are found, once it is known.
     objects_at: Mutex<Option<&'static str>>,
-    /// One caller at a time logs in again.
-    revival: Mutex<()>,
+    /// One caller at a time shows the password of a role.
+    logging_in: Mutex<()>,
 }
 
 /// What the configuration says, but for the account.
@@ -107,7 +107,8 @@ pub fn open(token: &config::Token, settings: &config::Luna, log: &Log) -> Result
 impl Luna {
     fn open(token: &config::Token, settings: &config::Luna, log: &Log) -> Result<Self> {
         let media_type = wire::media_type(settings.api_version);
-        let conventions = Conventions { headers: &[("Accept", &media_type)], keep: &KEPT };
+        let conventions =
+            Conventions { headers: &[("Accept", &media_type)], keep: &KEPT, discreet_paths: false };
         let transport = transport::open(token, &conventions).map_err(|error| {
             Error::new(CKR_DEVICE_ERROR, format!("slot {:?} cannot be opened", token.label)).because(error)
         })?;
@@ -126,6 +127,7 @@ impl Luna {
             log: log.clone(),
             audit,
             accepted: AtomicBool::new(false),
+            refusal: Mutex::default(),
         };
         let settings = Settings {
             partition: settings.partition.clone(),
@@ -141,11 +143,11 @@ impl Luna {
             settings,
             place: RwLock::default(),
             about: Mutex::default(),
-            login: RwLock::default(),
+            standing: RwLock::default(),
             roles: Mutex::default(),
             shelf: RwLock::default(),
             objects_at: Mutex::default(),
-            revival: Mutex::default(),
+            logging_in: Mutex::default(),
         })
     }
 
@@ -253,15 +255,14 @@ impl Backend for Luna {
     }
 
     fn logout(&self) {
-        *self.login.write() = None;
-        *self.shelf.write() = None;
+        self.forget_login();
         self.leave();
         self.forget_account();
     }
 
     fn login_secrets(&self) -> Vec<SecretString> {
         // The session itself is the parent's: whoever logs out first would end it for both.
-        self.login.read().as_ref().and_then(|login| login.pin.clone()).into_iter().collect()
+        self.standing.read().login.as_ref().and_then(|login| login.pin.clone()).into_iter().collect()
     }
 
     fn inherit_login(&self, secrets: &[SecretString]) {
@@ -269,7 +270,7 @@ impl Backend for Luna {
         if let Some(pin) = &pin {
             self.take_account(pin);
         }
-        *self.login.write() = Some(Login { user: User::User, pin });
+        self.standing.write().login = Some(Login { user: User::User, pin });
     }
 
     fn list(&self, deadline: Deadline) -> Result<Vec<KeyName>> {
@@ -328,8 +329,9 @@ impl Backend for Luna {
     }
 
     fn close(&self) {
+        self.forget_login();
         // One that was opened to list objects, with nobody logged in.
-        self.leave();
+        self.leave_for_good();
         match &self.service.tokens {
             // Gives the token back first.
             Some(tokens) => tokens.close(),

@@ -34,7 +34,7 @@ pub(super) struct Shelf {
 impl Luna {
     /// The objects that may be seen now, listed anew.
     pub(super) fn take_stock(&self, deadline: Deadline) -> Result<Arc<Shelf>> {
-        let keeps_pin = self.login.read().as_ref().is_some_and(|login| login.pin.is_some());
+        let keeps_pin = self.standing.read().login.as_ref().is_some_and(|login| login.pin.is_some());
         if keeps_pin {
             self.keep(deadline)?;
         }

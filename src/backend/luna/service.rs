@@ -3,9 +3,13 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use cryptoki_sys::CKR_DEVICE_ERROR;
+use parking_lot::Mutex;
+use secrecy::SecretString;
 use serde_json::Value;
+use zeroize::Zeroizing;
 
 use super::appliance::{Appliance, response};
 use super::errors::{Purpose, Refusal, unanswered, unreadable};
@@ -14,7 +18,13 @@ use crate::error::{Error, Result};
 use crate::observe::audit::{Audit, Event};
 use crate::observe::log::Log;
 use crate::transport::auth::Authenticated;
-use crate::transport::{Class, Deadline, Headers, Method, Request, Response, Transport};
+use crate::transport::{Class, Deadline, Headers, Kept, Method, Request, Response, Transport};
+
+/// How long the source of a refused password is not asked again: it may be a command.
+const YOUNG: Duration = Duration::from_secs(5);
+
+/// How long the end of a session that was not used for too long may take.
+const FAREWELL: Duration = Duration::from_secs(2);
 
 const SESSION: &str = "/auth/session";
 
@@ -32,6 +42,17 @@ pub(super) struct Service {
     pub(super) audit: Audit,
     /// Whether the password was taken on the shared session.
     pub(super) accepted: AtomicBool,
+    /// The password of the account that was refused last.
+    pub(super) refusal: Mutex<Option<RefusedPassword>>,
+}
+
+/// A password that is not shown again, and how it was refused.
+pub(super) struct RefusedPassword {
+    shown: SecretString,
+    status: u16,
+    body: Zeroizing<Vec<u8>>,
+    /// When its source was asked last for another one.
+    asked: Instant,
 }
 
 /// A call to be made.
@@ -172,23 +193,66 @@ impl Service {
     }
 
     /// The answer to a call that shows the password of the account; where it is refused its source is asked for another
-    /// one. `event`: what a refusal is one of.
+    /// one, and the refused one is not shown again. `event`: what a refusal is one of.
     fn by_password(&self, call: &Call<'_>, event: Event, deadline: Deadline) -> Result<Response> {
+        if let Some(answer) = self.standing_refusal() {
+            return Ok(answer);
+        }
+        let mut shown = self.appliance.shown_password();
         let mut answer = self.send(call, On::Password, deadline)?;
         let is_refused = |answer: &Response| !answer.is_success() && Refusal::read(answer).is_credential();
-        if is_refused(&answer) && self.appliance.has_new_password() {
+        if is_refused(&answer) && self.appliance.has_other_password(shown.as_ref()) {
             self.audit.refused(event, call, answer.status);
             self.audit.granted(Event::Renewal, "the source of the secret");
+            shown = self.appliance.shown_password();
             answer = self.send(call, On::Password, deadline)?;
         }
         match is_refused(&answer) {
-            true => self.audit.refused(event, call, answer.status),
+            true => {
+                self.audit.refused(event, call, answer.status);
+                *self.refusal.lock() = shown.map(|shown| RefusedPassword {
+                    shown,
+                    status: answer.status,
+                    body: answer.body.clone(),
+                    asked: Instant::now(),
+                });
+            }
             false if answer.status < 500 && !self.accepted.swap(true, Ordering::Relaxed) => {
                 self.audit.granted(Event::Login, call);
             }
             false => {}
         }
         Ok(answer)
+    }
+
+    /// How the password that would be shown now was refused before; `None` if it is another one.
+    fn standing_refusal(&self) -> Option<Response> {
+        let mut held = self.refusal.lock();
+        let refusal = held.as_mut()?;
+        let shown = refusal.shown.clone();
+        let (status, body) = (refusal.status, refusal.body.clone());
+        let is_due = refusal.asked.elapsed() >= YOUNG;
+        if is_due {
+            refusal.asked = Instant::now();
+        }
+        drop(held);
+        let is_other = match is_due {
+            true => self.appliance.has_other_password(Some(&shown)),
+            false => self.appliance.is_other_password(&shown),
+        };
+        if is_other {
+            *self.refusal.lock() = None;
+            return None;
+        }
+        Some(Response { status, retry_after: None, kept: Kept::default(), body })
+    }
+
+    /// `C_Login` wants to know: a password that was refused is shown once more, in its newest form.
+    pub(super) fn show_password_again(&self) {
+        let refusal = self.refusal.lock().take();
+        if let Some(refusal) = refusal {
+            self.appliance.has_other_password(Some(&refusal.shown));
+        }
     }
 
     /// The private session; opened if there is none.
@@ -201,13 +265,36 @@ impl Service {
         if let Some(private) = self.sessions.current() {
             return Ok(private);
         }
-        let private = match &self.appliance.certificate {
-            Some(_) => self.answer_challenge(deadline),
-            None => self.open_session(deadline),
-        };
-        let private = Arc::new(private?);
-        self.sessions.put(Arc::clone(&private));
-        Ok(private)
+        let left = deadline.remaining().unwrap_or_default();
+        self.end_expired(Deadline::after(FAREWELL.min(left / 2)));
+        for _ in 0..2 {
+            let taken = self.sessions.taken();
+            let private = match &self.appliance.certificate {
+                Some(_) => self.answer_challenge(deadline),
+                None => self.open_session(deadline),
+            };
+            let private = Arc::new(private?);
+            match self.sessions.put(Arc::clone(&private), taken) {
+                Ok(()) => return Ok(private),
+                // Whoever logged out meanwhile could not end it.
+                Err(orphan) => self.end(&orphan, Deadline::after(FAREWELL)),
+            }
+        }
+        let text = format!("{}: C_Logout came meanwhile, twice", self.appliance.purpose());
+        Err(Error::new(CKR_DEVICE_ERROR, text))
+    }
+
+    /// Ends a session that was not used for too long, lest the appliance keep it longer than this side thought.
+    pub(super) fn end_expired(&self, deadline: Deadline) {
+        if let Some(private) = self.sessions.take_expired() {
+            let call = Call {
+                method: Method::Delete,
+                body: None,
+                ..Call::post(SESSION, b"", Class::OnceOnly, Purpose::Logout)
+            };
+            // Most often it is gone: no news for the audit.
+            let _ = self.send(&call, On::Private(&private), deadline);
+        }
     }
 
     fn open_session(&self, deadline: Deadline) -> Result<Private> {

@@ -24,6 +24,8 @@ pub(super) struct Private {
 
 struct State {
     used: Instant,
+    /// When somebody last set out to keep it.
+    kept: Option<Instant>,
     user: Option<User>,
 }
 
@@ -40,7 +42,7 @@ impl Private {
                 cookie.push_str(pair);
             }
         }
-        let state = State { used: Instant::now(), user: None };
+        let state = State { used: Instant::now(), kept: None, user: None };
         (!cookie.is_empty()).then(|| Self { cookie, state: Mutex::new(state) })
     }
 
@@ -70,25 +72,39 @@ impl Private {
 
 /// The place of the one private session of a token.
 pub(super) struct Sessions {
-    held: Mutex<Option<Arc<Private>>>,
+    held: Mutex<Held>,
     /// One caller at a time opens a session or keeps it.
     gate: Mutex<()>,
     /// How long the appliance keeps one that is not used.
     limit: Duration,
 }
 
+#[derive(Default)]
+struct Held {
+    current: Option<Arc<Private>>,
+    /// Not used for too long, as this side counts: the appliance may still have it.
+    expired: Option<Arc<Private>>,
+    /// How often the session was taken out: one that was asked for before that is nobody's.
+    taken: u64,
+}
+
 impl Sessions {
     pub(super) fn new(limit: Duration) -> Self {
-        Self { held: Mutex::new(None), gate: Mutex::new(()), limit }
+        Self { held: Mutex::default(), gate: Mutex::new(()), limit }
     }
 
     /// The session, if there is one that can still be there.
     pub(super) fn current(&self) -> Option<Arc<Private>> {
         let mut held = self.held.lock();
-        if held.as_ref().is_some_and(|private| private.idle() >= self.limit) {
-            *held = None;
+        if held.current.as_ref().is_some_and(|private| private.idle() >= self.limit) {
+            held.expired = held.current.take();
         }
-        held.clone()
+        held.current.clone()
+    }
+
+    /// How often the session was taken out.
+    pub(super) fn taken(&self) -> u64 {
+        self.held.lock().taken
     }
 
     /// Waits for whoever opens a session.
@@ -100,29 +116,53 @@ impl Sessions {
         })
     }
 
-    /// Whether the session should be used soon, lest it end; `None` for callers who can leave it to another one.
+    /// Whether the session should be used soon, lest it end; `None` for callers who can leave it to another one, or who
+    /// come just after one who tried.
     pub(super) fn keep_gate(&self, private: &Private) -> Option<MutexGuard<'_, ()>> {
-        let is_old = || private.idle() >= self.limit / 2;
-        if !is_old() {
+        let is_due = || {
+            let state = private.state.lock();
+            state.used.elapsed() >= self.limit / 2
+                && state.kept.is_none_or(|kept| kept.elapsed() >= self.limit / 20)
+        };
+        if !is_due() {
             return None;
         }
-        self.gate.try_lock().filter(|_| is_old())
+        let gate = self.gate.try_lock().filter(|_| is_due())?;
+        private.state.lock().kept = Some(Instant::now());
+        Some(gate)
     }
 
-    pub(super) fn put(&self, private: Arc<Private>) {
-        *self.held.lock() = Some(private);
+    /// Keeps a session that was asked for when `taken` was told.
+    ///
+    /// # Errors
+    /// The session, if one was taken out since: it is to be ended.
+    pub(super) fn put(&self, private: Arc<Private>, taken: u64) -> Result<(), Arc<Private>> {
+        let mut held = self.held.lock();
+        if held.taken != taken {
+            return Err(private);
+        }
+        held.current = Some(private);
+        Ok(())
     }
 
     /// Takes the session out, to end it.
     pub(super) fn take(&self) -> Option<Arc<Private>> {
-        self.held.lock().take()
+        let _ = self.current();
+        let mut held = self.held.lock();
+        held.taken += 1;
+        held.current.take()
+    }
+
+    /// Takes out one that was not used for too long.
+    pub(super) fn take_expired(&self) -> Option<Arc<Private>> {
+        self.held.lock().expired.take()
     }
 
     /// The appliance says that this session is gone. Another one may be there already.
     pub(super) fn forget(&self, gone: &Arc<Private>) {
         let mut held = self.held.lock();
-        if held.as_ref().is_some_and(|private| Arc::ptr_eq(private, gone)) {
-            *held = None;
+        if held.current.as_ref().is_some_and(|private| Arc::ptr_eq(private, gone)) {
+            held.current = None;
         }
     }
 }
@@ -148,15 +188,19 @@ mod tests {
         let session = || Arc::new(Private::opened(&kept(&[("set-cookie", "a=b")])).unwrap());
         let sessions = Sessions::new(Duration::from_secs(3600));
         let private = session();
-        sessions.put(Arc::clone(&private));
+        assert!(sessions.put(Arc::clone(&private), sessions.taken()).is_ok());
         assert!(sessions.current().is_some() && sessions.keep_gate(&private).is_none());
         sessions.forget(&session());
         assert!(sessions.current().is_some(), "that was another one");
         sessions.forget(&private);
         assert!(sessions.current().is_none());
         let sessions = Sessions::new(Duration::ZERO);
-        sessions.put(Arc::clone(&private));
+        assert!(sessions.put(Arc::clone(&private), sessions.taken()).is_ok());
         assert!(sessions.keep_gate(&private).is_some());
         assert!(sessions.current().is_none());
+        assert!(Arc::ptr_eq(&sessions.take_expired().unwrap(), &private), "the appliance may have it");
+        let before = sessions.taken();
+        assert!(sessions.take().is_none());
+        assert!(sessions.put(private, before).is_err(), "it was asked for before the end");
     }
 }

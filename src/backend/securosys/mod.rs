@@ -60,6 +60,7 @@ mod tests;
 const CONVENTIONS: Conventions<'_> = Conventions {
     headers: &[("Accept", "application/json"), ("Content-Type", "application/json")],
     keep: &[],
+    discreet_paths: false,
 };
 
 /// What the HSM takes in one request, in bytes (section 3.1).

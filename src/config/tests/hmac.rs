@@ -201,6 +201,10 @@ fn what_cannot_be_signed_names_line_key_and_remedy() {
              \", \\ and blanks at its ends",
         ),
         (
+            "server_time_header = \"\"",
+            "server_time_header: is empty; write the name of a header, such as \"X-Auth-Token\"",
+        ),
+        (
             "path_prefix_strip = \"gate\"",
             "path_prefix_strip: \"gate\" is not a path; write \"/what/the/gateway/takes/off\"",
         ),

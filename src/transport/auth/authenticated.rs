@@ -79,6 +79,9 @@ impl Authenticated {
 
     /// With events of the secrets that requests show as they are: accepted for the first time, refused, read anew.
     pub fn audited(self, audit: Audit) -> Self {
+        if let Some(signer) = self.presented.signer() {
+            signer.audited(audit.clone());
+        }
         Self { audit: Some(audit), ..self }
     }
 
@@ -246,6 +249,12 @@ impl Authenticated {
         }
     }
 
+    /// Where a call goes, for the audit.
+    fn endpoint<'r>(&self, request: &Request<'r>) -> Endpoint<'r> {
+        let (method, path) = (request.method.as_str(), request.path);
+        self.audit.as_ref().map_or_else(|| Endpoint::new(method, path), |audit| audit.endpoint(method, path))
+    }
+
     fn send(&self, request: &Request<'_>, attire: &Attire, deadline: Deadline) -> Result<Response, Error> {
         let dressed = self.dress(request.headers, attire);
         self.inner.call(&Request { headers: dressed.lines(), ..*request }, deadline)
@@ -255,7 +264,7 @@ impl Authenticated {
     /// a refusal nor the contrary.
     fn is_refusal(&self, answer: &Response, request: &Request<'_>, attire: &Attire) -> bool {
         let refused = (self.refuses)(answer);
-        let endpoint = || Endpoint::new(request.method.as_str(), request.path);
+        let endpoint = || self.endpoint(request);
         let token = self.token.as_ref().zip(attire.grant.as_deref());
         if let Some((token, grant)) = token {
             match refused {

@@ -54,7 +54,8 @@ pub fn open(token: &config::Token, conventions: &Conventions<'_>, log: &Log) -> 
             audit,
         )));
     }
-    Ok(service.audited(audit(account)))
+    let audit = audit(account);
+    Ok(service.audited(if conventions.discreet_paths { audit.without_paths() } else { audit }))
 }
 
 /// The token calls as `[slot.auth.token]` has them.

@@ -13,6 +13,7 @@ use super::server::Got;
 use super::*;
 use crate::config::{Level, LogTarget};
 use crate::observe::log::Log;
+use crate::observe::told;
 use crate::transport::auth::{self, Authenticated, GrantError};
 
 const SECRET: &str = "hmac-s3cret-of-the-tests";
@@ -415,6 +416,43 @@ fn token_calls_are_signed_or_not() {
     };
     assert_eq!(unsigned_calls(&[]), 0);
     assert_eq!(unsigned_calls(&[("AUTH_HMAC_SIGN_TOKEN_CALLS", "false")]), 1);
+}
+
+#[test]
+fn a_signature_that_is_made_anew_is_an_event() {
+    let gateway = Arc::new(Gateway { ahead: 600.into(), replays: 1.into(), ..Gateway::default() });
+    let server = gateway.serve();
+    let events = told::events(&[SECRET], |log| {
+        assert_eq!(body(post(&logged(&[server.url()], &[], log), Class::OnceOnly, soon())), "ok");
+    });
+    let refused = "WARN slot \"slot\", account \"client-001\": signature at POST /do: refused with HTTP 401";
+    let events: Vec<_> =
+        events.iter().map(String::as_str).filter(|event| event.starts_with("WARN")).collect();
+    assert_eq!((events, gateway.refusals()), (vec![refused; 2], vec!["TIMESTAMP_OUT_OF_RANGE", "REPLAY"]));
+}
+
+/// A caller's data in a path is in no line at any level.
+#[test]
+fn a_discreet_path_is_in_no_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log");
+    let settings = config::Log { level: Level::Debug, target: LogTarget::File(path.clone()) };
+    let log = Log::open(&settings).unwrap();
+    let gateway = Arc::new(Gateway { ahead: 600.into(), ..Gateway::default() });
+    let server = gateway.serve();
+    let conventions = Conventions { discreet_paths: true, ..Conventions::default() };
+    let wrong = slot(&[server.url()], &[("AUTH_HMAC_SECRET", "another")]);
+    let service = auth::open(&wrong, &conventions, &log).unwrap();
+    let (headers, class) = (Headers::default(), Class::OnceOnly);
+    let request =
+        Request { method: Method::Post, path: "/sign/k/p4yl0ad", headers: &headers, body: None, class };
+    assert_eq!(service.call(&request, soon()).unwrap().status, 401);
+    let text = std::fs::read_to_string(path).unwrap();
+    assert!(
+        text.contains("signature at POST /…: refused") && text.contains(" use at POST /…: refused"),
+        "{text}"
+    );
+    assert!(text.contains(r"POST\n[15 bytes]\n") && !text.contains("p4yl0ad"), "{text}");
 }
 
 #[test]

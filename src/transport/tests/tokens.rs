@@ -44,7 +44,11 @@ impl Client {
 
     fn of(self, server: &Server) -> Authenticated {
         // The type of the token calls stands for this one.
-        let conventions = Conventions { headers: &[("Content-Type", "application/vnd.other")], keep: &[] };
+        let conventions = Conventions {
+            headers: &[("Content-Type", "application/vnd.other")],
+            keep: &[],
+            ..Conventions::default()
+        };
         let pool = config::Pool { max: 32, ..POOL };
         let groups = [vec![server.url()]];
         let cluster = Cluster::new(&groups, &config::Tls::default(), TIMEOUTS, pool, &conventions).unwrap();

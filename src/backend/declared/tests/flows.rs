@@ -566,6 +566,22 @@ fn a_pin_is_blamed_for_what_it_brought() {
     assert_eq!(errors.login_error(&refusal, &Pin::new(vec!["hmac"], false)).rv(), CKR_PIN_INCORRECT);
 }
 
+#[test]
+fn the_audit_has_no_path_with_what_is_a_callers() {
+    let server = Server::saying(401, "{}");
+    let text = "version = 1\n[sign]\npath = \"/sign/{key}/{payload|hex}\"\nsignature = \"/s|hex\"\n\
+        [[sign.algorithm]]\nmechanism = \"CKM_ECDSA\"\n";
+    let events = told::events(&["0707"], |log| {
+        let auth = config::Auth { bearer: Some(Secret::Pin), ..config::Auth::default() };
+        let hsm = open_with(&server, text, auth, log);
+        hsm.service.transport.login("t0ken", soon()).unwrap();
+        sign(&hsm, "k", P256, &[7; 32]).unwrap_err();
+    });
+    assert!(server.seen()[0].target.contains("/sign/k/0707"));
+    let refused = "WARN slot \"test\", account \"bearer\": use at GET /…: refused with HTTP 401";
+    assert_eq!(events.first().map(String::as_str), Some(refused));
+}
+
 /// A token that is the PIN behind a gateway whose key is a part of the PIN, too.
 #[test]
 fn a_pin_has_a_secret_for_each_layer_and_each_login_is_an_event() {

@@ -203,3 +203,30 @@ fn a_challenge_is_asked_for_with_the_other_line_ends_too() {
     assert_eq!(refused(&open(&server, &settings)), CKR_DEVICE_ERROR);
     assert_eq!(count(&server, "POST /auth/login/basic"), 0);
 }
+
+/// Wrong ones may lock the account, and a search is made often.
+#[test]
+fn a_refused_password_is_not_shown_again_before_it_is_another_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("password");
+    fs::write(&path, "old").unwrap();
+    let server = appliance(|seen| {
+        let shown = seen.header("authorization").filter(|shown| *shown != BASIC);
+        shown.map(|_| fault(401, "FRAMEWORK_UNAUTHORIZED"))
+    });
+    let luna = open(&server, &config::Luna { password: Some(Secret::File(path.clone())), ..settings() });
+    for _ in 0..3 {
+        assert_eq!(luna.list(soon()).unwrap_err().rv(), CKR_DEVICE_ERROR);
+    }
+    assert_eq!(server.seen().len(), 1);
+    // C_Login wants to know.
+    assert_eq!(refused(&luna), CKR_DEVICE_ERROR);
+    assert_eq!(server.seen().len(), 2);
+    assert_eq!(luna.list(soon()).unwrap_err().rv(), CKR_DEVICE_ERROR);
+    assert_eq!(server.seen().len(), 2);
+    fs::write(&path, "s3cret").unwrap();
+    log_in(&luna);
+    assert!(
+        server.seen()[2..].iter().all(|seen| seen.header("authorization").is_none_or(|shown| shown == BASIC))
+    );
+}

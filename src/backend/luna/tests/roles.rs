@@ -200,6 +200,20 @@ fn the_last_try_is_for_those_who_say_so() {
     assert_eq!(count(&server, &at("POST", "/login")), 1);
 }
 
+/// Whether the appliance does not tell the number, or tells something that is none.
+#[test]
+fn an_unknown_number_of_tries_counts_as_the_last_one() {
+    for untold in [json!({"loginAttemptsLeft": null}), json!({"loginAttemptsLeft": "many"})] {
+        let server =
+            appliance(move |seen| (seen.target == at("GET", "/roles/co")).then(|| role(untold.clone())));
+        assert_eq!(refused(&open(&server, &settings())), CKR_FUNCTION_REJECTED);
+        assert_eq!(count(&server, &at("POST", "/login")), 0);
+        log_in(&open(&server, &config::Luna { final_try: true, ..settings() }));
+    }
+    let server = appliance(|seen| (seen.target == at("GET", "/roles/co")).then(|| answer(200, "{}")));
+    assert_eq!(refused(&open(&server, &settings())), CKR_FUNCTION_REJECTED);
+}
+
 #[test]
 fn a_pin_that_cannot_be_one_is_not_sent() {
     let server = appliance(|_| None);

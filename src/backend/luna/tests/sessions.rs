@@ -141,3 +141,96 @@ fn logging_out_takes_two_seconds_at_most_whatever_the_appliance_does() {
     assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
     assert!(!luna.login_stands());
 }
+
+/// An appliance that takes `pause` to answer `target`, but for the first time.
+fn slow(target: String, pause: Duration) -> Server {
+    let asked = AtomicUsize::new(0);
+    appliance(move |seen| {
+        // The first one is the test's own beginning.
+        if seen.target == target && asked.fetch_add(1, Ordering::SeqCst) > 0 {
+            thread::sleep(pause);
+        }
+        None
+    })
+}
+
+/// C_Logout while another thread logs in again with the kept PIN: whatever it finds under way, nobody is logged in after
+/// it, and no session stays.
+#[test]
+fn a_login_that_was_ended_meanwhile_does_not_come_back() {
+    for (target, logins) in [("POST /auth/session".to_owned(), 1), (at("POST", "/login"), 2)] {
+        let server = slow(target.clone(), Duration::from_millis(300));
+        let luna = open(
+            &server,
+            &config::Luna { session_idle: Duration::from_millis(200), keep_pin: true, ..settings() },
+        );
+        log_in(&luna);
+        thread::sleep(Duration::from_millis(220));
+        let outcome = thread::scope(|scope| {
+            let revival = scope.spawn(|| luna.keep_login(soon()));
+            // The request is seen when it is answered: only time tells that it is under way.
+            thread::sleep(Duration::from_millis(150));
+            luna.logout();
+            assert!(!luna.login_stands() && luna.login_secrets().is_empty());
+            revival.join().unwrap()
+        });
+        assert_eq!(outcome.unwrap_err().rv(), CKR_USER_NOT_LOGGED_IN, "{target}");
+        assert!(!luna.login_stands() && luna.login_secrets().is_empty(), "{target}");
+        assert_eq!(luna.keep_login(soon()).unwrap_err().rv(), CKR_USER_NOT_LOGGED_IN);
+        assert_eq!(count(&server, &at("POST", "/login")), logins, "{target}");
+        let opened = count(&server, "POST /auth/session");
+        assert_eq!(count(&server, "DELETE /auth/session"), opened, "{target}: {:?}", server.targets());
+    }
+}
+
+/// What failed before the PIN was shown says nothing of it.
+#[test]
+fn a_kept_login_outlives_what_is_not_about_it() {
+    let down = std::sync::Arc::new(AtomicBool::new(false));
+    let is_down = std::sync::Arc::clone(&down);
+    let server = appliance(move |seen| {
+        (seen.target == at("GET", "/roles/co") && is_down.load(Ordering::SeqCst)).then(|| fault(500, ""))
+    });
+    let brief = config::Luna { session_idle: Duration::from_millis(200), keep_pin: true, ..settings() };
+    let luna = open(&server, &brief);
+    log_in(&luna);
+    thread::sleep(Duration::from_millis(220));
+    down.store(true, Ordering::SeqCst);
+    assert_eq!(luna.keep_login(soon()).unwrap_err().rv(), CKR_DEVICE_ERROR);
+    assert!(luna.login_stands());
+    down.store(false, Ordering::SeqCst);
+    luna.keep_login(soon()).unwrap();
+    assert_eq!(count(&server, &at("POST", "/login")), 2);
+}
+
+/// The work of the call is another service's, which may be well.
+#[test]
+fn keeping_the_session_costs_a_call_little() {
+    let server = appliance(|seen| {
+        if seen.target == WEB_SERVER {
+            thread::sleep(Duration::from_secs(3));
+        }
+        None
+    });
+    let luna = open(&server, &config::Luna { session_idle: Duration::from_secs(2), ..settings() });
+    log_in(&luna);
+    thread::sleep(Duration::from_millis(1050));
+    let start = std::time::Instant::now();
+    luna.keep_login(Deadline::after(Duration::from_secs(1))).unwrap();
+    assert!(start.elapsed() < Duration::from_millis(900), "{:?}", start.elapsed());
+    assert!(luna.login_stands());
+}
+
+/// It may have another mind about how long a session lasts.
+#[test]
+fn a_session_that_is_too_old_here_is_ended_there() {
+    let server = appliance(|_| None);
+    let luna = open(&server, &config::Luna { session_idle: Duration::from_millis(100), ..settings() });
+    log_in(&luna);
+    thread::sleep(Duration::from_millis(120));
+    log_in(&luna);
+    assert_eq!(count(&server, "DELETE /auth/session"), 1);
+    thread::sleep(Duration::from_millis(120));
+    luna.logout();
+    assert_eq!((count(&server, "POST /auth/session"), count(&server, "DELETE /auth/session")), (2, 2));
+}

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use zeroize::Zeroizing;
 
-use super::values::{self, Moment, Side, Target, Values};
+use super::values::{self, Moment, Shown, Side, Target, Values};
 use super::{Clocks, encode, mac, time};
 use crate::config::hmac::{AnswerScheme, Scheme};
+use crate::observe::audit::{Audit, Event};
 use crate::observe::log::Log;
 use crate::transport::seal::{Check, Finding};
 use crate::transport::{Class, Error, ErrorKind, Response};
@@ -21,6 +22,7 @@ pub(super) struct Ticket {
     pub(super) scheme: Arc<Scheme>,
     pub(super) key_id: String,
     pub(super) clocks: Arc<Clocks>,
+    pub(super) audit: Option<Audit>,
     pub(super) key: Zeroizing<Vec<u8>>,
     pub(super) target: Target,
     pub(super) moment: Moment,
@@ -47,11 +49,11 @@ impl Check for Ticket {
         let words = String::from_utf8_lossy(&answer.body).to_lowercase();
         let has = |listed: &[String]| listed.iter().any(|word| words.contains(word));
         if let Some(ahead) = self.learn(answer) {
-            return self.after_clock(ahead, has(&self.scheme.clock_words));
+            return self.after_clock(answer, ahead, has(&self.scheme.clock_words));
         }
         // What is never sent twice has a nonce that was never sent before: the words are about something else.
         if self.class != Class::NeverTwice && answer.status == 401 && has(&self.scheme.replay_words) {
-            return Ok(Finding::Again);
+            return Ok(self.again(answer));
         }
         if let Some(told) = &self.told {
             self.log.debug(format_args!(
@@ -90,9 +92,9 @@ impl Ticket {
 
     /// The refusal of a request whose time was wrong. It may be one of the password in it all the same: a server may let
     /// times be further off than we think.
-    fn after_clock(&self, ahead: i64, named: bool) -> Result<Finding, Error> {
+    fn after_clock(&self, answer: &Response, ahead: i64, named: bool) -> Result<Finding, Error> {
         if named || self.class != Class::NeverTwice {
-            return Ok(Finding::Again);
+            return Ok(self.again(answer));
         }
         let seconds = ahead / 1000;
         Err(Error::sent(
@@ -101,6 +103,14 @@ impl Ticket {
                 "refused while its clock was {seconds} s ahead of ours, and it does not say of what (clock_words)"
             ),
         ))
+    }
+
+    /// Another signature is asked for.
+    fn again(&self, answer: &Response) -> Finding {
+        if let Some(audit) = &self.audit {
+            audit.refused(Event::Signature, self.target.endpoint(audit), answer.status);
+        }
+        Finding::Again
     }
 
     /// The signature of the answer. A refusal may have none: who does not know us cannot sign for us.
@@ -124,7 +134,7 @@ impl Ticket {
             target: &self.target,
             moment: &self.moment,
             side: Side::Answer { response: answer, attributes: &attributes },
-            discreet: false,
+            shown: Shown::All,
             body_hash: OnceCell::new(),
         };
         let text = values.text(&scheme.template).map_err(|error| error.context)?;

@@ -17,10 +17,11 @@ use rand_core::{OsRng, RngCore};
 use zeroize::Zeroizing;
 
 use self::answer::Ticket;
-use self::values::{Moment, Side, Signature, Target, Values};
+use self::values::{Moment, Shown, Side, Signature, Target, Values};
 use super::{AuthError, Credential, GrantError, TokenProfile};
 use crate::config::hmac::{Derivation, Encoding, NonceFormat, Scheme, Template, TimeFormat, Token};
 use crate::config::{self, Level};
+use crate::observe::audit::Audit;
 use crate::observe::log::Log;
 use crate::transport::seal::{Outgoing, Sealed, Sealer};
 use crate::transport::{Error, ErrorKind, Headers};
@@ -40,6 +41,7 @@ pub struct Signer {
     sign_token_calls: bool,
     token: OnceLock<Tokens>,
     clocks: Arc<Clocks>,
+    audit: OnceLock<Audit>,
     log: Log,
 }
 
@@ -91,6 +93,7 @@ impl Signer {
             sign_token_calls: settings.sign_token_calls,
             token: OnceLock::new(),
             clocks: Arc::default(),
+            audit: OnceLock::new(),
             log: log.clone(),
         }
     }
@@ -101,6 +104,11 @@ impl Signer {
         let paths = calls.map(|call| call.path.split('?').next().unwrap_or_default().to_owned());
         // A service has one kind of tokens: those of a second one would be unknown.
         let _first = self.token.set(Tokens { header: profile.header.clone(), calls: paths.collect() });
+    }
+
+    /// Signatures that are refused and made anew are events, and paths are told as far as those tell them.
+    pub(super) fn audited(&self, audit: Audit) {
+        let _first = self.audit.set(audit);
     }
 
     /// The secret.
@@ -175,7 +183,12 @@ impl Signer {
                 }
             }
             if self.log.enabled(Level::Debug) {
-                let values = Values { discreet: true, body_hash: OnceCell::new(), ..values };
+                let shown = if self.audit.get().is_none_or(Audit::tells_paths) {
+                    Shown::Paths
+                } else {
+                    Shown::Lengths
+                };
+                let values = Values { shown, body_hash: OnceCell::new(), ..values };
                 told = Some(String::from_utf8_lossy(&values.text(&self.scheme.template)?).into_owned());
             }
         }
@@ -184,6 +197,7 @@ impl Signer {
             scheme: Arc::clone(&self.scheme),
             key_id: self.key_id.clone(),
             clocks: Arc::clone(&self.clocks),
+            audit: self.audit.get().cloned(),
             key,
             target,
             moment,
@@ -209,7 +223,7 @@ impl Signer {
             target,
             moment,
             side: Side::Request { added, fixed: outgoing.fixed, body: outgoing.body },
-            discreet: false,
+            shown: Shown::All,
             body_hash: OnceCell::new(),
         }
     }

@@ -515,7 +515,7 @@ fn no_body_has_three_answers() {
             target: &target,
             moment: &moment,
             side: Side::Request { added: &Headers::default(), fixed: b"", body: b"" },
-            discreet: false,
+            shown: Shown::All,
             body_hash: OnceCell::new(),
         };
         String::from_utf8(values.text(&scheme.template).unwrap().to_vec()).unwrap()

@@ -10,6 +10,7 @@ use crate::config::hmac::{
     Derivation, Digest, EmptyBody, Encoding, Part, QueryMode, Scheme, Template, Token,
 };
 use crate::discreet;
+use crate::observe::audit::{Audit, Endpoint};
 use crate::transport::seal::Outgoing;
 use crate::transport::{Error, ErrorKind, Headers, Kept, Method, Response};
 
@@ -49,6 +50,11 @@ impl Target {
     /// Host and port, by which clocks are told apart.
     pub(super) fn host(&self) -> &str {
         &self.host
+    }
+
+    /// For the audit.
+    pub(super) fn endpoint<'a>(&'a self, audit: &Audit) -> Endpoint<'a> {
+        audit.endpoint(self.method.as_str(), &self.path)
     }
 
     fn host_name(&self) -> String {
@@ -94,6 +100,17 @@ pub(super) enum Side<'a> {
     Answer { response: &'a Response, attributes: &'a [(String, String)] },
 }
 
+/// What is written out; of the rest a log gets the lengths.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Shown {
+    /// Everything: this is what is signed.
+    All,
+    /// Not bodies, queries, tokens and headers.
+    Paths,
+    /// Not paths either.
+    Lengths,
+}
+
 /// All that a template may ask for.
 pub(super) struct Values<'a> {
     pub(super) scheme: &'a Scheme,
@@ -103,8 +120,7 @@ pub(super) struct Values<'a> {
     pub(super) target: &'a Target,
     pub(super) moment: &'a Moment,
     pub(super) side: Side<'a>,
-    /// For a log: bodies, queries, tokens and headers are told by their lengths.
-    pub(super) discreet: bool,
+    pub(super) shown: Shown,
     pub(super) body_hash: OnceCell<String>,
 }
 
@@ -190,7 +206,7 @@ impl Values<'_> {
                 Part::Text(more) => discreet::append(text, more.as_bytes()),
                 Part::Token(token) => {
                     let value = self.value(token, signature)?;
-                    if self.discreet && is_private(token) {
+                    if self.shown.hides(token) {
                         discreet::append(text, format!("[{} bytes]", value.len()).as_bytes());
                     } else {
                         discreet::append(text, &value);
@@ -276,7 +292,7 @@ impl Values<'_> {
             Some(hash) if !none => {
                 let mut hashed = Zeroizing::default();
                 // What is hashed is never told, so nothing is left out of it.
-                let whole = Values { discreet: false, body_hash: OnceCell::new(), ..self.copy() };
+                let whole = Values { shown: Shown::All, body_hash: OnceCell::new(), ..self.copy() };
                 whole.render(&self.scheme.body_hash_template.0, None, &mut hashed)?;
                 encode::write(self.scheme.body_hash_encoding, &encode::digest(hash, &[&hashed]))
             }
@@ -296,7 +312,7 @@ impl Values<'_> {
                 Side::Request { added, fixed, body } => Side::Request { added, fixed, body },
                 Side::Answer { response, attributes } => Side::Answer { response, attributes },
             },
-            discreet: self.discreet,
+            shown: self.shown,
             body_hash: OnceCell::new(),
         }
     }
@@ -392,11 +408,13 @@ pub(super) fn to_sign(values: &Values<'_>, text: Zeroizing<Vec<u8>>) -> Zeroizin
     }
 }
 
-/// What a log must not tell: it is the caller's, or a credential.
-fn is_private(token: &Token) -> bool {
-    matches!(
-        token,
-        Token::Body
+impl Shown {
+    /// What a log must not tell: it is the caller's, or a credential.
+    fn hides(self, token: &Token) -> bool {
+        match token {
+            _ if self == Self::All => false,
+            Token::Path | Token::PathEncoded => self == Self::Lengths,
+            Token::Body
             | Token::Query
             | Token::PathQuery
             | Token::Url
@@ -405,8 +423,10 @@ fn is_private(token: &Token) -> bool {
             | Token::Header(_)
             | Token::SignedHeaders
             | Token::Components
-            | Token::SecretHash
-    )
+            | Token::SecretHash => true,
+            _ => false,
+        }
+    }
 }
 
 /// The value of an attribute.
