@@ -5,7 +5,10 @@
 
 use std::sync::Arc;
 
-use cryptoki_sys::{CK_RV, CKR_DEVICE_ERROR, CKR_PIN_INCORRECT, CKR_PIN_INVALID};
+use cryptoki_sys::{
+    CK_KEY_TYPE, CK_RV, CKK_AES, CKK_DES3, CKK_DH, CKK_DSA, CKK_EC, CKK_EC_EDWARDS, CKK_EC_MONTGOMERY,
+    CKK_GENERIC_SECRET, CKK_RSA, CKR_DEVICE_ERROR, CKR_PIN_INCORRECT, CKR_PIN_INVALID,
+};
 use secrecy::{ExposeSecret, SecretString};
 use zeroize::Zeroizing;
 
@@ -14,6 +17,7 @@ use super::{
     KeyKind, KeyName, Listed, Outcome, SignInput, SignRequest, SignScheme, TokenState, User,
 };
 use crate::config;
+use crate::crypto::public_key::PublicKeyKind;
 use crate::error::{Error, Result};
 use crate::observe::log::Log;
 use crate::transport::Deadline;
@@ -24,6 +28,7 @@ pub struct Routed {
     crypto: Arc<dyn Backend>,
     /// What stands between the parts of a PIN; `None`: it is all for the front.
     pin_split: Option<String>,
+    log: Log,
 }
 
 impl Routed {
@@ -52,8 +57,29 @@ impl Routed {
                 "waits for a PIN: give it credentials of its own, or write slot.crypto.pin_split = \":\"",
             )),
             (Some(_), false) => Err(wrong("waits for no PIN: take slot.crypto.pin_split out")),
-            _ => Ok(Self { front, crypto, pin_split: settings.pin_split.clone() }),
+            _ => Ok(Self { front, crypto, pin_split: settings.pin_split.clone(), log: log.clone() }),
         }
+    }
+
+    /// These two, whatever the configuration would say.
+    #[cfg(test)]
+    pub(super) fn of(front: Arc<dyn Backend>, crypto: Arc<dyn Backend>, pin_split: Option<String>) -> Self {
+        Self { front, crypto, pin_split, log: Log::off() }
+    }
+
+    /// What is known of a key that both have, or the front alone.
+    fn joined(&self, name: &KeyName, front: KeyInfo, other: Option<KeyInfo>) -> KeyInfo {
+        if let (KeyKind::Listed(listed), Some(other)) = (&front.kind, &other)
+            && (listed.mixed || is_another(listed, &other.kind))
+        {
+            let name = name.as_str().escape_debug();
+            self.log.warn(format_args!(
+                "key {name}: the keys of that label are not all of one type, here and in the slot of slot.crypto: \
+                 it cannot be used"
+            ));
+            return front;
+        }
+        joined(front, other)
     }
 
     /// The parts of a PIN. The first separator counts.
@@ -90,10 +116,40 @@ fn in_one_part(rv: CK_RV) -> Error {
     Error::new(rv, "the PIN has not the two parts of slot.crypto.pin_split; nothing was sent")
 }
 
+/// Types that are known to be other than each other; of what else may be told nothing is concluded.
+const TYPES: [CK_KEY_TYPE; 9] = [
+    CKK_RSA,
+    CKK_DSA,
+    CKK_DH,
+    CKK_EC,
+    CKK_EC_EDWARDS,
+    CKK_EC_MONTGOMERY,
+    CKK_GENERIC_SECRET,
+    CKK_DES3,
+    CKK_AES,
+];
+
+/// Whether a key is of another type than what is listed under its name.
+fn is_another(listed: &Listed, kind: &KeyKind) -> bool {
+    let fitting: &[CK_KEY_TYPE] = match kind {
+        KeyKind::Pair(key) | KeyKind::Public(key) => match key.kind() {
+            PublicKeyKind::Rsa { .. } => &[CKK_RSA],
+            PublicKeyKind::Ec { .. } | PublicKeyKind::Ed25519(_) => {
+                &[CKK_EC, CKK_EC_EDWARDS, CKK_EC_MONTGOMERY]
+            }
+            PublicKeyKind::Other => return false,
+        },
+        KeyKind::Aes(_) => &[CKK_AES],
+        KeyKind::Hmac { .. } => &[CKK_GENERIC_SECRET],
+        KeyKind::Locked | KeyKind::Listed(_) | KeyKind::Other(_) => return false,
+    };
+    listed.key_type.is_some_and(|told| TYPES.contains(&told) && !fitting.contains(&told))
+}
+
 /// What is known of a key that both have, or the front alone.
 fn joined(front: KeyInfo, other: Option<KeyInfo>) -> KeyInfo {
     let (KeyKind::Listed(listed), Some(other)) = (&front.kind, other) else { return front };
-    let Listed { private, public, secret, key_type: _ } = *listed;
+    let Listed { private, public, secret, key_type: _, mixed: _ } = *listed;
     let kind = match other.kind {
         KeyKind::Pair(key) if private => KeyKind::Pair(key),
         KeyKind::Pair(key) | KeyKind::Public(key) if public => KeyKind::Public(key),
@@ -218,11 +274,12 @@ impl Backend for Routed {
             return front;
         }
         let others = self.crypto.describe(names, deadline);
-        let join = |(front, other): (Result<Option<KeyInfo>>, Result<Option<KeyInfo>>)| match front? {
-            Some(front) => Ok(Some(joined(front, other?))),
+        let both = names.iter().zip(front).zip(others);
+        both.map(|((name, front), other)| match front? {
+            Some(front) => Ok(Some(self.joined(name, front, other?))),
             None => Ok(None),
-        };
-        front.into_iter().zip(others).map(join).collect()
+        })
+        .collect()
     }
 
     fn certificates(&self, names: &[KeyName], deadline: Deadline) -> Vec<Result<Option<Vec<u8>>>> {
@@ -290,5 +347,35 @@ impl Backend for Routed {
     fn close(&self) {
         self.front.close();
         self.crypto.close();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::Engine;
+    use base64::engine::general_purpose::STANDARD;
+
+    use super::*;
+    use crate::crypto::public_key::PublicKey;
+
+    /// The key of RFC 8410 section 10.1 against what a partition may list under its label.
+    #[test]
+    fn a_key_of_another_type_is_another_key() {
+        let spki = STANDARD.decode("MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=").unwrap();
+        let pair = KeyKind::Pair(PublicKey::from_spki(&spki).unwrap());
+        for (told, kind, expected) in [
+            (Some(CKK_EC_EDWARDS), pair.clone(), false),
+            (Some(CKK_EC), pair.clone(), false),
+            (Some(CKK_RSA), pair.clone(), true),
+            (Some(CKK_AES), pair.clone(), true),
+            (Some(0x8000_0012), pair.clone(), false),
+            (None, pair, false),
+            (Some(CKK_AES), KeyKind::Aes(None), false),
+            (Some(CKK_DES3), KeyKind::Aes(None), true),
+            (Some(CKK_RSA), KeyKind::Locked, false),
+        ] {
+            let listed = Listed { private: true, key_type: told, ..Listed::default() };
+            assert_eq!(is_another(&listed, &kind), expected, "{told:?} {kind:?}");
+        }
     }
 }

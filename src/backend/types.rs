@@ -100,6 +100,8 @@ pub struct Listed {
     pub secret: bool,
     /// Their `CKK_*`, where it is told.
     pub key_type: Option<CK_KEY_TYPE>,
+    /// Whether they are of several types: then nobody knows which of them another service has under that name.
+    pub mixed: bool,
 }
 
 /// The uses that the HSM allows.

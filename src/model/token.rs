@@ -342,10 +342,15 @@ impl Token {
     pub fn find(&self, template: &Template) -> Result<Vec<CK_OBJECT_HANDLE>> {
         let on_token = template.bool(CKA_TOKEN).ok().flatten();
         let wants_private = template.bool(CKA_PRIVATE).ok().flatten() == Some(true);
+        let deadline = self.deadline();
+        if on_token != Some(false) && self.user.load(Ordering::Acquire) != NOBODY {
+            // Whether the login is gone shows below.
+            let _ = self.backend.keep_login(deadline);
+        }
         let found = match on_token {
             Some(false) => Vec::new(),
             _ if wants_private && !self.sees_private() => Vec::new(),
-            _ => self.catalog.find(template, self.deadline())?,
+            _ => self.catalog.find(template, deadline)?,
         };
         // Asked for now: that listing may have found that the HSM has ended the login.
         let sees_private = self.sees_private();

@@ -17,6 +17,7 @@ mod support;
 
 mod crypto;
 mod enrolment;
+mod expiries;
 mod readings;
 mod refusals;
 mod roles;

@@ -29,6 +29,8 @@ pub(super) enum Verdict {
     Signed(Vec<Vec<u8>>),
     /// Nothing was made, perhaps for the sake of one item alone: each has to be tried by itself.
     Singly,
+    /// Nothing was made, and the service wants a pause: only who has more time than that may still ask.
+    Busy(Duration, Error),
     /// It failed, for all of them.
     Failed(Error),
 }
@@ -55,6 +57,7 @@ struct State {
 enum Outcome {
     Signed(Vec<Vec<u8>>),
     Singly,
+    Busy(Duration, CK_RV, Arc<str>),
     Failed(CK_RV, Arc<str>),
 }
 
@@ -82,7 +85,8 @@ impl Batches {
         if place > 0 {
             return batch.wait(place, deadline);
         }
-        batch.gather(self.window.min(deadline.remaining().unwrap_or_default()));
+        // Half of the time is for the request, whose fate all share.
+        batch.gather(self.window.min(deadline.remaining().unwrap_or_default() / 2));
         self.shut(key, &batch);
         let promise = Promise(&batch);
         // Nobody joins a batch that is shut.
@@ -147,7 +151,12 @@ impl Batch {
                     return Share::Signature(signature);
                 }
                 Some(Outcome::Singly) => return Share::Alone,
-                Some(Outcome::Failed(rv, text)) => return Share::Failed(Error::new(*rv, text.to_string())),
+                Some(Outcome::Busy(pause, ..)) if deadline.remaining().is_some_and(|left| *pause < left) => {
+                    return Share::Alone;
+                }
+                Some(Outcome::Busy(_, rv, text) | Outcome::Failed(rv, text)) => {
+                    return Share::Failed(Error::new(*rv, text.to_string()));
+                }
                 None => {}
             }
             let Some(left) = deadline.remaining() else {
@@ -164,12 +173,12 @@ struct Promise<'a>(&'a Batch);
 
 impl Promise<'_> {
     fn keep(self, verdict: Verdict, count: usize) {
+        let told = |error: &Error| format!("in a batch of {count}: {error}").into();
         self.0.state.lock().outcome = Some(match verdict {
             Verdict::Signed(signatures) => Outcome::Signed(signatures),
             Verdict::Singly => Outcome::Singly,
-            Verdict::Failed(error) => {
-                Outcome::Failed(error.rv(), format!("in a batch of {count}: {error}").into())
-            }
+            Verdict::Busy(pause, error) => Outcome::Busy(pause, error.rv(), told(&error)),
+            Verdict::Failed(error) => Outcome::Failed(error.rv(), told(&error)),
         });
         // The drop tells the others.
     }

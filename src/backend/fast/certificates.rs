@@ -134,7 +134,8 @@ impl Fast {
         deadline: Deadline,
     ) -> Error {
         let body = wire::query(name.as_str());
-        let told = self.service.exchange(&call(&body), deadline).and_then(|answer| info(&answer));
+        let answer = self.service.exchange(&call(&body), deadline);
+        let told = answer.map_err(|failure| failure.error(purpose)).and_then(|answer| info(&answer));
         match told {
             Err(error) => error,
             Ok(None) => refusal.error_as(CKR_KEY_HANDLE_INVALID, purpose),

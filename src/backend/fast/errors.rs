@@ -4,6 +4,7 @@
 //! in either of two languages, and only a hint.
 
 use std::fmt::{self, Write};
+use std::time::Duration;
 
 use cryptoki_sys::{
     CK_RV, CKR_CRYPTOKI_NOT_INITIALIZED, CKR_DATA_INVALID, CKR_DEVICE_ERROR, CKR_ENCRYPTED_DATA_INVALID,
@@ -44,7 +45,14 @@ pub(super) struct Refusal {
     code: u16,
     /// What the service says; `None` where it is not the service that answers.
     message: Option<String>,
+    /// When it may be asked again, in its own words.
+    retry_after: Option<Duration>,
 }
+
+/// The pause before a call is made again that came too soon, if the service names none.
+const PAUSE: Duration = Duration::from_secs(1);
+/// The shortest, whatever it names.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
 
 impl Refusal {
     /// Reads what can be read of it.
@@ -53,7 +61,7 @@ impl Refusal {
         // A success of which only the status line thinks otherwise has no code to go by.
         let code = answer.as_ref().filter(|answer| !answer.is_success()).and_then(|answer| answer.code);
         let message = answer.map(|answer| answer.message.unwrap_or_default().into_owned());
-        Self { code: code.unwrap_or(response.status), message }
+        Self { code: code.unwrap_or(response.status), message, retry_after: response.retry_after }
     }
 
     /// Whether the service did not know the certificate.
@@ -70,6 +78,16 @@ impl Refusal {
     /// Whether it failed and may not do so again.
     pub(super) fn may_pass(&self) -> bool {
         self.code >= 500
+    }
+
+    /// For how long to wait before the same is asked again: there were too many requests, and nothing was done.
+    pub(super) fn pause(&self) -> Option<Duration> {
+        (self.code == 429).then(|| self.retry_after.unwrap_or(PAUSE).max(SHORTEST_PAUSE))
+    }
+
+    /// The same where a password is shown: only if the service asks for it.
+    pub(super) fn login_pause(&self) -> Option<Duration> {
+        self.retry_after.and_then(|_| self.pause())
     }
 
     /// Whether the text speaks of this.

@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 use super::Fast;
 use super::errors::{Purpose, unreadable};
-use super::service::{Call, Failure, succeeded};
+use super::service::{Call, Failure, patiently, succeeded};
 use super::wire::{self, Info, Opened};
 use crate::backend::types::{DecryptRequest, DecryptScheme, KeyName};
 use crate::crypto::jwe;
@@ -69,7 +69,7 @@ impl Fast {
             .ok_or_else(|| Error::new(CKR_ENCRYPTED_DATA_INVALID, "decrypting: this is no JWE"))?;
         let mut refused = None;
         for (form, text) in self.packaging.to_try(&compact) {
-            match self.open_text(request.key, &text, deadline) {
+            match patiently(deadline, Failure::pause, || self.open_text(request.key, &text, deadline)) {
                 Ok(plaintext) => {
                     self.packaging.settle(form);
                     return Ok(plaintext);
@@ -93,7 +93,7 @@ impl Fast {
     ) -> Result<Zeroizing<Vec<u8>>, Failure> {
         let body = wire::sealed_text(key.as_str(), text);
         let call = Call { path: DECRYPT_JWE, body: &body, purpose: PURPOSE, class: Class::Repeatable };
-        let response = self.service.exchange(&call, deadline).map_err(Failure::Unreadable)?;
+        let response = self.service.exchange(&call, deadline)?;
         let answer = succeeded::<Opened<'_>>(PURPOSE, &response)?;
         let opened = answer.data.map(Opened::into_bytes);
         opened.ok_or_else(|| Failure::Unreadable(unreadable(PURPOSE, &response, "no text")))

@@ -6,14 +6,15 @@ use std::sync::atomic::Ordering;
 use cryptoki_sys::{CKR_PIN_INCORRECT, CKR_PIN_LOCKED};
 
 use super::Fast;
-use super::errors::{is_unauthorised, not_granted};
+use super::errors::{Refusal, is_unauthorised, not_granted};
+use super::service::patiently;
 use crate::backend::front;
 use crate::config::{self, FieldValue};
 use crate::error::{Error, Result};
 use crate::observe::audit::Audit;
 use crate::observe::log::Log;
 use crate::transport::Deadline;
-use crate::transport::auth::{Authenticated, Token, TokenCall, TokenProfile, configured};
+use crate::transport::auth::{Authenticated, GrantError, Token, TokenCall, TokenProfile, configured};
 
 const GET_TOKEN: &str = "/api/account/gettoken";
 
@@ -50,7 +51,12 @@ impl Fast {
     pub(super) fn log_in(&self, pin: &[u8], deadline: Deadline) -> Result<()> {
         let transport = &self.service.transport;
         let secrets = front::secrets(pin, &transport.pin_names(), self.pin_format)?;
-        let outcome = transport.login_with(&secrets, deadline).map_err(not_granted);
+        let pause = |error: &GrantError| match error {
+            GrantError::Refused(response) => Refusal::read(response).login_pause(),
+            _ => None,
+        };
+        let outcome = patiently(deadline, pause, || transport.login_with(&secrets, deadline));
+        let outcome = outcome.map_err(not_granted);
         match outcome.as_ref().map_err(Error::rv) {
             Ok(()) | Err(CKR_PIN_INCORRECT) => self.locked.store(false, Ordering::Relaxed),
             Err(CKR_PIN_LOCKED) => self.locked.store(true, Ordering::Relaxed),

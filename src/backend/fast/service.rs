@@ -1,5 +1,8 @@
 //! One call at the service.
 
+use std::thread;
+use std::time::Duration;
+
 use serde::Deserialize;
 
 use super::errors::{Purpose, Refusal, unanswered, unreadable};
@@ -7,7 +10,7 @@ use super::wire::Answer;
 use crate::error::{Error, Result};
 use crate::observe::log::Log;
 use crate::transport::auth::Authenticated;
-use crate::transport::{Class, Deadline, Headers, Method, Request, Response, Transport};
+use crate::transport::{self, Class, Deadline, ErrorKind, Headers, Method, Request, Response, Transport};
 
 /// The service as one account sees it.
 pub(super) struct Service {
@@ -35,8 +38,8 @@ impl Service {
     /// The answer to `call`, whatever it is.
     ///
     /// # Errors
-    /// By the table where there is none.
-    pub(super) fn exchange(&self, call: &Call<'_>, deadline: Deadline) -> Result<Response> {
+    /// Where there is none: any [`Failure`] but a refusal.
+    pub(super) fn exchange(&self, call: &Call<'_>, deadline: Deadline) -> Result<Response, Failure> {
         let answer = self.transport.call(&self.request(call), deadline);
         match &answer {
             Ok(answer) => {
@@ -45,7 +48,7 @@ impl Service {
             }
             Err(error) => self.log.debug(format_args!("{}: {error}", call.path)),
         }
-        answer.map_err(|error| unanswered(call.purpose, error))
+        answer.map_err(|error| Failure::unanswered(call.purpose, error))
     }
 
     /// The answers to calls, in their order, whatever they are.
@@ -73,16 +76,60 @@ impl Service {
 pub(super) enum Failure {
     /// The service refused.
     Refused(Refusal),
-    /// It is a success that is none.
+    /// It did nothing, for it has too much to do, and may be asked again after a pause.
+    Busy(Duration, Error),
+    /// The service did not get the call, which says nothing of the next one.
+    Unsent(Error),
+    /// There is no answer, or it is a success that is none.
     Unreadable(Error),
 }
 
 impl Failure {
+    /// The pause after which the same may be asked again, if nothing was done.
+    pub(super) fn pause(&self) -> Option<Duration> {
+        match self {
+            Self::Busy(pause, _) => Some(*pause),
+            _ => None,
+        }
+    }
+
+    /// There was no answer. Only another call can be luckier whose time was up, or that found nobody.
+    fn unanswered(purpose: Purpose, error: transport::Error) -> Self {
+        let busy = error.refused.as_deref().and_then(|response| Refusal::read(response).login_pause());
+        let passes = matches!(
+            error.kind,
+            ErrorKind::Connect | ErrorKind::Name | ErrorKind::PoolExhausted | ErrorKind::Timeout
+        );
+        let unsent = passes && !error.sent;
+        let error = unanswered(purpose, error);
+        match busy {
+            Some(pause) => Self::Busy(pause, error),
+            None if unsent => Self::Unsent(error),
+            None => Self::Unreadable(error),
+        }
+    }
+
     /// The error for the caller and the log.
     pub(super) fn error(self, purpose: Purpose) -> Error {
         match self {
             Self::Refused(refusal) => refusal.error(purpose),
-            Self::Unreadable(error) => error,
+            Self::Busy(_, error) | Self::Unsent(error) | Self::Unreadable(error) => error,
+        }
+    }
+}
+
+/// What `ask` gives at last: it is called again after each pause that the service wants, until `deadline`.
+pub(super) fn patiently<T, E>(
+    deadline: Deadline,
+    pause: impl Fn(&E) -> Option<Duration>,
+    mut ask: impl FnMut() -> Result<T, E>,
+) -> Result<T, E> {
+    loop {
+        let outcome = ask();
+        let pause = outcome.as_ref().err().and_then(&pause);
+        match pause.filter(|pause| deadline.remaining().is_some_and(|left| *pause < left)) {
+            Some(pause) => thread::sleep(pause),
+            None => return outcome,
         }
     }
 }
@@ -100,7 +147,13 @@ pub(super) fn succeeded<'a, D: Deserialize<'a>>(
                 format!("not the JSON that it should be at line {}, column {}", error.line(), error.column());
             Err(Failure::Unreadable(unreadable(purpose, response, &what)))
         }
-        _ => Err(Failure::Refused(Refusal::read(response))),
+        _ => {
+            let refusal = Refusal::read(response);
+            Err(match refusal.pause() {
+                Some(pause) => Failure::Busy(pause, refusal.error(purpose)),
+                None => Failure::Refused(refusal),
+            })
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use cryptoki_sys::{CKR_DATA_INVALID, CKR_MECHANISM_INVALID};
 use super::Fast;
 use super::batch::{Share, Verdict};
 use super::errors::{Purpose, Refusal, unreadable};
-use super::service::{Call, Failure, succeeded};
+use super::service::{Call, Failure, patiently, succeeded};
 use super::wire::{self, Info, Signed};
 use crate::backend::types::{KeyName, SignRequest, SignScheme};
 use crate::config::{self, HashInput, Padding};
@@ -100,14 +100,15 @@ impl Fast {
                 Ok(mut signatures) => return Ok(signatures.swap_remove(0)),
                 Err(Failure::Refused(refusal)) if refusal.may_pass() && made < attempts => {}
                 Err(Failure::Refused(refusal)) => return Err(self.refused(key, &refusal, deadline)),
-                Err(Failure::Unreadable(error)) => return Err(error),
+                Err(failure) => return Err(failure.error(PURPOSE)),
             }
         }
     }
 
-    /// The signatures over the items of several callers. One of them may be to blame for a refusal, so that each is tried
-    /// by itself then: nothing was made. Where that is not sure it is a matter of the setting.
-    fn batch(&self, key: &KeyName, items: &[Vec<u8>], deadline: Deadline) -> Verdict {
+    /// The signatures over the items of several callers. One of them may be to blame for a refusal, and this one for a
+    /// request that was not sent in time, so that each is tried by itself then: nothing was made. Where that is not sure it
+    /// is a matter of the setting.
+    pub(super) fn batch(&self, key: &KeyName, items: &[Vec<u8>], deadline: Deadline) -> Verdict {
         let items: Vec<_> = items.iter().map(Vec::as_slice).collect();
         match self.sign_items(key, &items, deadline) {
             Ok(signatures) => Verdict::Signed(signatures),
@@ -116,6 +117,8 @@ impl Fast {
             }
             Err(Failure::Refused(refusal)) if refusal.may_pass() && self.signatures.repeat => Verdict::Singly,
             Err(Failure::Refused(refusal)) => Verdict::Failed(self.refused(key, &refusal, deadline)),
+            Err(Failure::Unsent(_)) => Verdict::Singly,
+            Err(Failure::Busy(pause, error)) => Verdict::Busy(pause, error),
             Err(Failure::Unreadable(error)) => Verdict::Failed(error),
         }
     }
@@ -129,12 +132,17 @@ impl Fast {
     ) -> Result<Vec<Vec<u8>>, Failure> {
         let body = wire::hashes(key.as_str(), items);
         let call = Call { path: SIGN_HASH, body: &body, purpose: PURPOSE, class: self.signatures.class() };
-        let response = self.service.exchange(&call, deadline).map_err(Failure::Unreadable)?;
+        patiently(deadline, Failure::pause, || self.ask_for(items.len(), &call, deadline))
+    }
+
+    /// One request for so many signatures.
+    fn ask_for(&self, count: usize, call: &Call<'_>, deadline: Deadline) -> Result<Vec<Vec<u8>>, Failure> {
+        let response = self.service.exchange(call, deadline)?;
         let answer: Signed<'_> = succeeded(PURPOSE, &response)?;
         let texts = answer.signature_array.unwrap_or_default();
         let signatures: Option<Vec<_>> = texts.iter().map(|text| wire::signature(text)).collect();
-        signatures.filter(|signatures| signatures.len() == items.len()).ok_or_else(|| {
-            let what = format!("not the {} signatures that were asked for", items.len());
+        signatures.filter(|signatures| signatures.len() == count).ok_or_else(|| {
+            let what = format!("not the {count} signatures that were asked for");
             Failure::Unreadable(unreadable(PURPOSE, &response, &what))
         })
     }

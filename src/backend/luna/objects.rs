@@ -180,6 +180,7 @@ fn arranged(objects: Vec<(String, ObjectInfo)>) -> Shelf {
             listed.private |= class == Class::PrivateKey;
             listed.public |= class == Class::PublicKey;
             listed.secret |= class == Class::SecretKey;
+            listed.mixed |= listed.key_type.zip(object.key_type).is_some_and(|(one, other)| one != other);
             listed.key_type = listed.key_type.or(object.key_type);
         }
     }
@@ -211,8 +212,19 @@ mod tests {
         ]);
         assert_eq!(shelf.names, ["pair", "wrap", "object-19"].map(KeyName::from));
         let pair = &shelf.keys[&KeyName::from("pair")];
-        let listed = Listed { private: true, public: true, secret: false, key_type: Some(CKK_RSA) };
+        let listed = Listed { private: true, public: true, key_type: Some(CKK_RSA), ..Listed::default() };
         assert_eq!((&pair.kind, pair.id.as_deref()), (&KeyKind::Listed(listed), Some(&[1, 2][..])));
+    }
+
+    #[test]
+    fn keys_of_several_types_under_one_label_are_told_apart_from_a_pair() {
+        let mixed = |objects| {
+            let shelf = arranged(objects);
+            matches!(shelf.keys[&KeyName::from("k")].kind, KeyKind::Listed(listed) if listed.mixed)
+        };
+        let rsa = || object("k", Class::PrivateKey, CKK_RSA, &[]);
+        assert!(mixed(vec![rsa(), object("k", Class::SecretKey, CKK_AES, &[])]));
+        assert!(!mixed(vec![rsa(), object("k", Class::PublicKey, CKK_RSA, &[])]));
     }
 
     #[test]

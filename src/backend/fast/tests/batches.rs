@@ -4,6 +4,8 @@ use std::sync::Barrier;
 use std::thread;
 
 use super::*;
+use crate::backend::fast::batch::{Share, Verdict};
+use crate::error::Error;
 
 const SCHEME: SignScheme = SignScheme::RsaPkcs1(Some(Hash::Sha256));
 
@@ -171,6 +173,81 @@ fn a_batch_that_failed_is_tried_singly_by_the_setting_alone() {
         assert_eq!(signature.unwrap(), expected(number));
     }
     assert_eq!(requests(&server).len(), 1 + 1 + 4);
+}
+
+/// The window takes no more than half of the time of whoever opens the batch.
+#[test]
+fn whoever_opens_a_batch_has_time_left_to_send_it() {
+    let server = signing(|_| None, "valid");
+    let settings = config::Fast { batch_window: Duration::from_secs(60), ..settings() };
+    let hsm = open_with(&server, &settings, Secret::Literal("p".into()));
+    hsm.describe(&["0B".into()], soon()).remove(0).unwrap();
+    let sign = |number: u8, time: Duration| {
+        let (key, payload) = (KeyName::from(SN), digest(number));
+        let request =
+            SignRequest { key: &key, password: None, scheme: SCHEME, payload: &payload, approval: false };
+        match hsm.sign(&request, Deadline::after(time)).unwrap() {
+            Outcome::Done(signature) => signature,
+            Outcome::Pending(task) => panic!("{task:?}"),
+        }
+    };
+    thread::scope(|scope| {
+        let opener = scope.spawn(|| sign(1, Duration::from_secs(2)));
+        thread::sleep(Duration::from_millis(100));
+        assert_eq!(sign(2, Duration::from_secs(30)), expected(2));
+        assert_eq!(opener.join().unwrap(), expected(1));
+    });
+    assert_eq!(requests(&server).iter().map(|(_, items)| items.len()).collect::<Vec<_>>(), [2]);
+}
+
+/// What was not sent for the one who opened it the others can still ask for.
+#[test]
+fn a_batch_that_was_not_sent_is_tried_singly() {
+    let (key, items) = (KeyName::from(SN), [digest(1).to_vec(), digest(2).to_vec()]);
+    let server = signing(|_| None, "valid");
+    let hsm = batching(&server, false);
+    let late = Deadline::after(Duration::ZERO);
+    assert!(matches!(hsm.batch(&key, &items, late), Verdict::Singly));
+    assert_eq!(requests(&server).len(), 0);
+    let hsm = open(&Server::nowhere());
+    assert!(matches!(hsm.batch(&key, &items, soon()), Verdict::Singly));
+    // Here nobody knows.
+    let hsm = open(&serving(|_| (200, "{".into())));
+    assert!(matches!(hsm.batch(&key, &items, soon()), Verdict::Failed(_)));
+}
+
+/// Those who have less time than the service wants to be left alone are not sent to it one by one.
+#[test]
+fn a_batch_that_the_service_had_no_time_for_fails_without_more_requests() {
+    let server = signing(|_| Some((429, "Too many requests")), "valid");
+    let hsm = batching(&server, false);
+    let busy = hsm.batch(&SN.into(), &[digest(1).to_vec()], Deadline::after(Duration::from_millis(500)));
+    assert!(matches!(busy, Verdict::Busy(pause, _) if pause == Duration::from_secs(1)));
+    assert_eq!(requests(&server).len(), 1);
+    let barrier = Barrier::new(2);
+    let batches = Batches::new(Duration::from_secs(60));
+    let busy = |_: &[Vec<u8>]| {
+        let error = Error::new(CKR_DEVICE_ERROR, "too many requests");
+        Verdict::Busy(Duration::from_secs(8), error)
+    };
+    thread::scope(|scope| {
+        // It gathers for a second.
+        let opener = scope.spawn(|| {
+            barrier.wait();
+            batches.share(&SN.into(), &digest(1), Deadline::after(Duration::from_secs(2)), busy)
+        });
+        barrier.wait();
+        thread::sleep(Duration::from_millis(100));
+        let patient = scope.spawn(|| batches.share(&SN.into(), &digest(2), soon_enough(), busy));
+        let hasty = batches.share(&SN.into(), &digest(3), Deadline::after(Duration::from_secs(5)), busy);
+        assert!(matches!(hasty, Share::Failed(error) if error.rv() == CKR_DEVICE_ERROR));
+        assert!(matches!(patient.join().unwrap(), Share::Alone));
+        assert!(matches!(opener.join().unwrap(), Share::Failed(_)));
+    });
+}
+
+fn soon_enough() -> Deadline {
+    Deadline::after(Duration::from_secs(30))
 }
 
 #[test]

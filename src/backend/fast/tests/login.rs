@@ -158,3 +158,22 @@ fn each_login_use_and_logout_is_an_event_behind_a_gateway() {
         ]
     );
 }
+
+/// Section 6.4. The password is shown again only if the service asks for it.
+#[test]
+fn a_login_waits_when_the_service_says_for_how_long() {
+    for times in [1, 2] {
+        let server = throttling(TOKEN, times, Some("0"), |_| told("valid"));
+        let hsm = open_with(&server, &settings(), Secret::Pin);
+        hsm.login(b"s3cret", soon()).unwrap();
+        assert_eq!(paths(&server).len(), times + 1);
+        assert!(server.seen().iter().all(|seen| body(seen)["password"] == "s3cret"));
+    }
+    for retry_after in [None, Some("60")] {
+        let server = throttling(TOKEN, 1, retry_after, |_| told("valid"));
+        let hsm = open_with(&server, &settings(), Secret::Pin);
+        assert_eq!(rv(hsm.login(b"s3cret", soon())), CKR_DEVICE_ERROR);
+        assert_eq!(paths(&server), [TOKEN], "{retry_after:?}");
+        assert!(!hsm.login_stands());
+    }
+}

@@ -13,7 +13,7 @@ use cryptoki_sys::{
 use serde_json::{Value, json};
 
 use super::*;
-use crate::backend::scripted::{Seen, Server};
+use crate::backend::scripted::{Answer, Seen, Server};
 use crate::backend::types::KeyKind;
 use crate::config::{HashInput, Padding, Secret};
 use crate::crypto::digest::Hash;
@@ -108,6 +108,32 @@ fn told(status: &str) -> (u16, String) {
         "status": status,
         "keyUsage": ["digitalSignature", "nonRepudiation"],
     }}))
+}
+
+/// A server that says that there are too many requests, so often at this path, and for the rest answers by `script`.
+fn throttling(
+    at: &'static str,
+    times: usize,
+    retry_after: Option<&'static str>,
+    script: impl Fn(&Seen) -> (u16, String) + Send + Sync + 'static,
+) -> Server {
+    let made = AtomicUsize::new(0);
+    Server::answering(move |seen| {
+        let busy = path(seen) == at && made.fetch_add(1, Ordering::SeqCst) < times;
+        let (status, body) = match path(seen) {
+            _ if busy => failure(429, "Too many requests"),
+            TOKEN => granted(),
+            _ => script(seen),
+        };
+        // As a service says it, and as a proxy does.
+        let status = if busy && times.is_multiple_of(2) { 429 } else { status };
+        let asked = retry_after.filter(|_| busy);
+        Answer {
+            status,
+            headers: asked.map(|asked| ("Retry-After", asked.into())).into_iter().collect(),
+            body,
+        }
+    })
 }
 
 /// The path of a request.

@@ -150,3 +150,25 @@ fn a_failure_that_passes_is_survived_by_the_setting() {
     let hsm = open_with(&server, &repeating, Secret::Literal("p".into()));
     assert_eq!(sign(&hsm, RSA, &[0; 32]).unwrap(), b"signature");
 }
+
+/// Section 6.4: nothing was signed.
+#[test]
+fn a_service_that_has_too_much_to_do_is_asked_again_when_it_says() {
+    for times in [1, 2] {
+        let server = throttling(SIGN, times, Some("0"), |_| signed(&[b"signature"]));
+        assert_eq!(sign(&open(&server), RSA, &[0; 32]).unwrap(), b"signature");
+        assert_eq!(paths(&server).iter().filter(|path| *path == SIGN).count(), times + 1);
+    }
+    let server = throttling(SIGN, 1, Some("1"), |_| signed(&[b"signature"]));
+    let start = std::time::Instant::now();
+    assert_eq!(sign(&open(&server), RSA, &[0; 32]).unwrap(), b"signature");
+    assert!(start.elapsed() >= Duration::from_secs(1));
+    // Too late for this call, which has ten seconds.
+    let server = throttling(SIGN, 1, Some("60"), |_| signed(&[b"signature"]));
+    assert_eq!(rv(sign(&open(&server), RSA, &[0; 32])), CKR_DEVICE_ERROR);
+    assert_eq!(paths(&server), [TOKEN, SIGN]);
+    // On the way to a token.
+    let server = throttling(TOKEN, 2, Some("0"), |_| signed(&[b"signature"]));
+    assert_eq!(sign(&open(&server), RSA, &[0; 32]).unwrap(), b"signature");
+    assert_eq!(paths(&server), [TOKEN, TOKEN, TOKEN, SIGN]);
+}

@@ -54,7 +54,7 @@ fn objects_come_in_pages_and_are_read_one_by_one() {
     });
     let luna = open(&server, &settings());
     assert_eq!(names(&luna), ["sign", "wrap"]);
-    let pair = Listed { private: true, public: true, secret: false, key_type: Some(CKK_RSA) };
+    let pair = Listed { private: true, public: true, key_type: Some(CKK_RSA), ..Listed::default() };
     assert_eq!(listed(&luna, "sign"), pair);
     assert_eq!(listed(&luna, "wrap"), Listed { secret: true, key_type: Some(CKK_AES), ..Listed::default() });
     let info = luna.describe(&["sign".into(), "nope".into()], soon());

@@ -1,12 +1,15 @@
 //! Logins of roles: what is sent, how often, and what a refusal means (sections 5 and 12.3).
 
+use std::sync::Arc;
+
 use cryptoki_sys::{
     CKR_DEVICE_ERROR, CKR_FUNCTION_NOT_SUPPORTED, CKR_FUNCTION_REJECTED, CKR_PIN_EXPIRED, CKR_PIN_INCORRECT,
-    CKR_PIN_LEN_RANGE, CKR_PIN_LOCKED, CKR_TOKEN_NOT_PRESENT, CKR_USER_PIN_NOT_INITIALIZED,
+    CKR_PIN_INVALID, CKR_PIN_LEN_RANGE, CKR_PIN_LOCKED, CKR_TOKEN_NOT_PRESENT, CKR_USER_PIN_NOT_INITIALIZED,
 };
 use serde_json::json;
 
 use super::*;
+use crate::backend::routed::Routed;
 use crate::backend::{Firmware, Memory, PinState};
 use crate::config::SetPin;
 
@@ -256,6 +259,31 @@ fn a_password_is_changed_by_the_configured_call_alone() {
         }
         assert_eq!(those(&server, &target).len(), 1);
     }
+}
+
+/// The partition gets its own part of the PIN, and a part that is another slot's is not changed.
+#[test]
+fn a_pin_in_two_parts_is_changed_in_the_partition_alone() {
+    let target = at("PATCH", "/roles/co");
+    let wanted = target.clone();
+    let server = appliance(move |seen| (seen.target == wanted).then(|| answer(202, "")));
+    let other = appliance(|_| None);
+    let front = open(&server, &config::Luna { set_pin: Some(SetPin::Patch), ..settings() });
+    let crypto = open(&other, &settings());
+    let routed = Routed::of(Arc::new(front), Arc::new(crypto), Some(":".into()));
+    for (old, new, expected) in [
+        ("userpin-1", "userpin-2:other-1", CKR_PIN_INCORRECT),
+        ("userpin-1:other-1", "userpin-2", CKR_PIN_INVALID),
+        ("userpin-1:other-1", "userpin-2:other-2", CKR_PIN_INVALID),
+    ] {
+        let outcome = routed.set_pin(User::User, old.as_bytes(), new.as_bytes(), soon());
+        assert_eq!(outcome.unwrap_err().rv(), expected, "{old} {new}");
+    }
+    assert!(server.seen().is_empty());
+    routed.set_pin(User::User, b"userpin-1:other-1", b"userpin-2:other-1", soon()).unwrap();
+    let bodies: Vec<_> = those(&server, &target).into_iter().map(|seen| seen.body).collect();
+    assert_eq!(bodies, [r#"{"oldPassword":"userpin-1","newPassword":"userpin-2"}"#]);
+    assert!(other.seen().is_empty());
 }
 
 #[test]
