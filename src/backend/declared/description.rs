@@ -64,6 +64,12 @@ pub(super) struct TokenLine {
     pub(super) scheme: &'static str,
 }
 
+impl Default for TokenLine {
+    fn default() -> Self {
+        Self { header: "Authorization".to_owned(), scheme: "Bearer " }
+    }
+}
+
 /// `[list]`
 pub(super) struct List {
     pub(super) call: Call,
@@ -78,15 +84,15 @@ pub(super) struct List {
 pub(super) enum Paging {
     Whole,
     Cursor { next: Pointer, limit: usize },
-    Page { first: usize, limit: usize },
-    Offset { limit: usize },
+    Page { first: usize, limit: usize, total: Option<Pointer> },
+    Offset { limit: usize, total: Option<Pointer> },
 }
 
 impl Paging {
     pub(super) fn limit(&self) -> usize {
         match self {
             Self::Whole => 0,
-            Self::Cursor { limit, .. } | Self::Page { limit, .. } | Self::Offset { limit } => *limit,
+            Self::Cursor { limit, .. } | Self::Page { limit, .. } | Self::Offset { limit, .. } => *limit,
         }
     }
 }
@@ -159,7 +165,7 @@ pub(super) struct Random {
 pub(super) struct Context<'a> {
     parameters: &'a Parameters,
     pub(super) payload_limit: usize,
-    /// The header lines of every request.
+    /// The header lines that no call may have.
     pub(super) taken: Vec<Taken>,
 }
 
@@ -218,17 +224,11 @@ impl Description {
         check(&root)?;
         let parameters = Parameters::new(root.texts("parameters")?, of_the_slot);
         let payload_limit = root.read("payload_limit", |node| node.count(1, MOST))?.unwrap_or(PAYLOAD_LIMIT);
-        let token = root
-            .read("token", token)?
-            .unwrap_or(TokenLine { header: "Authorization".to_owned(), scheme: "Bearer " });
+        let token = root.read("token", token)?.unwrap_or_default();
         let taken = of_the_layers(&token, auth)?;
         let mut context = Context { parameters: &parameters, payload_limit, taken };
         let headers = request::file_headers(&root, &context.scope(&[], None, None), &context.taken)?;
-        let of_the_file = |(name, _): &(String, String)| Taken {
-            header: name.clone(),
-            by: "[headers] of the file".to_owned(),
-        };
-        context.taken.extend(headers.iter().map(of_the_file));
+        context.taken.extend(headers.iter().map(|(name, _)| Taken::new(name, "is in [headers] of the file")));
         let calls = Calls { root: &root, context: &context };
         let description = Self {
             manufacturer: name(&root, "manufacturer", 32)?,
@@ -311,6 +311,9 @@ fn token(node: &Node<'_>) -> Read<TokenLine> {
     let section = node.section(&["header", "scheme"])?;
     let header = section.read("header", |node| {
         let name = node.text()?;
+        if request::is_of_the_module(name) || name.eq_ignore_ascii_case("content-type") {
+            return Err(node.fault(format!("{name} is written by the module"), "write \"X-Token\""));
+        }
         let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
         match !name.is_empty() && name.bytes().all(token) {
             true => Ok(name.to_owned()),
@@ -318,25 +321,23 @@ fn token(node: &Node<'_>) -> Read<TokenLine> {
         }
     })?;
     let scheme = section.read("scheme", |node| node.word(&[("bearer", "Bearer "), ("bare", "")]))?;
-    Ok(TokenLine {
-        header: header.unwrap_or_else(|| "Authorization".to_owned()),
-        scheme: scheme.unwrap_or("Bearer "),
-    })
+    let usual = TokenLine::default();
+    Ok(TokenLine { header: header.unwrap_or(usual.header), scheme: scheme.unwrap_or(usual.scheme) })
 }
 
-/// The header lines of the credentials in front of the service, each of which has a place of its own.
+/// The header lines of the token and of the credentials in front of the service, each of which has a place of its own.
 fn of_the_layers(token: &TokenLine, auth: &config::Auth) -> Read<Vec<Taken>> {
-    let named =
-        |(key, header): (&str, &str)| Taken { header: header.to_owned(), by: format!("slot.auth.{key}") };
-    let mut taken: Vec<_> = auth.headers().into_iter().map(named).collect();
-    if auth.bearer.is_none() {
-        return Ok(taken);
-    }
-    if let Some(other) = taken.iter().find(|other| other.header.eq_ignore_ascii_case(&token.header)) {
-        let what = format!("slot.auth.bearer would be in {}, where {} is", token.header, other.by);
+    let layers = auth.headers();
+    let same = |header: &str| header.eq_ignore_ascii_case(&token.header);
+    if auth.bearer.is_some()
+        && let Some((key, _)) = layers.iter().find(|(_, header)| same(header))
+    {
+        let what = format!("slot.auth.bearer would be in {}, where slot.auth.{key} is", token.header);
         return Err(Fault::new(None, "token.header", what, "write another one of the two"));
     }
-    taken.push(named(("bearer", &token.header)));
+    let of_a_layer = |(key, header): &(&str, &str)| Taken::new(header, format!("is in slot.auth.{key}"));
+    let mut taken: Vec<_> = layers.iter().map(of_a_layer).collect();
+    taken.push(Taken::new(&token.header, "carries the token"));
     Ok(taken)
 }
 
@@ -369,14 +370,16 @@ fn list(section: &Section<'_>, context: &Context<'_>) -> Read<List> {
 }
 
 fn paging(node: &Node<'_>) -> Read<Paging> {
-    let section = node.section(&["by", "next", "limit", "first"])?;
+    let section = node.section(&["by", "next", "limit", "first", "total"])?;
     let words = [("cursor", "cursor"), ("page", "page"), ("offset", "offset")];
     let by = section.need("by", "write by = \"page\"", |node| node.word(&words))?;
     let next = section.read("next", pointer)?;
     let limit = section.read("limit", |node| node.count(1, 100_000))?;
     let first = section.read("first", |node| node.count(0, 1))?;
     let needs = |what| node.fault(format!("by = \"{by}\" needs {what}"), format!("write {what} too"));
+    let total = section.read("total", pointer)?;
     let alien = match by {
+        "cursor" if total.is_some() => "total",
         "cursor" => "first",
         "page" => "next",
         _ if first.is_some() => "first",
@@ -387,8 +390,11 @@ fn paging(node: &Node<'_>) -> Read<Paging> {
     }
     Ok(match by {
         "cursor" => Paging::Cursor { next: next.ok_or_else(|| needs("next"))?, limit: limit.unwrap_or(0) },
-        "page" => Paging::Page { first: first.unwrap_or(1), limit: limit.ok_or_else(|| needs("limit"))? },
-        _ => Paging::Offset { limit: limit.ok_or_else(|| needs("limit"))? },
+        "page" => {
+            let limit = limit.ok_or_else(|| needs("limit"))?;
+            Paging::Page { first: first.unwrap_or(1), limit, total }
+        }
+        _ => Paging::Offset { limit: limit.ok_or_else(|| needs("limit"))?, total },
     })
 }
 

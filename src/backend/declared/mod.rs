@@ -18,6 +18,7 @@ use secrecy::SecretString;
 use zeroize::Zeroizing;
 
 use self::description::Description;
+use self::errors::Pin;
 use self::service::Service;
 use crate::backend::Backend;
 use crate::backend::types::{
@@ -86,8 +87,9 @@ impl Declared {
     ) -> std::result::Result<Self, transport::Error> {
         let description = Arc::new(description);
         let transport = login::layers(token, &description, log)?;
+        let pin = Pin::new(transport.pin_names(), token.auth.token.is_some());
         Ok(Self {
-            service: Service { description, transport, width: token.catalog.width, log: log.clone() },
+            service: Service { description, transport, pin, width: token.catalog.width, log: log.clone() },
             keys: token.keys.iter().map(|key| KeyName::from(key.name.as_str())).collect(),
             firmware: OnceLock::new(),
             pin_format: token.auth.pin_format,

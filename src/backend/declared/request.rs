@@ -20,8 +20,24 @@ const OWN: [&str; 4] = ["connection", "content-length", "host", "transfer-encodi
 
 /// A header line that a call must not write, for somebody else does.
 pub(super) struct Taken {
-    pub(super) header: String,
-    pub(super) by: String,
+    header: String,
+    /// What it is, behind its name.
+    what: String,
+}
+
+impl Taken {
+    pub(super) fn new(header: &str, what: impl Into<String>) -> Self {
+        Self { header: header.to_owned(), what: what.into() }
+    }
+
+    pub(super) fn is(&self, header: &str) -> bool {
+        self.header.eq_ignore_ascii_case(header)
+    }
+}
+
+/// Whether nobody but the module writes this header line.
+pub(super) fn is_of_the_module(name: &str) -> bool {
+    OWN.iter().any(|own| name.eq_ignore_ascii_case(own))
 }
 
 /// A call with open values.
@@ -55,8 +71,8 @@ pub(super) struct Filled<'c> {
 }
 
 impl Call {
-    /// `class`: what may be done when the answer does not come, unless the description says it; `taken`: the header lines
-    /// that every request has.
+    /// `class`: what may be done when the answer does not come, unless the description says it; `taken`: the lines that
+    /// it may not have.
     pub(super) fn read(
         section: &Section<'_>,
         scope: &Scope<'_>,
@@ -219,8 +235,7 @@ fn headers(
     let mut open = Vec::new();
     let Some(table) = section.get("headers") else { return Ok(open) };
     for (name, node) in table.table()?.members() {
-        check_header(&table, name)?;
-        check_taken(&table, name, taken)?;
+        check_header(&table, name, taken)?;
         let Some(text) = text(&node, scope, Place::Header)? else { continue };
         match text.known().map(std::str::from_utf8) {
             Some(Ok("")) => {}
@@ -241,23 +256,18 @@ fn add_line(node: &Node<'_>, lines: &mut Headers, name: &str, value: &str) -> Re
 }
 
 /// Whether a description may write this header line.
-fn check_header(table: &Node<'_>, name: &str) -> Read<()> {
+fn check_header(table: &Node<'_>, name: &str, taken: &[Taken]) -> Read<()> {
     let is = |other: &str| name.eq_ignore_ascii_case(other);
     let (what, remedy) = match name {
-        _ if OWN.iter().any(|own| is(own)) => ("is written by the module", "take it out"),
+        _ if is_of_the_module(name) => ("is written by the module", "take it out"),
         _ if is("content-type") => ("is what the body is", "write content_type beside raw"),
         _ if is("authorization") => ("is a credential", "write it in [slot.auth] of the slot"),
-        _ => return Ok(()),
+        _ => match taken.iter().find(|other| other.is(name)) {
+            Some(other) => (other.what.as_str(), "write it in one of them"),
+            None => return Ok(()),
+        },
     };
     Err(table.fault(format!("{name} {what}"), remedy))
-}
-
-/// A header line has one writer.
-fn check_taken(table: &Node<'_>, name: &str, taken: &[Taken]) -> Read<()> {
-    match taken.iter().find(|other| other.header.eq_ignore_ascii_case(name)) {
-        Some(Taken { by, .. }) => Err(table.fault(format!("{name} is in {by}"), "write it in one of them")),
-        None => Ok(()),
-    }
 }
 
 /// The header lines of every request, which have no values but parameters.
@@ -269,8 +279,7 @@ pub(super) fn file_headers(
     let mut lines = Vec::new();
     let Some(table) = section.get("headers") else { return Ok(lines) };
     for (name, node) in table.table()?.members() {
-        check_header(&table, name)?;
-        check_taken(&table, name, taken)?;
+        check_header(&table, name, taken)?;
         let Some(text) = text(&node, scope, Place::Header)? else { continue };
         let value = String::from_utf8_lossy(text.known().unwrap_or_default()).into_owned();
         if !value.is_empty() {

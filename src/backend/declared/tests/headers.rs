@@ -60,5 +60,5 @@ fn a_description_writes_no_line_of_a_secret() {
         );
     }
     let refused = read(&format!("headers = {{ X-Vault-Token = \"1\" }}\n{VAULT}"), &bearer()).unwrap_err();
-    assert!(refused.contains("X-Vault-Token is in slot.auth.bearer"), "{refused}");
+    assert!(refused.contains("X-Vault-Token carries the token"), "{refused}");
 }
