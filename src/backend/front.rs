@@ -16,12 +16,12 @@ pub(super) fn refused_code(refusal: &Response) -> CK_RV {
     if is_verdict(refusal) { CKR_USER_NOT_LOGGED_IN } else { CKR_DEVICE_ERROR }
 }
 
-/// The error of a `C_Login` that got no token. `pin`: whether the password was what it brought; otherwise no PIN is to
-/// blame.
-pub(super) fn login_error(error: GrantError, pin: bool) -> Error {
+/// The error of a `C_Login` that got no token. `pin`: the names of what it brought; what was refused and is not of it, is
+/// no fault of the PIN's.
+pub(super) fn login_error(error: GrantError, pin: &[&str]) -> Error {
     let rv = match &error {
         GrantError::Missing => CKR_USER_NOT_LOGGED_IN,
-        GrantError::Refused(refusal) if pin => login_code(refusal),
+        GrantError::Refused(refusal) if pin.contains(&refused_secret(refusal)) => login_code(refusal),
         GrantError::Transport(transport::Error { kind: ErrorKind::Closed, .. }) => {
             CKR_CRYPTOKI_NOT_INITIALIZED
         }
@@ -38,12 +38,37 @@ pub(super) fn login_error(error: GrantError, pin: bool) -> Error {
     Error::new(rv, what).because(transport::Error::from(error))
 }
 
+/// Whether a refusal says that an account is locked. The words are the product's own, so that only this one is looked
+/// for, as a word: in `ACCOUNT_LOCKED` and `accountLocked` it is one, in "blocked" and "clock" it is not.
+pub(super) fn speaks_of_lock(text: &str) -> bool {
+    text.match_indices(['l', 'L']).any(|(at, first)| {
+        let (before, word) = text.split_at(at);
+        let joined = match first {
+            "L" => |char: &char| char.is_ascii_uppercase(),
+            _ => |char: &char| char.is_ascii_alphabetic(),
+        };
+        let begins = before.chars().next_back().filter(joined).is_none();
+        let word = word.split(|char: char| !char.is_ascii_alphabetic()).next().unwrap_or_default();
+        let is = |known: &str| word.get(..known.len()).is_some_and(|head| head.eq_ignore_ascii_case(known));
+        let ends = |known: &str| {
+            let rest = word.get(known.len()..).unwrap_or_default();
+            is(known) && (rest.is_empty() || rest.starts_with(|char: char| char.is_ascii_uppercase()))
+        };
+        begins && (is("locked") || is("lockout") || ends("lock"))
+    })
+}
+
+/// Which secret a refused token call is about. A gateway that does not accept how the call is signed looks at no password,
+/// and says so (`BAD_SIGNATURE`).
+fn refused_secret(refusal: &Response) -> &'static str {
+    let body = String::from_utf8_lossy(&refusal.body).to_ascii_lowercase();
+    if refusal.status == 401 && body.contains("signature") { "hmac" } else { "password" }
+}
+
 fn login_code(refusal: &Response) -> CK_RV {
-    // The words are the product's own: all that can be looked for is that it speaks of a lock.
-    let speaks_of_lock = || refusal.body.windows(4).any(|window| window.eq_ignore_ascii_case(b"lock"));
     match refusal.status {
         423 => CKR_PIN_LOCKED,
-        403 | 429 if speaks_of_lock() => CKR_PIN_LOCKED,
+        403 | 429 if speaks_of_lock(&String::from_utf8_lossy(&refusal.body)) => CKR_PIN_LOCKED,
         // A success in HTTP with a refusal inside, where the configuration names a success test.
         200..=299 | 400 | 401 => CKR_PIN_INCORRECT,
         _ => CKR_DEVICE_ERROR,
@@ -113,19 +138,48 @@ mod tests {
             (423, "", CKR_PIN_LOCKED),
             (429, "Your account has been locked.", CKR_PIN_LOCKED),
             (403, r#"{"error":"IP_NOT_ALLOWED"}"#, CKR_DEVICE_ERROR),
+            (403, "Your IP address is blocked", CKR_DEVICE_ERROR),
             (429, "slow down", CKR_DEVICE_ERROR),
             (503, "", CKR_DEVICE_ERROR),
         ] {
             let error = || GrantError::Refused(Arc::new(refusal(status, body)));
-            assert_eq!(login_error(error(), true).rv(), with_pin, "{status} {body}");
-            assert_eq!(login_error(error(), false).rv(), CKR_DEVICE_ERROR, "{status} {body}");
-            let told = login_error(error(), true).to_string().contains("on its list");
-            assert_eq!(told, body.contains("IP_NOT_ALLOWED"), "{status} {body}");
+            assert_eq!(login_error(error(), &["hmac", "password"]).rv(), with_pin, "{status} {body}");
+            assert_eq!(login_error(error(), &["basic"]).rv(), CKR_DEVICE_ERROR, "{status} {body}");
+            let told = login_error(error(), &["password"]).to_string().contains("on its list");
+            assert_eq!(told, body.contains("IP"), "{status} {body}");
         }
         let unsent = |kind| GrantError::Transport(transport::Error::unsent(kind, "x"));
-        assert_eq!(login_error(unsent(ErrorKind::Connect), true).rv(), CKR_DEVICE_ERROR);
-        assert_eq!(login_error(unsent(ErrorKind::Closed), true).rv(), CKR_CRYPTOKI_NOT_INITIALIZED);
-        assert_eq!(login_error(GrantError::Malformed("x".into()), true).rv(), CKR_DEVICE_ERROR);
+        assert_eq!(login_error(unsent(ErrorKind::Connect), &["password"]).rv(), CKR_DEVICE_ERROR);
+        assert_eq!(login_error(unsent(ErrorKind::Closed), &["password"]).rv(), CKR_CRYPTOKI_NOT_INITIALIZED);
+        assert_eq!(login_error(GrantError::Malformed("x".into()), &["password"]).rv(), CKR_DEVICE_ERROR);
+    }
+
+    /// Reference section 8: "401 bad signature".
+    #[test]
+    fn only_the_secret_that_was_refused_is_to_blame() {
+        for (body, pin, rv) in [
+            (r#"{"error":"BAD_SIGNATURE"}"#, "hmac", CKR_PIN_INCORRECT),
+            (r#"{"error":"BAD_SIGNATURE"}"#, "password", CKR_DEVICE_ERROR),
+            (r#"{"error":"invalid_grant"}"#, "password", CKR_PIN_INCORRECT),
+            (r#"{"error":"invalid_grant"}"#, "hmac", CKR_DEVICE_ERROR),
+        ] {
+            let refused = GrantError::Refused(Arc::new(refusal(401, body)));
+            assert_eq!(login_error(refused, &[pin]).rv(), rv, "{body} {pin}");
+        }
+    }
+
+    #[test]
+    fn a_lock_is_a_word() {
+        for text in
+            ["ACCOUNT_LOCKED", "accountLocked", "AccountLockedOut", "Lockout.", "account lock", "isLock:1"]
+        {
+            assert!(speaks_of_lock(text), "{text}");
+        }
+        for text in
+            ["Your IP address is blocked", "BLOCKED", "clock skew too large", "CLOCK", "unlock", "locket", ""]
+        {
+            assert!(!speaks_of_lock(text), "{text}");
+        }
     }
 
     #[test]

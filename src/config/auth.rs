@@ -237,30 +237,44 @@ fn check(section: &Section<'_>, auth: &Auth, backend: BackendKind) -> Result<(),
     each_header_once(section, auth, backend)
 }
 
+impl Auth {
+    /// The header lines of the layers that stand in front of any back end, each behind its key. A bearer token and API
+    /// keys are not among them: where those are shown the back end says.
+    pub fn headers(&self) -> Vec<(&'static str, &str)> {
+        let layers = [
+            ("basic", self.basic.as_ref().map(|_| AUTHORIZATION)),
+            ("header", self.header.as_ref().map(|key| key.name.as_str())),
+            ("token", self.token.as_ref().map(|token| token.header.as_str())),
+        ];
+        let layers = layers.into_iter().filter_map(|(key, header)| Some((key, header?)));
+        let signed = self.hmac.iter().flat_map(|hmac| &hmac.scheme.headers);
+        layers.chain(signed.map(|(name, _)| ("hmac", name.as_str()))).collect()
+    }
+}
+
 /// No two secrets want the same header, in the requests that carry both.
 fn each_header_once(section: &Section<'_>, auth: &Auth, backend: BackendKind) -> Result<(), Problem> {
     let in_authorization = |there: bool| there.then_some(AUTHORIZATION);
     let ApiKeys { key_management, key_operation, approver, service, approver_key_management } = &auth.api_key;
     let keys = [key_management, key_operation, approver, service, approver_key_management];
     let has_key = keys.iter().any(|keys| !keys.is_empty());
-    let signed = auth.hmac.iter().flat_map(|hmac| &hmac.scheme.headers);
-    let signed = signed.map(|(name, _)| ("slot.auth.hmac", Some("hmac"), Some(name.as_str())));
-    let others = [
+    // Where a bearer token is in front of a declared service, its description says.
+    let has_bearer = auth.bearer.is_some() && backend != BackendKind::Declared;
+    let own = [
         // First what nothing else can stand for.
-        ("the token of the back end itself", None, in_authorization(backend.logs_in_by_itself())),
-        ("slot.auth.api_key", Some("api_key"), has_key.then_some(API_KEY)),
-        ("slot.auth.bearer", Some("bearer"), in_authorization(auth.bearer.is_some())),
-        ("slot.auth.basic", Some("basic"), in_authorization(auth.basic.is_some())),
-        ("slot.auth.header", Some("header"), auth.header.as_ref().map(|key| key.name.as_str())),
-        ("slot.auth.token", Some("token"), auth.token.as_ref().map(|token| token.header.as_str())),
+        ("", in_authorization(backend.logs_in_by_itself())),
+        ("api_key", has_key.then_some(API_KEY)),
+        ("bearer", in_authorization(has_bearer)),
     ];
-    let carried: Vec<_> = others.into_iter().chain(signed).collect();
-    for (at, (_, key, header)) in carried.iter().enumerate() {
-        let same = |other: &Option<&str>| {
-            header.is_some_and(|header| other.is_some_and(|other| header.eq_ignore_ascii_case(other)))
-        };
-        let earlier = carried.iter().take(at).find(|(_, _, other)| same(other));
-        if let (Some((first, _, _)), Some(key), Some(header)) = (earlier, key, header) {
+    let own = own.into_iter().filter_map(|(key, header)| Some((key, header?)));
+    let carried: Vec<_> = own.chain(auth.headers()).collect();
+    for (at, (key, header)) in carried.iter().enumerate() {
+        let same = |other: &str| header.eq_ignore_ascii_case(other);
+        if let Some((first, _)) = carried.iter().take(at).find(|(_, other)| same(other)) {
+            let first = match *first {
+                "" => "the token of the back end itself".to_owned(),
+                first => format!("slot.auth.{first}"),
+            };
             let what = format!("would be in the header {header}, where {first} is");
             let remedy = match *key {
                 "header" => "write another name: slot.auth.header.name",

@@ -341,7 +341,7 @@ fn call(
 ) -> Read<Call> {
     let with = with(row)?;
     let scope = context.scope(sources, Some(&with), hash);
-    Call::read(section, &scope, class, &context.file_headers)
+    Call::read(section, &scope, class, &context.taken)
 }
 
 /// What the service calls the algorithm.

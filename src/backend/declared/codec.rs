@@ -44,6 +44,8 @@ pub(super) enum Writing {
     Text,
     /// Changes nothing: the place it stands in lets `/` be.
     Path,
+    /// Changes nothing either: what is known to be a number stands as one.
+    Number,
     DigestInfo(Hash),
 }
 
@@ -53,7 +55,7 @@ impl Writing {
     /// # Errors
     /// What is wrong, and what would be right.
     pub(super) fn parse(name: &str, hash: Option<Hash>) -> Result<Self, (String, String)> {
-        const KNOWN: [&str; 9] = [
+        const KNOWN: [&str; 10] = [
             "base64",
             "base64-nopad",
             "base64url",
@@ -62,6 +64,7 @@ impl Writing {
             "hex-upper",
             "text",
             "path",
+            "number",
             "digest-info",
         ];
         Ok(match name {
@@ -73,6 +76,7 @@ impl Writing {
             "hex-upper" => Self::Hex { upper: true },
             "text" => Self::Text,
             "path" => Self::Path,
+            "number" => Self::Number,
             "digest-info" => Self::DigestInfo(hash.ok_or_else(|| {
                 let remedy = "take it out, or name a mechanism such as CKM_SHA256_RSA_PKCS";
                 ("digest-info needs a digest whose hash the mechanism names".to_owned(), remedy.to_owned())
@@ -88,6 +92,7 @@ impl Writing {
             (Self::Text, Kind::Text | Kind::Number | Kind::Boolean) | (Self::Path, Kind::Text) => {
                 Some(Kind::Text)
             }
+            (Self::Number, Kind::Text) => Some(Kind::Number),
             (Self::DigestInfo(_), Kind::Bytes) => Some(Kind::Bytes),
             _ => None,
         }
@@ -109,7 +114,7 @@ impl Writing {
                 text.extend(value.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]));
                 text
             }
-            Self::Text | Self::Path => Zeroizing::new(value.to_vec()),
+            Self::Text | Self::Path | Self::Number => Zeroizing::new(value.to_vec()),
             Self::DigestInfo(hash) => Zeroizing::new(encode::digest_info(hash, value)),
         }
     }

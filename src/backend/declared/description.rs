@@ -8,9 +8,9 @@ use super::answer::{Found, pointer};
 use super::errors::{Errors, Success};
 use super::pointer::Pointer;
 use super::reader::{Fault, Node, Read, Section};
-use super::request::{self, Call};
+use super::request::{self, Call, Taken};
 use super::template::{Constant, Parameters, Scope, Source};
-use crate::config::{Problem, document};
+use crate::config::{self, Problem, document};
 use crate::crypto::digest::Hash;
 use crate::transport::Class;
 
@@ -64,6 +64,12 @@ pub(super) struct TokenLine {
     pub(super) scheme: &'static str,
 }
 
+impl Default for TokenLine {
+    fn default() -> Self {
+        Self { header: "Authorization".to_owned(), scheme: "Bearer " }
+    }
+}
+
 /// `[list]`
 pub(super) struct List {
     pub(super) call: Call,
@@ -78,15 +84,15 @@ pub(super) struct List {
 pub(super) enum Paging {
     Whole,
     Cursor { next: Pointer, limit: usize },
-    Page { first: usize, limit: usize },
-    Offset { limit: usize },
+    Page { first: usize, limit: usize, total: Option<Pointer> },
+    Offset { limit: usize, total: Option<Pointer> },
 }
 
 impl Paging {
     pub(super) fn limit(&self) -> usize {
         match self {
             Self::Whole => 0,
-            Self::Cursor { limit, .. } | Self::Page { limit, .. } | Self::Offset { limit } => *limit,
+            Self::Cursor { limit, .. } | Self::Page { limit, .. } | Self::Offset { limit, .. } => *limit,
         }
     }
 }
@@ -159,8 +165,8 @@ pub(super) struct Random {
 pub(super) struct Context<'a> {
     parameters: &'a Parameters,
     pub(super) payload_limit: usize,
-    /// The names of the header lines of every request.
-    pub(super) file_headers: Vec<String>,
+    /// The header lines that no call may have.
+    pub(super) taken: Vec<Taken>,
 }
 
 impl Context<'_> {
@@ -174,18 +180,19 @@ impl Context<'_> {
     }
 
     fn call(&self, section: &Section<'_>, sources: &[Source]) -> Read<Call> {
-        Call::read(section, &self.scope(sources, None, None), Class::Repeatable, &self.file_headers)
+        Call::read(section, &self.scope(sources, None, None), Class::Repeatable, &self.taken)
     }
 }
 
 impl Description {
-    /// Reads a description; `parameters` are those of the slot.
+    /// Reads a description; `parameters` are those of the slot, and `auth` are the credentials in front of it.
     ///
     /// # Errors
     /// What is wrong, with line and key.
     pub(super) fn parse(
         text: &str,
         parameters: &BTreeMap<String, String>,
+        auth: &config::Auth,
         file: &Path,
     ) -> Result<Self, Problem> {
         let table = document::parse(text).map_err(|(line, what)| {
@@ -193,10 +200,10 @@ impl Description {
                 Fault::new(line, "", format!("is not TOML: {what}"), "mend the syntax (https://toml.io)");
             fault.of(file)
         })?;
-        Self::read(Section::root(&table), parameters).map_err(|fault| fault.of(file))
+        Self::read(Section::root(&table), parameters, auth).map_err(|fault| fault.of(file))
     }
 
-    fn read(root: Section<'_>, of_the_slot: &BTreeMap<String, String>) -> Read<Self> {
+    fn read(root: Section<'_>, of_the_slot: &BTreeMap<String, String>, auth: &config::Auth) -> Read<Self> {
         const CALLS: [&str; 9] =
             ["list", "describe", "certificate", "sign", "decrypt", "encrypt", "random", "health", "probe"];
         const OTHERS: [&str; 12] = [
@@ -217,9 +224,11 @@ impl Description {
         check(&root)?;
         let parameters = Parameters::new(root.texts("parameters")?, of_the_slot);
         let payload_limit = root.read("payload_limit", |node| node.count(1, MOST))?.unwrap_or(PAYLOAD_LIMIT);
-        let mut context = Context { parameters: &parameters, payload_limit, file_headers: Vec::new() };
-        let headers = request::file_headers(&root, &context.scope(&[], None, None))?;
-        context.file_headers = headers.iter().map(|(name, _)| name.clone()).collect();
+        let token = root.read("token", token)?.unwrap_or_default();
+        let taken = of_the_layers(&token, auth)?;
+        let mut context = Context { parameters: &parameters, payload_limit, taken };
+        let headers = request::file_headers(&root, &context.scope(&[], None, None), &context.taken)?;
+        context.taken.extend(headers.iter().map(|(name, _)| Taken::new(name, "is in [headers] of the file")));
         let calls = Calls { root: &root, context: &context };
         let description = Self {
             manufacturer: name(&root, "manufacturer", 32)?,
@@ -227,9 +236,7 @@ impl Description {
             payload_limit,
             verify: root.read("verify", Node::boolean)?.unwrap_or(true),
             headers,
-            token: root
-                .read("token", token)?
-                .unwrap_or(TokenLine { header: "Authorization".to_owned(), scheme: "Bearer " }),
+            token,
             success: root.read("success", Success::read)?.unwrap_or_default(),
             errors: root.read("errors", Errors::read)?.unwrap_or_default(),
             list: calls.read("list", &["items", "name", "only", "paging"], list)?,
@@ -304,6 +311,9 @@ fn token(node: &Node<'_>) -> Read<TokenLine> {
     let section = node.section(&["header", "scheme"])?;
     let header = section.read("header", |node| {
         let name = node.text()?;
+        if request::is_of_the_module(name) || name.eq_ignore_ascii_case("content-type") {
+            return Err(node.fault(format!("{name} is written by the module"), "write \"X-Token\""));
+        }
         let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
         match !name.is_empty() && name.bytes().all(token) {
             true => Ok(name.to_owned()),
@@ -311,10 +321,24 @@ fn token(node: &Node<'_>) -> Read<TokenLine> {
         }
     })?;
     let scheme = section.read("scheme", |node| node.word(&[("bearer", "Bearer "), ("bare", "")]))?;
-    Ok(TokenLine {
-        header: header.unwrap_or_else(|| "Authorization".to_owned()),
-        scheme: scheme.unwrap_or("Bearer "),
-    })
+    let usual = TokenLine::default();
+    Ok(TokenLine { header: header.unwrap_or(usual.header), scheme: scheme.unwrap_or(usual.scheme) })
+}
+
+/// The header lines of the token and of the credentials in front of the service, each of which has a place of its own.
+fn of_the_layers(token: &TokenLine, auth: &config::Auth) -> Read<Vec<Taken>> {
+    let layers = auth.headers();
+    let same = |header: &str| header.eq_ignore_ascii_case(&token.header);
+    if auth.bearer.is_some()
+        && let Some((key, _)) = layers.iter().find(|(_, header)| same(header))
+    {
+        let what = format!("slot.auth.bearer would be in {}, where slot.auth.{key} is", token.header);
+        return Err(Fault::new(None, "token.header", what, "write another one of the two"));
+    }
+    let of_a_layer = |(key, header): &(&str, &str)| Taken::new(header, format!("is in slot.auth.{key}"));
+    let mut taken: Vec<_> = layers.iter().map(of_a_layer).collect();
+    taken.push(Taken::new(&token.header, "carries the token"));
+    Ok(taken)
 }
 
 fn list(section: &Section<'_>, context: &Context<'_>) -> Read<List> {
@@ -346,14 +370,16 @@ fn list(section: &Section<'_>, context: &Context<'_>) -> Read<List> {
 }
 
 fn paging(node: &Node<'_>) -> Read<Paging> {
-    let section = node.section(&["by", "next", "limit", "first"])?;
+    let section = node.section(&["by", "next", "limit", "first", "total"])?;
     let words = [("cursor", "cursor"), ("page", "page"), ("offset", "offset")];
     let by = section.need("by", "write by = \"page\"", |node| node.word(&words))?;
     let next = section.read("next", pointer)?;
     let limit = section.read("limit", |node| node.count(1, 100_000))?;
     let first = section.read("first", |node| node.count(0, 1))?;
     let needs = |what| node.fault(format!("by = \"{by}\" needs {what}"), format!("write {what} too"));
+    let total = section.read("total", pointer)?;
     let alien = match by {
+        "cursor" if total.is_some() => "total",
         "cursor" => "first",
         "page" => "next",
         _ if first.is_some() => "first",
@@ -364,8 +390,11 @@ fn paging(node: &Node<'_>) -> Read<Paging> {
     }
     Ok(match by {
         "cursor" => Paging::Cursor { next: next.ok_or_else(|| needs("next"))?, limit: limit.unwrap_or(0) },
-        "page" => Paging::Page { first: first.unwrap_or(1), limit: limit.ok_or_else(|| needs("limit"))? },
-        _ => Paging::Offset { limit: limit.ok_or_else(|| needs("limit"))? },
+        "page" => {
+            let limit = limit.ok_or_else(|| needs("limit"))?;
+            Paging::Page { first: first.unwrap_or(1), limit, total }
+        }
+        _ => Paging::Offset { limit: limit.ok_or_else(|| needs("limit"))?, total },
     })
 }
 

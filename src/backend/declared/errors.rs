@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::answer::{self, Answer, shown};
 use super::pointer::Pointer;
 use super::reader::{Node, Read, Section};
+use crate::backend::front::speaks_of_lock;
 use crate::config::document;
 use crate::error::Error;
 use crate::transport::auth::GrantError;
@@ -154,14 +155,41 @@ struct Rule {
     /// In lower case.
     text: Option<String>,
     on: Option<Vec<Purpose>>,
+    /// The secret of `[slot.auth]` that it is about.
+    secret: Option<&'static str>,
     rv: CK_RV,
 }
+
+/// Which secrets a PIN brings.
+pub(super) struct Pin {
+    names: Vec<&'static str>,
+    has_password: bool,
+}
+
+impl Pin {
+    /// `names`: those that it brings; `has_password`: whether a call for tokens shows a password, whoever brings it.
+    pub(super) fn new(names: Vec<&'static str>, has_password: bool) -> Self {
+        Self { names, has_password }
+    }
+
+    /// Whether it brought what was refused. Where nothing says which secret that was, it is hardly the one that signs:
+    /// who refuses a signature says so, and a password beside it is looked at after it.
+    fn is_to_blame(&self, secret: Option<&str>) -> bool {
+        match secret {
+            Some(secret) => self.names.contains(&secret),
+            None => self.names.iter().any(|name| *name != "hmac" || !self.has_password),
+        }
+    }
+}
+
+/// The codes that blame the PIN.
+const BLAMES: [CK_RV; 3] = [CKR_PIN_EXPIRED, CKR_PIN_INCORRECT, CKR_PIN_LOCKED];
 
 impl Errors {
     pub(super) fn read(node: &Node<'_>) -> Read<Self> {
         let section = node.section(&["status", "code", "message", "rule"])?;
         let pointers = |name| Ok(section.read(name, answer::pointers)?.unwrap_or_default());
-        let rules = section.tables("rule", &["status", "code", "text", "on", "rv"])?;
+        let rules = section.tables("rule", &["status", "code", "text", "on", "secret", "rv"])?;
         Ok(Self {
             status: pointers("status")?,
             code: pointers("code")?,
@@ -182,12 +210,19 @@ impl Errors {
 
     pub(super) fn refusal(&self, answer: &Answer<'_>) -> Refusal {
         let said = answer.text(&self.message);
-        let searched = match &said {
-            Some(message) => message.to_lowercase(),
-            None => String::from_utf8_lossy(&answer.response.body).to_lowercase(),
+        let told = match &said {
+            Some(message) => message.into(),
+            None => String::from_utf8_lossy(&answer.response.body),
         };
-        let is_json = !answer.tree().is_null();
-        Refusal { status: self.status(answer), code: answer.text(&self.code), said, searched, is_json }
+        let code = answer.text(&self.code);
+        Refusal {
+            status: self.status(answer),
+            locked: speaks_of_lock(&told) || code.as_deref().is_some_and(speaks_of_lock),
+            searched: told.to_lowercase(),
+            is_json: !answer.tree().is_null(),
+            code,
+            said,
+        }
     }
 
     /// Whether an answer says that the credential is good no longer, so that a better one is worth a try.
@@ -200,10 +235,24 @@ impl Errors {
         refusal.status == 401 || self.rules.iter().any(fits)
     }
 
-    pub(super) fn rv(&self, refusal: &Refusal, purpose: Purpose) -> CK_RV {
+    /// The code, and the secret that the refusal is about, where a rule says so.
+    fn judge(&self, refusal: &Refusal, purpose: Purpose) -> (CK_RV, Option<&'static str>) {
         let on = |rule: &&Rule| rule.on.as_ref().is_none_or(|on| on.contains(&purpose));
         let rule = self.rules.iter().filter(on).find(|rule| rule.is_met(refusal));
-        rule.map_or_else(|| otherwise(refusal, purpose), |rule| rule.rv)
+        rule.map_or_else(|| (otherwise(refusal, purpose), None), |rule| (rule.rv, rule.secret))
+    }
+
+    pub(super) fn rv(&self, refusal: &Refusal, purpose: Purpose) -> CK_RV {
+        self.judge(refusal, purpose).0
+    }
+
+    /// The error of a refused login: where the PIN did not bring what was refused, it is not to blame.
+    pub(super) fn login_error(&self, refusal: &Refusal, pin: &Pin) -> Error {
+        let (rv, secret) = self.judge(refusal, Purpose::Login);
+        let is_wronged = BLAMES.contains(&rv) && !pin.is_to_blame(secret);
+        let rv = if is_wronged { CKR_DEVICE_ERROR } else { rv };
+        let whose = if is_wronged { ", and what it refused is not from the PIN" } else { "" };
+        Error::new(rv, format!("{}: the service answered {refusal}{whose}", Purpose::Login))
     }
 
     /// The error for the caller and the log.
@@ -226,14 +275,16 @@ impl Errors {
 
     /// What becomes of a use of a key when no new token is to be had.
     fn renewal_refused(&self, response: &Arc<Response>) -> CK_RV {
-        match self.rv(&self.refusal(&Answer::new(response)), Purpose::Login) {
-            CKR_PIN_EXPIRED | CKR_PIN_INCORRECT | CKR_PIN_LOCKED => CKR_USER_NOT_LOGGED_IN,
-            other => other,
+        match self.judge(&self.refusal(&Answer::new(response)), Purpose::Login) {
+            // What signs the requests is no login that could be over.
+            (rv, Some("hmac")) if BLAMES.contains(&rv) => CKR_DEVICE_ERROR,
+            (rv, _) if BLAMES.contains(&rv) => CKR_USER_NOT_LOGGED_IN,
+            (other, _) => other,
         }
     }
 
     /// The error for a login that gave no token.
-    pub(super) fn not_granted(&self, error: GrantError) -> Error {
+    pub(super) fn not_granted(&self, error: GrantError, pin: &Pin) -> Error {
         let purpose = Purpose::Login;
         match error {
             GrantError::Transport(error) => self.unanswered(purpose, error),
@@ -241,7 +292,7 @@ impl Errors {
                 Error::new(CKR_USER_NOT_LOGGED_IN, format!("{purpose}: a logout came in between"))
             }
             GrantError::Unreadable(reason) => Error::new(CKR_DEVICE_ERROR, format!("{purpose}: {reason}")),
-            GrantError::Refused(response) => self.error(&self.refusal(&Answer::new(&response)), purpose),
+            GrantError::Refused(response) => self.login_error(&self.refusal(&Answer::new(&response)), pin),
             GrantError::Malformed(reason) => Error::new(CKR_DEVICE_ERROR, format!("{purpose}: {reason}")),
         }
     }
@@ -262,8 +313,11 @@ impl Rule {
             document::Value::Integer(code) => Ok(code.to_string()),
             _ => node.text().map(str::to_owned),
         };
+        const SECRETS: [&str; 5] = ["basic", "bearer", "header", "hmac", "password"];
+        let secret = |node: &Node<'_>| node.word(&SECRETS.map(|name| (name, name)));
         Ok(Self {
             status: section.read("status", Statuses::read)?,
+            secret: section.read("secret", secret)?,
             code: section.read("code", code)?,
             text: section.read("text", Node::text)?.map(str::to_lowercase),
             on: section.read("on", on)?,
@@ -281,7 +335,7 @@ impl Rule {
 /// Where no rule fits.
 fn otherwise(refusal: &Refusal, purpose: Purpose) -> CK_RV {
     match (refusal.status, purpose) {
-        (403 | 423 | 429, Purpose::Login) if refusal.searched.contains("lock") => CKR_PIN_LOCKED,
+        (403 | 423 | 429, Purpose::Login) if refusal.locked => CKR_PIN_LOCKED,
         // A success that nobody understands.
         (200..=299, _) if !refusal.is_json => CKR_DEVICE_ERROR,
         (200..=299 | 400 | 401 | 403, Purpose::Login) => CKR_PIN_INCORRECT,
@@ -303,6 +357,8 @@ pub(super) struct Refusal {
     said: Option<String>,
     /// The message, or else the whole body, in lower case.
     searched: String,
+    /// Whether it says that an account is locked.
+    locked: bool,
     is_json: bool,
 }
 

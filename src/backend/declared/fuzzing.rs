@@ -9,7 +9,7 @@ use super::answer::Answer;
 use super::description::Description;
 use super::request::Call;
 use super::template::Values;
-use crate::config::Problem;
+use crate::config::{self, Problem};
 use crate::transport::{Kept, Response};
 
 /// Parts the description, a value, and the body of an answer.
@@ -28,7 +28,9 @@ pub fn text(data: &[u8]) {
         parts.next().unwrap_or_default(),
         parts.next().unwrap_or_default(),
     );
-    let read = |text: &str| Description::parse(text, &BTreeMap::new(), Path::new("/c/service.toml"));
+    let read = |text: &str| {
+        Description::parse(text, &BTreeMap::new(), &config::Auth::default(), Path::new("/c/service.toml"))
+    };
     let description = match read(description) {
         Ok(description) => description,
         Err(problem) => return told_well(&problem, &read(description).err()),

@@ -19,6 +19,9 @@ use crate::transport::{Deadline, Response};
 /// More pages than this are no listing.
 const MOST_PAGES: usize = 10_000;
 
+/// More bytes than this of names and cursors are none either.
+const MOST_BYTES: usize = 64 << 20;
+
 /// That there is none of what was asked for.
 const ABSENT: [CK_RV; 2] = [CKR_KEY_HANDLE_INVALID, CKR_OBJECT_HANDLE_INVALID];
 
@@ -29,6 +32,10 @@ struct Page {
     /// How many items there were, those that are passed over among them.
     items: usize,
     cursor: Option<String>,
+    /// How many items all pages have, where the service says so.
+    total: Option<usize>,
+    /// The items as they came, to know them again where pages are counted.
+    text: String,
 }
 
 impl Declared {
@@ -36,20 +43,27 @@ impl Declared {
     pub(super) fn names(&self, deadline: Deadline) -> Result<Vec<KeyName>> {
         let Some(list) = &self.service.description.list else { return Ok(self.keys.clone()) };
         let mut place = Place::first(&list.paging);
+        let endless = |what: &str| Error::new(CKR_DEVICE_ERROR, format!("listing the keys: {what}"));
         let mut names = Vec::new();
-        let mut cursors = HashSet::new();
+        let mut held = 0;
         for _ in 0..MOST_PAGES {
-            let page = self.page(list, &place, Purpose::List, deadline)?;
-            names.extend(page.names);
-            if !place.turn(&list.paging, page.items, page.cursor) {
-                return Ok(names);
+            let mut page = self.page(list, &place, Purpose::List, deadline)?;
+            held += page.names.iter().map(|name| name.as_str().len()).sum::<usize>();
+            held += page.cursor.as_ref().map_or(0, String::len);
+            if held > MOST_BYTES {
+                return Err(endless("the names are longer than any listing"));
             }
-            if !place.cursor.is_empty() && !cursors.insert(place.cursor.clone()) {
-                let text = "listing the keys: the service gave the same cursor twice";
-                return Err(Error::new(CKR_DEVICE_ERROR, text));
+            let found = std::mem::take(&mut page.names);
+            match place.turn(&list.paging, page).map_err(endless)? {
+                Turn::Next => names.extend(found),
+                Turn::Last => {
+                    names.extend(found);
+                    return Ok(names);
+                }
+                Turn::Over => return Ok(names),
             }
         }
-        Err(Error::new(CKR_DEVICE_ERROR, format!("listing the keys: more than {MOST_PAGES} pages")))
+        Err(endless(&format!("more than {MOST_PAGES} pages")))
     }
 
     /// The first page, to see whether the credentials are good.
@@ -166,6 +180,17 @@ struct Place {
     page: usize,
     offset: usize,
     cursor: String,
+    cursors: HashSet<String>,
+    /// The items of the page before.
+    before: String,
+}
+
+/// What a page is in a listing.
+enum Turn {
+    Next,
+    Last,
+    /// It is the one before once more.
+    Over,
 }
 
 impl Place {
@@ -174,18 +199,35 @@ impl Place {
         Self { page, ..Self::default() }
     }
 
-    /// Goes on to the next page, if there is one.
-    fn turn(&mut self, paging: &Paging, items: usize, cursor: Option<String>) -> bool {
+    /// Goes on to the next page, if there is one. A page with fewer items than were asked for need not be the last: the
+    /// service may have a limit of its own.
+    ///
+    /// # Errors
+    /// A service that goes in circles.
+    fn turn(&mut self, paging: &Paging, page: Page) -> Result<Turn, &'static str> {
         match paging {
-            Paging::Whole => false,
+            Paging::Whole => Ok(Turn::Last),
             Paging::Cursor { .. } => {
-                self.cursor = cursor.unwrap_or_default();
-                !self.cursor.is_empty()
+                self.cursor = page.cursor.unwrap_or_default();
+                match self.cursor.as_str() {
+                    "" => Ok(Turn::Last),
+                    cursor if self.cursors.insert(cursor.to_owned()) => Ok(Turn::Next),
+                    _ => Err("the service gave the same cursor twice"),
+                }
             }
-            Paging::Page { limit, .. } | Paging::Offset { limit } => {
+            Paging::Page { limit, .. } | Paging::Offset { limit, .. } => {
+                // Some services give their last page to whoever asks beyond it; of a full one nobody knows.
+                match page.items {
+                    0 => return Ok(Turn::Last),
+                    items if page.text == self.before && items < *limit => return Ok(Turn::Over),
+                    _ if page.text == self.before => return Err("the service gave the same page twice"),
+                    _ => {}
+                }
                 self.page += 1;
-                self.offset += items;
-                items >= *limit
+                self.offset += page.items;
+                self.before = page.text;
+                let is_last = page.total.is_some_and(|total| self.offset >= total);
+                Ok(if is_last { Turn::Last } else { Turn::Next })
             }
         }
     }
@@ -196,7 +238,16 @@ fn read_page(list: &List, answer: &Answer<'_>) -> Option<Page> {
         Paging::Cursor { next, .. } => answer.text(std::slice::from_ref(next)),
         _ => None,
     };
-    let (names, items) = match list.items.find(answer.tree())? {
+    let all = list.items.find(answer.tree())?;
+    let (total, text) = match &list.paging {
+        Paging::Page { total, .. } | Paging::Offset { total, .. } => {
+            let total =
+                total.as_ref().and_then(|total| answer.text(std::slice::from_ref(total))?.parse().ok());
+            (total, all.to_string())
+        }
+        Paging::Whole | Paging::Cursor { .. } => (None, String::new()),
+    };
+    let (names, items) = match all {
         Value::Array(items) => (items.iter().filter_map(|item| name(list, item)).collect(), items.len()),
         Value::Object(members) => {
             let shown = members.iter().filter(|(_, item)| is_shown(list, item));
@@ -206,7 +257,7 @@ fn read_page(list: &List, answer: &Answer<'_>) -> Option<Page> {
         Value::Null => (Vec::new(), 0),
         _ => return None,
     };
-    Some(Page { names, items, cursor })
+    Some(Page { names, items, cursor, total, text })
 }
 
 /// The name of an item that is shown.

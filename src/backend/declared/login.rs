@@ -66,7 +66,9 @@ impl Declared {
             return Err(Error::new(CKR_PIN_INCORRECT, text));
         }
         let errors = &self.service.description.errors;
-        transport.login_with(&secrets, deadline).map_err(|error| errors.not_granted(error))?;
+        transport
+            .login_with(&secrets, deadline)
+            .map_err(|error| errors.not_granted(error, &self.service.pin))?;
         self.prove(deadline).inspect_err(|_| transport.logout())?;
         self.ask_version(deadline);
         Ok(())

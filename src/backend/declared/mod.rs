@@ -18,6 +18,7 @@ use secrecy::SecretString;
 use zeroize::Zeroizing;
 
 use self::description::Description;
+use self::errors::Pin;
 use self::service::Service;
 use crate::backend::Backend;
 use crate::backend::types::{
@@ -69,7 +70,7 @@ pub fn open(token: &config::Token, settings: &config::Declared, log: &Log) -> Re
         Error::new(CKR_DEVICE_ERROR, format!("slot {:?} cannot be opened", token.label)).because(error)
     };
     let text = read(settings).map_err(|problem| failed(problem.into()))?;
-    let description = Description::parse(&text, &settings.parameters, &settings.file);
+    let description = Description::parse(&text, &settings.parameters, &token.auth, &settings.file);
     let description = description.map_err(|problem| failed(problem.into()))?;
     let declared = Declared::new(token, description, log).map_err(|error| failed(error.into()))?;
     if let Some(warning) = declared.service.transport.warning() {
@@ -86,8 +87,9 @@ impl Declared {
     ) -> std::result::Result<Self, transport::Error> {
         let description = Arc::new(description);
         let transport = login::layers(token, &description, log)?;
+        let pin = Pin::new(transport.pin_names(), token.auth.token.is_some());
         Ok(Self {
-            service: Service { description, transport, width: token.catalog.width, log: log.clone() },
+            service: Service { description, transport, pin, width: token.catalog.width, log: log.clone() },
             keys: token.keys.iter().map(|key| KeyName::from(key.name.as_str())).collect(),
             firmware: OnceLock::new(),
             pin_format: token.auth.pin_format,

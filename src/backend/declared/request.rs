@@ -18,6 +18,28 @@ pub(super) const KEYS: [&str; 9] =
 /// Header lines that nobody but the module writes.
 const OWN: [&str; 4] = ["connection", "content-length", "host", "transfer-encoding"];
 
+/// A header line that a call must not write, for somebody else does.
+pub(super) struct Taken {
+    header: String,
+    /// What it is, behind its name.
+    what: String,
+}
+
+impl Taken {
+    pub(super) fn new(header: &str, what: impl Into<String>) -> Self {
+        Self { header: header.to_owned(), what: what.into() }
+    }
+
+    pub(super) fn is(&self, header: &str) -> bool {
+        self.header.eq_ignore_ascii_case(header)
+    }
+}
+
+/// Whether nobody but the module writes this header line.
+pub(super) fn is_of_the_module(name: &str) -> bool {
+    OWN.iter().any(|own| name.eq_ignore_ascii_case(own))
+}
+
 /// A call with open values.
 pub(super) struct Call {
     method: Method,
@@ -49,13 +71,13 @@ pub(super) struct Filled<'c> {
 }
 
 impl Call {
-    /// `class`: what may be done when the answer does not come, unless the description says it; `file_headers`: the names
-    /// of the lines that every request has.
+    /// `class`: what may be done when the answer does not come, unless the description says it; `taken`: the lines that
+    /// it may not have.
     pub(super) fn read(
         section: &Section<'_>,
         scope: &Scope<'_>,
         class: Class,
-        file_headers: &[String],
+        taken: &[Taken],
     ) -> Read<Self> {
         let path = |node: &Node<'_>| {
             let text = node.text()?;
@@ -81,7 +103,7 @@ impl Call {
             let unfit = |_| section.fault("content_type is no value of a header", "write visible ASCII");
             fixed.add("Content-Type", &media).map_err(unfit)?;
         }
-        let headers = headers(section, scope, file_headers, &mut fixed)?;
+        let headers = headers(section, scope, taken, &mut fixed)?;
         let mut call = Self {
             method: section.read("method", |node| node.word(&methods))?.unwrap_or(usual),
             path,
@@ -207,16 +229,13 @@ fn text(node: &Node<'_>, scope: &Scope<'_>, place: Place) -> Read<Option<Text>> 
 fn headers(
     section: &Section<'_>,
     scope: &Scope<'_>,
-    file_headers: &[String],
+    taken: &[Taken],
     fixed: &mut Headers,
 ) -> Read<Vec<(String, Text)>> {
     let mut open = Vec::new();
     let Some(table) = section.get("headers") else { return Ok(open) };
     for (name, node) in table.table()?.members() {
-        check_header(&table, name)?;
-        if file_headers.iter().any(|other| other.eq_ignore_ascii_case(name)) {
-            return Err(table.fault(format!("{name} is in [headers] of the file"), "write it in one of them"));
-        }
+        check_header(&table, name, taken)?;
         let Some(text) = text(&node, scope, Place::Header)? else { continue };
         match text.known().map(std::str::from_utf8) {
             Some(Ok("")) => {}
@@ -237,23 +256,30 @@ fn add_line(node: &Node<'_>, lines: &mut Headers, name: &str, value: &str) -> Re
 }
 
 /// Whether a description may write this header line.
-fn check_header(table: &Node<'_>, name: &str) -> Read<()> {
+fn check_header(table: &Node<'_>, name: &str, taken: &[Taken]) -> Read<()> {
     let is = |other: &str| name.eq_ignore_ascii_case(other);
     let (what, remedy) = match name {
-        _ if OWN.iter().any(|own| is(own)) => ("is written by the module", "take it out"),
+        _ if is_of_the_module(name) => ("is written by the module", "take it out"),
         _ if is("content-type") => ("is what the body is", "write content_type beside raw"),
         _ if is("authorization") => ("is a credential", "write it in [slot.auth] of the slot"),
-        _ => return Ok(()),
+        _ => match taken.iter().find(|other| other.is(name)) {
+            Some(other) => (other.what.as_str(), "write it in one of them"),
+            None => return Ok(()),
+        },
     };
     Err(table.fault(format!("{name} {what}"), remedy))
 }
 
 /// The header lines of every request, which have no values but parameters.
-pub(super) fn file_headers(section: &Section<'_>, scope: &Scope<'_>) -> Read<Vec<(String, String)>> {
+pub(super) fn file_headers(
+    section: &Section<'_>,
+    scope: &Scope<'_>,
+    taken: &[Taken],
+) -> Read<Vec<(String, String)>> {
     let mut lines = Vec::new();
     let Some(table) = section.get("headers") else { return Ok(lines) };
     for (name, node) in table.table()?.members() {
-        check_header(&table, name)?;
+        check_header(&table, name, taken)?;
         let Some(text) = text(&node, scope, Place::Header)? else { continue };
         let value = String::from_utf8_lossy(text.known().unwrap_or_default()).into_owned();
         if !value.is_empty() {

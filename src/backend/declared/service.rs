@@ -4,7 +4,7 @@ use cryptoki_sys::CKR_FUNCTION_FAILED;
 
 use super::answer::Answer;
 use super::description::Description;
-use super::errors::{Purpose, Refusal};
+use super::errors::{Pin, Purpose, Refusal};
 use super::request::{Call, Filled};
 use super::template::{Misfit, Values};
 use crate::error::{Error, Result};
@@ -16,6 +16,7 @@ use crate::transport::{self, Deadline, Response, Transport};
 pub(super) struct Service {
     pub(super) description: std::sync::Arc<Description>,
     pub(super) transport: Authenticated,
+    pub(super) pin: Pin,
     /// How many requests of one scatter are in flight.
     pub(super) width: usize,
     pub(super) log: Log,
@@ -41,6 +42,9 @@ impl Service {
         let answer = self.told(&filled, answer, purpose)?;
         match self.judge(call, &answer) {
             Ok(()) => Ok(answer),
+            Err(refusal) if purpose == Purpose::Login => {
+                Err(self.description.errors.login_error(&refusal, &self.pin))
+            }
             Err(refusal) => Err(self.description.errors.error(&refusal, purpose)),
         }
     }

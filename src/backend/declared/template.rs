@@ -300,6 +300,7 @@ fn placeholder(inner: &str, scope: &Scope<'_>) -> Result<Option<Part>, Wrong> {
         codecs.push(codec);
     }
     let path = codecs.iter().any(|codec| matches!(codec, Writing::Path));
+    let number = codecs.iter().any(|codec| matches!(codec, Writing::Number));
     let value = Value { atoms, codecs, optional, kind, name: format!("{{{inner}}}") };
     if !value.has(|_| true) {
         let none = Values::default();
@@ -308,10 +309,15 @@ fn placeholder(inner: &str, scope: &Scope<'_>) -> Result<Option<Part>, Wrong> {
         }
         // What is known is text, and what codecs make of it is.
         let text = String::from_utf8_lossy(&value.write(&none)).into_owned();
+        if number && text.parse().ok().is_none_or(|number: i64| number.to_string() != text) {
+            return wrong(format!("{{{sources}}} is {text:?}, and that is no integer"), "write one");
+        }
         return Ok(Some(Part::Known { kind, text, path }));
     }
-    if path {
-        return wrong(format!("{{{sources}}} is no parameter, and path is for those alone"), "take path out");
+    if path || number {
+        let codec = if path { "path" } else { "number" };
+        let what = format!("{{{sources}}} is no parameter, and {codec} is for those alone");
+        return wrong(what, format!("take {codec} out"));
     }
     Ok(Some(Part::Value(value)))
 }

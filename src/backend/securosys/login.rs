@@ -31,8 +31,7 @@ impl Securosys {
         in_headers.into_iter().try_for_each(|(_, secret)| check_visible(secret))?;
         let (for_front, own) = secrets.split_at(front.len());
         let in_front = transport.login_with(for_front, deadline);
-        let with_pin = front.contains(&"password") || front.contains(&"hmac");
-        in_front.map_err(|error| front::login_error(error, with_pin))?;
+        in_front.map_err(|error| front::login_error(error, &front))?;
         credentials.fill(own.iter().copied());
         let roles = credentials.roles_to_prove();
         let proven = roles.into_iter().try_for_each(|role| self.prove(role, class, deadline));

@@ -168,6 +168,9 @@ fn secrets_in_different_headers_go_together() {
         auth(&format!("{SLOT}[slot.auth]\n{lines}\n"));
     }
     auth(&ciphertrust("auth = { user = \"u\", header = { name = \"X-Gate\", value = \"env:B\" } }"));
+    // Where the token of a declared service is, its description says.
+    let declared = SLOT.replace("securosys", "declared") + "declared.file = \"/dev/null\"\n";
+    auth(&format!("{declared}[slot.auth]\nbearer = \"env:A\"\nbasic = {{ user = \"u\" }}\n"));
 }
 
 #[test]

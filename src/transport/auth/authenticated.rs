@@ -1,10 +1,11 @@
 //! A transport with credentials in front of it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use secrecy::{ExposeSecret, SecretString};
 
-use super::grant::Grant;
+use super::grant::Shown;
 use super::presented::{Layer, Lines, Presented};
 use super::token::Tried;
 use super::{ApiKey, AuthError, Basic, Bearer, Credential, GrantError, Signer, Token};
@@ -18,6 +19,8 @@ pub struct Authenticated {
     inner: Box<dyn Transport>,
     presented: Presented,
     token: Option<Arc<Token>>,
+    /// The generation of the lines that the last answer to a token call was for.
+    asked_with: AtomicU64,
     refuses: Box<dyn Fn(&Response) -> bool + Send + Sync>,
     /// Of the secrets that are presented; the token has its own.
     audit: Option<Audit>,
@@ -37,7 +40,13 @@ fn unfit() -> GrantError {
 #[derive(Clone)]
 struct Attire {
     presented: Option<Arc<Lines>>,
-    grant: Option<Arc<Grant>>,
+    token: Option<Shown>,
+}
+
+impl Attire {
+    fn generation(&self) -> u64 {
+        self.presented.as_ref().map_or(0, |lines| lines.generation)
+    }
 }
 
 impl Authenticated {
@@ -47,6 +56,7 @@ impl Authenticated {
             inner,
             presented: Presented::default(),
             token: None,
+            asked_with: AtomicU64::new(0),
             refuses: Box::new(|answer| answer.status == 401),
             audit: None,
         }
@@ -137,7 +147,7 @@ impl Authenticated {
         token.login_with(pin, &self.below(), deadline).inspect_err(|error| {
             // For the next C_Login: what was shown besides the PIN may be old.
             if matches!(error, GrantError::Refused(_)) {
-                self.has_new_secret();
+                self.read_anew();
             }
             self.clear();
         })
@@ -212,30 +222,36 @@ impl Authenticated {
         self.presented.lines().map_err(unauthorised)
     }
 
-    fn grant(&self, token: &Token, deadline: Deadline) -> Result<Arc<Grant>, Error> {
-        match token.grant(&self.below(), deadline) {
-            // The password was not to blame, if what was shown besides is another by now.
-            Err(error) if error.kind == ErrorKind::Refused && self.has_new_secret() => {
-                token.pardon();
-                token.grant(&self.below(), deadline)
-            }
-            outcome => outcome,
+    /// What the token has for a call. The password was not to blame for a refusal, if what was shown besides is another by
+    /// now.
+    fn ask<T>(&self, token: &Token, mut ask: impl FnMut() -> Result<T, Error>) -> Result<T, Error> {
+        let error = match ask() {
+            Err(error) if error.kind == ErrorKind::Refused => error,
+            outcome => return outcome,
+        };
+        let Some(response) = &error.refused else { return Err(error) };
+        if self.newer(self.asked_with.load(Ordering::Acquire)).is_none() {
+            return Err(error);
         }
+        token.pardon(response);
+        ask()
     }
 
     fn attire(&self, deadline: Deadline) -> Result<Attire, Error> {
-        let grant = match &self.token {
-            Some(token) => Some(self.grant(token, deadline)?),
+        let token = match &self.token {
+            Some(token) => {
+                let grant = self.ask(token, || token.grant(&self.below(), deadline))?;
+                Some(token.show(grant))
+            }
             None => None,
         };
         // After the token: on the way to it a secret may have been read anew.
-        Ok(Attire { presented: self.lines()?, grant })
+        Ok(Attire { presented: self.lines()?, token })
     }
 
     /// The lines for a request that has its `own`. The usual one has none, and a token alone: nothing is copied then.
     fn dress<'h>(&'h self, own: &'h Headers, attire: &'h Attire) -> Dressed<'h> {
-        let token = self.token.as_ref().zip(attire.grant.as_deref());
-        let token = token.map(|(token, grant)| token.line(grant));
+        let token = attire.token.as_ref().map(Shown::line);
         let parts = [Some(own), attire.presented.as_ref().map(|lines| &lines.headers), token];
         let mut parts = parts.into_iter().flatten().filter(|lines| !lines.is_empty());
         match (parts.next(), parts.next()) {
@@ -265,11 +281,11 @@ impl Authenticated {
     fn is_refusal(&self, answer: &Response, request: &Request<'_>, attire: &Attire) -> bool {
         let refused = (self.refuses)(answer);
         let endpoint = || self.endpoint(request);
-        let token = self.token.as_ref().zip(attire.grant.as_deref());
-        if let Some((token, grant)) = token {
+        let token = self.token.as_ref().zip(attire.token.as_ref());
+        if let Some((token, shown)) = token {
             match refused {
                 true => token.tell_refusal(endpoint(), answer),
-                false if answer.status < 500 => token.accepted(grant),
+                false if answer.status < 500 => token.accepted(shown),
                 false => {}
             }
         }
@@ -291,36 +307,55 @@ impl Authenticated {
         deadline: Deadline,
     ) -> Result<Option<Attire>, Error> {
         // Token calls are signed, too: with an old secret there is no new token.
-        if !tried.presented && self.presented.signer().is_some() && self.has_new_secret() {
-            tried.presented = true;
-            return Ok(Some(Attire { presented: self.lines()?, grant: attire.grant.clone() }));
-        }
-        if let (Some(token), Some(grant)) = (&self.token, &attire.grant)
-            && let Some(grant) = token.after_refusal(grant, &mut tried.token, &self.below(), deadline)?
+        if self.presented.signer().is_some()
+            && let Some(better) = self.with_newer(attire, tried)
         {
-            return Ok(Some(Attire { grant: Some(grant), ..attire.clone() }));
+            return Ok(Some(better));
         }
-        if std::mem::replace(&mut tried.presented, true) || !self.has_new_secret() {
-            return Ok(None);
+        if let (Some(token), Some(shown)) = (&self.token, &attire.token) {
+            let mut after = || token.after_refusal(shown, &mut tried.token, &self.below(), deadline);
+            if let Some(shown) = self.ask(token, &mut after)? {
+                // On the way to it a secret may have been read anew.
+                return Ok(Some(Attire { presented: self.lines()?, token: Some(shown) }));
+            }
         }
-        Ok(Some(Attire { presented: self.lines()?, grant: attire.grant.clone() }))
+        Ok(self.with_newer(attire, tried))
+    }
+
+    /// `attire` with secrets that are newer, if there are any. A call looks for them once.
+    fn with_newer(&self, attire: &Attire, tried: &mut Attempts) -> Option<Attire> {
+        if std::mem::replace(&mut tried.presented, true) {
+            return None;
+        }
+        let presented = Some(self.newer(attire.generation())?);
+        Some(Attire { presented, token: attire.token.clone() })
+    }
+
+    /// The lines, if the secrets are others by now than those of that generation: because another thread has read them
+    /// anew since, or this one does.
+    fn newer(&self, generation: u64) -> Option<Arc<Lines>> {
+        let newer = || self.presented.lines().ok().flatten().filter(|lines| lines.generation != generation);
+        newer().or_else(|| {
+            self.read_anew();
+            newer()
+        })
     }
 
     /// Reads the secrets that are presented anew.
-    fn has_new_secret(&self) -> bool {
-        let changed = self.presented.refresh();
-        if changed && let Some(audit) = &self.audit {
+    fn read_anew(&self) {
+        if self.presented.refresh()
+            && let Some(audit) = &self.audit
+        {
             audit.granted(Event::Renewal, "the source of the secret");
         }
-        changed
     }
 
     /// A call was refused that must not be repeated: the next one gets what is better.
     fn note_refusal(&self, attire: &Attire) {
-        if let (Some(token), Some(grant)) = (&self.token, &attire.grant) {
-            token.distrust(grant);
+        if let (Some(token), Some(shown)) = (&self.token, &attire.token) {
+            token.distrust(&shown.grant);
         }
-        self.has_new_secret();
+        self.newer(attire.generation());
     }
 
     /// What comes of a call that was refused with `attire`; `None` where it stays with that.
@@ -459,8 +494,10 @@ struct Below<'a>(&'a Authenticated);
 
 impl Transport for Below<'_> {
     fn call(&self, request: &Request<'_>, deadline: Deadline) -> Result<Response, Error> {
-        let attire = Attire { presented: self.0.lines()?, grant: None };
-        self.0.send(request, &attire, deadline)
+        let attire = Attire { presented: self.0.lines()?, token: None };
+        let answer = self.0.send(request, &attire, deadline);
+        self.0.asked_with.store(attire.generation(), Ordering::Release);
+        answer
     }
 
     fn call_many(
@@ -470,7 +507,7 @@ impl Transport for Below<'_> {
         deadline: Deadline,
     ) -> Vec<Result<Response, Error>> {
         match self.0.lines() {
-            Ok(presented) => self.0.send_many(requests, &Attire { presented, grant: None }, width, deadline),
+            Ok(presented) => self.0.send_many(requests, &Attire { presented, token: None }, width, deadline),
             Err(error) => requests.iter().map(|_| Err(error.clone())).collect(),
         }
     }

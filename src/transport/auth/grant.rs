@@ -40,6 +40,20 @@ impl Grant {
     }
 }
 
+/// A grant, and which of its lines is sent.
+#[derive(Clone)]
+pub(super) struct Shown {
+    pub(super) grant: Arc<Grant>,
+    pub(super) other_line: bool,
+}
+
+impl Shown {
+    pub(super) fn line(&self) -> &Headers {
+        let [first, other] = &self.grant.lines;
+        if self.other_line { other } else { first }
+    }
+}
+
 /// Why there is no token.
 #[derive(Debug)]
 pub enum GrantError {
@@ -87,12 +101,35 @@ impl From<GrantError> for Error {
 /// Why a token call gave nothing.
 pub(super) struct Denied {
     pub(super) error: GrantError,
-    /// Whether what was shown was looked at and found wanting.
-    pub(super) verdict: bool,
+    pub(super) verdict: Verdict,
+}
+
+/// What a refusal says of what was shown.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Nothing: it has not been looked at.
+    Open,
+    /// It was not taken, for a reason that may pass: a call that is not there for a moment, an address that is not known.
+    Passing,
+    /// It was looked at and found wanting.
+    Final,
+}
+
+impl Verdict {
+    /// By the status of a refusal, or the one that it says it has.
+    pub(super) fn of(status: u16) -> Self {
+        match status {
+            // A server that fails or is busy has not looked at the password.
+            408 | 429 | 500.. => Self::Open,
+            // A success that says inside that it is none; RFC 6749 section 5.2; a locked account.
+            200..=299 | 400 | 401 | 423 => Self::Final,
+            _ => Self::Passing,
+        }
+    }
 }
 
 impl From<GrantError> for Denied {
     fn from(error: GrantError) -> Self {
-        Self { error, verdict: false }
+        Self { error, verdict: Verdict::Open }
     }
 }

@@ -134,10 +134,19 @@ impl Credential {
     /// # Errors
     /// [`AuthError::Unreadable`]; then the old secret stays.
     pub fn refresh(&self) -> Result<bool, AuthError> {
-        let Some(source) = &self.source else { return Ok(false) };
-        let new = Arc::new(source().map_err(AuthError::Unreadable)?);
+        Ok(self.read_anew()?.is_some_and(|new| self.replace(new)))
+    }
+
+    /// What the source gives now; `None` without one. Nothing changes yet.
+    fn read_anew(&self) -> Result<Option<SecretString>, AuthError> {
+        self.source.as_ref().map(|source| source().map_err(AuthError::Unreadable)).transpose()
+    }
+
+    /// Takes what the source gave and says whether it is another one.
+    fn replace(&self, new: SecretString) -> bool {
+        let new = Arc::new(new);
         let old = self.held.write().replace(Arc::clone(&new));
-        Ok(old.is_none_or(|old| old.expose_secret() != new.expose_secret()))
+        old.is_none_or(|old| old.expose_secret() != new.expose_secret())
     }
 
     /// Shows the secret to `use_it`, without holding a lock; `None` for one that `C_Login` has not brought.

@@ -63,6 +63,8 @@ struct Made {
 
 /// What the layers make of their secrets.
 pub(super) struct Lines {
+    /// That of the secrets.
+    pub(super) generation: u64,
     pub(super) headers: Headers,
     /// Whether a call was not refused with them.
     accepted: AtomicBool,
@@ -98,21 +100,23 @@ impl Presented {
         if self.layers.is_empty() {
             return Ok(None);
         }
-        let generation = {
-            let made = self.made.read();
-            if let Some(lines) = &made.lines {
-                return Ok(Some(Arc::clone(lines)));
+        loop {
+            let generation = {
+                let made = self.made.read();
+                if let Some(lines) = &made.lines {
+                    return Ok(Some(Arc::clone(lines)));
+                }
+                made.generation
+            };
+            let mut headers = Headers::default();
+            self.layers.iter().try_for_each(|layer| layer.apply(&mut headers))?;
+            let mut made = self.made.write();
+            // Else a secret has changed meanwhile.
+            if made.generation == generation {
+                let lines = || Arc::new(Lines { generation, headers, accepted: AtomicBool::new(false) });
+                return Ok(Some(Arc::clone(made.lines.get_or_insert_with(lines))));
             }
-            made.generation
-        };
-        let mut headers = Headers::default();
-        self.layers.iter().try_for_each(|layer| layer.apply(&mut headers))?;
-        let lines = Arc::new(Lines { headers, accepted: AtomicBool::new(false) });
-        let mut made = self.made.write();
-        if made.generation == generation {
-            made.lines = Some(Arc::clone(&lines));
         }
-        Ok(Some(lines))
     }
 
     /// To be called after a secret has changed.
@@ -123,13 +127,24 @@ impl Presented {
     }
 
     /// Reads the secrets anew and says whether one is another now. One that cannot be read stays what it was.
+    ///
+    /// No lock is held while a source is asked, which may take its time. All that have changed are replaced in one step,
+    /// and whoever comes late leaves what is newer than its own.
     pub(super) fn refresh(&self) -> bool {
+        let generation = self.made.read().generation;
+        let read = |layer: &Layer| layer.credential().read_anew().ok().flatten();
+        let secrets: Vec<_> = self.layers.iter().map(read).collect();
+        let mut made = self.made.write();
+        if made.generation != generation {
+            return false;
+        }
         let mut changed = false;
-        for layer in &self.layers {
-            changed |= layer.credential().refresh().unwrap_or(false);
+        for (layer, secret) in self.layers.iter().zip(secrets) {
+            changed |= secret.is_some_and(|secret| layer.credential().replace(secret));
         }
         if changed {
-            self.forget_lines();
+            made.generation += 1;
+            made.lines = None;
         }
         changed
     }

@@ -461,6 +461,14 @@ mod tests {
         assert_eq!(granted(&profile(), r#"{"token":"t","expires_in":null}"#), ("t".into(), None, 3600));
     }
 
+    /// Taken at its word, each call would show the password.
+    #[test]
+    fn a_life_of_nothing_says_nothing() {
+        assert_eq!(granted(&profile(), r#"{"token":"t","expires_in":0}"#).2, 3600);
+        let token = jwt(&json!({"iat": 1000, "exp": 1300}));
+        assert_eq!(granted(&profile(), &format!(r#"{{"token":"{token}","expires_in":0}}"#)).2, 300);
+    }
+
     /// Both editions of FAST (fast-hsm.md section 4.1).
     #[test]
     fn an_envelope_decides_where_the_profile_names_one() {

@@ -5,7 +5,8 @@
 //! who has none waits, no longer than its own deadline.
 //!
 //! A password is never shown twice because of a failure: [`Class::NeverTwice`] sees to it below, and here a password that
-//! was refused is not shown again until `C_Login`, or its source, brings another.
+//! was refused is not shown again until `C_Login`, or its source, brings another. Where the refusal may be for something
+//! that passes, the same one is shown again after a time that doubles.
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,10 +18,10 @@ use secrecy::ExposeSecret;
 
 use super::Credential;
 use super::gate::{Entry, Gate};
-use super::grant::{Denied, Grant, GrantError, YOUNG};
+use super::grant::{Denied, Grant, GrantError, Shown, Verdict, YOUNG};
 use super::profile::{FieldValue, Granted, Reading, RevokeCall, Scheme, TokenCall, TokenProfile, Values};
 use crate::observe::audit::{Audit, Endpoint, Event};
-use crate::transport::{Class, Deadline, Error, ErrorKind, Headers, Request, Response, Transport};
+use crate::transport::{Class, Deadline, Error, ErrorKind, Request, Response, Transport};
 
 /// How long before its end a token is renewed, unless a fifth of its life is less.
 const EARLY: Duration = Duration::from_secs(60);
@@ -28,6 +29,8 @@ const EARLY: Duration = Duration::from_secs(60);
 const FAREWELL: Duration = Duration::from_secs(2);
 /// How long a renewal that failed is not tried again while the old token lives.
 const RESPITE: Duration = Duration::from_secs(5);
+/// How long, at most, a password is not shown again after a refusal that may pass.
+const LONGEST_RESPITE: Duration = Duration::from_secs(15 * 60);
 
 /// How often a call that was refused goes on with what other threads got meanwhile.
 const FOLLOW_LIMIT: u32 = 4;
@@ -70,8 +73,25 @@ struct Held {
 /// A password that was refused.
 struct Refusal {
     response: Arc<Response>,
-    /// When its source was asked for another one.
+    came: Instant,
+    /// How long it stands, where it may pass.
+    respite: Option<Duration>,
+    /// When the source of the password was asked for another one.
     asked: Instant,
+}
+
+impl Refusal {
+    /// `earlier`: the one before, if nothing was granted since.
+    fn new(response: Arc<Response>, verdict: Verdict, earlier: Option<&Self>) -> Self {
+        let doubled = earlier.and_then(|earlier| earlier.respite).map(|respite| respite * 2);
+        let respite = doubled.map_or(RESPITE, |respite| respite.min(LONGEST_RESPITE));
+        let now = Instant::now();
+        Self { response, came: now, respite: (verdict == Verdict::Passing).then_some(respite), asked: now }
+    }
+
+    fn stands(&self) -> bool {
+        self.respite.is_none_or(|respite| self.came.elapsed() < respite)
+    }
 }
 
 /// What one call has tried since it was refused.
@@ -171,8 +191,9 @@ impl Token {
             self.audit.granted(Event::Logout, "this side");
             return;
         };
+        let shown = self.show(grant);
         let request =
-            Request { method: *method, path, headers: self.line(&grant), body: None, class: Class::OnceOnly };
+            Request { method: *method, path, headers: shown.line(), body: None, class: Class::OnceOnly };
         let endpoint = Endpoint::new(method.as_str(), path);
         match transport.call(&request, Deadline::after(FAREWELL)) {
             Ok(response) if response.is_success() => self.audit.granted(Event::Logout, endpoint),
@@ -201,9 +222,26 @@ impl Token {
         self.is_logged_in() || self.can_renew()
     }
 
-    /// The password was refused because of something else.
-    pub(super) fn pardon(&self) {
-        self.state.write().refusal = None;
+    /// The password was refused because of something else. Another refusal of it stays.
+    pub(super) fn pardon(&self, response: &Arc<Response>) {
+        let mut state = self.state.write();
+        if state.refusal.as_ref().is_some_and(|refusal| Arc::ptr_eq(&refusal.response, response)) {
+            state.refusal = None;
+        }
+    }
+
+    /// As if its life were over.
+    #[cfg(test)]
+    pub(crate) fn expire(&self) {
+        self.state.write().held = None;
+    }
+
+    /// As if so much time had gone by since the refusal that stands.
+    #[cfg(test)]
+    pub(crate) fn age_refusal(&self, by: Duration) {
+        let mut state = self.state.write();
+        let refusal = state.refusal.as_mut().expect("a refusal stands");
+        refusal.came = refusal.came.checked_sub(by).expect("the machine has run for so long");
     }
 
     /// What its calls look like.
@@ -216,10 +254,9 @@ impl Token {
         self.audit.refused(Event::Use, endpoint, self.profile.status(answer));
     }
 
-    /// The line that carries `grant`.
-    pub(super) fn line<'g>(&self, grant: &'g Grant) -> &'g Headers {
-        let [first, other] = &grant.lines;
-        if self.other_line.load(Ordering::Relaxed) { other } else { first }
+    /// `grant` with the line that is sent now.
+    pub(super) fn show(&self, grant: Arc<Grant>) -> Shown {
+        Shown { grant, other_line: self.other_line.load(Ordering::Relaxed) }
     }
 
     /// A token that lives; one is got if there is none.
@@ -231,53 +268,64 @@ impl Token {
         }
     }
 
-    /// A call with `grant` was not refused.
-    pub(super) fn accepted(&self, grant: &Grant) {
-        // Looked at before it is written: all threads share it.
-        for flag in [&self.settled, &grant.accepted] {
-            if !flag.load(Ordering::Relaxed) {
-                flag.store(true, Ordering::Relaxed);
-            }
+    /// A call with `shown` was not refused.
+    pub(super) fn accepted(&self, shown: &Shown) {
+        // Looked at before they are written: all threads share them.
+        if !self.settled.load(Ordering::Relaxed) {
+            self.other_line.store(shown.other_line, Ordering::Relaxed);
+            self.settled.store(true, Ordering::Relaxed);
+        }
+        if !shown.grant.accepted.load(Ordering::Relaxed) {
+            shown.grant.accepted.store(true, Ordering::Relaxed);
         }
     }
 
-    /// A call with `grant` was refused: the token to try it with again, if one is worth it. Where the refusal is not for
+    /// A call with `shown` was refused: the token to try it with again, if one is worth it. Where the refusal is not for
     /// its age another would be no better.
     ///
     /// # Errors
     /// Where a new one cannot be had.
     pub(super) fn after_refusal(
         &self,
-        grant: &Arc<Grant>,
+        shown: &Shown,
         tried: &mut Tried,
         transport: &dyn Transport,
         deadline: Deadline,
-    ) -> Result<Option<Arc<Grant>>, Error> {
-        if self.take_other_line(grant, tried) {
-            return Ok(Some(Arc::clone(grant)));
+    ) -> Result<Option<Shown>, Error> {
+        if self.take_other_line(shown, tried) {
+            return Ok(Some(Shown { other_line: !shown.other_line, ..shown.clone() }));
         }
+        let grant = &shown.grant;
         if tried.followed < FOLLOW_LIMIT
             && let Some(newer) = self.usable(Some(grant.number))
         {
             tried.followed += 1;
-            return Ok(Some(newer));
+            return Ok(Some(self.show(newer)));
         }
         if !grant.may_be_old() || tried.renewals == RENEWAL_LIMIT || !self.can_renew() {
             return Ok(None);
         }
         tried.renewals += 1;
-        self.obtain(Some(grant.number), transport, deadline).map(Some)
+        let grant = self.obtain(Some(grant.number), transport, deadline)?;
+        Ok(Some(self.show(grant)))
     }
 
-    /// Takes the other scheme, if none is known to be right and the age of the token is none of the reasons.
-    fn take_other_line(&self, grant: &Grant, tried: &mut Tried) -> bool {
-        let open = self.profile.scheme == Scheme::Auto && !self.settled.load(Ordering::Relaxed);
-        if !open || tried.other_line || !grant.is_young() {
+    /// Takes the other scheme, if that is known to be right by now, or none is and the age of the token is none of the
+    /// reasons. Of those who are refused at once with the same line one alone turns the switch.
+    fn take_other_line(&self, shown: &Shown, tried: &mut Tried) -> bool {
+        if self.profile.scheme != Scheme::Auto || tried.other_line {
             return false;
         }
-        tried.other_line = true;
-        self.other_line.fetch_xor(true, Ordering::Relaxed);
-        true
+        let sent = shown.other_line;
+        tried.other_line = match self.settled.load(Ordering::Relaxed) {
+            true => self.other_line.load(Ordering::Relaxed) != sent,
+            false => shown.grant.is_young(),
+        };
+        if tried.other_line {
+            // What it was turned to already stays.
+            let _ = self.other_line.compare_exchange(sent, !sent, Ordering::Relaxed, Ordering::Relaxed);
+        }
+        tried.other_line
     }
 
     /// `grant` was refused to a call that must not be repeated: the next one gets another.
@@ -388,7 +436,7 @@ impl Token {
         let Some((old, call)) = refresh else { return self.show_password(transport, deadline) };
         let denied = match self.ask(call, Event::Renewal, Some(old), transport, deadline) {
             Ok(grant) => return Ok(grant),
-            Err(denied) if !denied.verdict => return Err(denied.error),
+            Err(denied) if denied.verdict == Verdict::Open => return Err(denied.error),
             Err(denied) => denied,
         };
         if let Some(held) = &mut self.state.write().held {
@@ -406,16 +454,21 @@ impl Token {
         (old.refresh.is_some() || !call.has(&FieldValue::Refresh)).then_some(call)
     }
 
-    /// A new token by the password, unless that has been refused already. The gate is held.
+    /// A new token by the password, unless a refusal of it stands. The gate is held.
     fn show_password(&self, transport: &dyn Transport, deadline: Deadline) -> Result<Arc<Grant>, GrantError> {
         if let Some(response) = self.standing_refusal() {
             return Err(GrantError::Refused(response));
         }
         self.ask(&self.profile.login, Event::Login, None, transport, deadline).map_err(|denied| {
-            if let Denied { error: GrantError::Refused(response), verdict: true } = &denied {
-                let refusal = Refusal { response: Arc::clone(response), asked: Instant::now() };
-                self.state.write().refusal = Some(refusal);
-                if self.password.is_pin() {
+            if let (GrantError::Refused(response), Verdict::Passing | Verdict::Final) =
+                (&denied.error, denied.verdict)
+            {
+                let mut state = self.state.write();
+                let refusal = Refusal::new(Arc::clone(response), denied.verdict, state.refusal.as_ref());
+                let is_over = refusal.respite.is_none() && self.password.is_pin();
+                state.refusal = Some(refusal);
+                drop(state);
+                if is_over {
                     self.password.clear();
                 }
             }
@@ -427,7 +480,7 @@ impl Token {
     fn standing_refusal(&self) -> Option<Arc<Response>> {
         let response = {
             let mut state = self.state.write();
-            let refusal = state.refusal.as_mut()?;
+            let refusal = state.refusal.as_mut().filter(|refusal| refusal.stands())?;
             let response = Arc::clone(&refusal.response);
             if refusal.asked.elapsed() < YOUNG {
                 return Some(response);
@@ -465,16 +518,15 @@ impl Token {
             }
             Reading::Refused { status } => {
                 self.audit.refused(event, endpoint, status);
-                // A server that fails or is busy has not looked at the password.
-                let verdict = status < 500 && !matches!(status, 408 | 429);
-                Err(Denied { error: GrantError::Refused(Arc::new(response)), verdict })
+                let error = GrantError::Refused(Arc::new(response));
+                Err(Denied { error, verdict: Verdict::of(status) })
             }
             Reading::Malformed => {
                 let reason = format!("HTTP {} without a token", response.status);
                 self.audit.failed(event, endpoint, &reason);
                 let error = GrantError::Malformed(format!("{endpoint}: {reason}"));
                 // What answers so to a refresh token does not take it; a password is not blamed for it.
-                Err(Denied { error, verdict: true })
+                Err(Denied { error, verdict: Verdict::Final })
             }
         }
     }

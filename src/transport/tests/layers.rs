@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Barrier, Mutex};
 use std::thread;
 
 use super::issuer::reply;
@@ -103,6 +103,70 @@ fn a_refused_secret_is_read_anew() {
     fs::write(&path, "open sesame").unwrap();
     assert_eq!(post(&careful, Class::NeverTwice, soon()).unwrap().status, 401);
     body(post(&careful, Class::NeverTwice, soon()));
+}
+
+/// All are refused with the old one before the first of them reads the new one.
+#[test]
+fn of_many_refused_with_an_old_secret_each_shows_the_new_one() {
+    const THREADS: usize = 8;
+    let folder = tempfile::tempdir().unwrap();
+    let (path, secret) = file(folder.path(), "secret", "another");
+    let all = Barrier::new(THREADS);
+    let server = Server::start(move |got| {
+        if got.text.contains(&format!("\r\n{BASIC}\r\n")) {
+            return vec![Act::Send(reply(200, "ok"))];
+        }
+        if all.wait().is_leader() {
+            fs::write(&path, "open sesame").unwrap();
+        }
+        all.wait();
+        vec![Act::Send(reply(401, ""))]
+    });
+    let service = open(&server, basic(secret), &Log::off());
+    thread::scope(|scope| {
+        for _ in 0..THREADS {
+            scope.spawn(|| assert_eq!(body(post(&service, Class::Repeatable, soon())), "ok"));
+        }
+    });
+    assert_eq!(server.requests().len(), 2 * THREADS);
+}
+
+/// The login is refused because of the secret beside the password: whoever waits for the token gets one all the same, and
+/// the password is shown once with each secret.
+#[test]
+fn an_old_secret_in_a_token_call_is_nobody_s_end() {
+    const THREADS: usize = 8;
+    let folder = tempfile::tempdir().unwrap();
+    let (path, secret) = file(folder.path(), "secret", "another");
+    let server = Server::start(move |got| {
+        let answer = match got.text.contains(&format!("\r\n{BASIC}\r\n")) {
+            true if got.text.starts_with("POST /token ") => reply(200, r#"{"token":"t0k"}"#),
+            true if got.text.contains("\r\nX-Token: Bearer t0k\r\n") => reply(200, "ok"),
+            true => reply(403, ""),
+            false => {
+                thread::sleep(Duration::from_millis(50));
+                fs::write(&path, "open sesame").unwrap();
+                reply(401, "")
+            }
+        };
+        vec![Act::Send(answer)]
+    });
+    let token = TokenLogin { header: "X-Token".into(), ..TokenLogin::plain("/token") };
+    let auth = config::Auth {
+        user: Some("alice".into()),
+        password: Secret::Literal("p4ss".into()),
+        token: Some(Box::new(token)),
+        ..basic(secret)
+    };
+    let service = open(&server, auth, &Log::off());
+    thread::scope(|scope| {
+        for _ in 0..THREADS {
+            scope.spawn(|| assert_eq!(body(post(&service, Class::Repeatable, soon())), "ok"));
+        }
+    });
+    let requests = server.requests();
+    let logins = requests.iter().filter(|got| got.text.starts_with("POST /token ")).count();
+    assert_eq!((logins, requests.len()), (2, 2 + THREADS));
 }
 
 #[test]

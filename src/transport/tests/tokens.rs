@@ -1,15 +1,16 @@
 //! Tokens over real connections: none is lost when they expire, whoever uses them meanwhile.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::{Arc, Barrier};
 use std::thread;
 
-use super::issuer::{Issuer, PASSWORD, RULES, Rules, USER};
+use super::issuer::{Issuer, PASSWORD, RULES, Rules, USER, reply};
 use super::*;
 use crate::observe::audit::Audit;
 use crate::observe::log::Log;
 use crate::observe::told;
 use crate::transport::auth::{
-    Authenticated, Credential, FieldValue, GrantError, RevokeCall, Token, TokenCall, TokenProfile,
+    Authenticated, Credential, FieldValue, GrantError, RevokeCall, Scheme, Token, TokenCall, TokenProfile,
 };
 
 const THREADS: usize = 20;
@@ -43,6 +44,10 @@ impl Client {
     }
 
     fn of(self, server: &Server) -> Authenticated {
+        self.with(profile(), server)
+    }
+
+    fn with(self, profile: TokenProfile, server: &Server) -> Authenticated {
         // The type of the token calls stands for this one.
         let conventions = Conventions {
             headers: &[("Content-Type", "application/vnd.other")],
@@ -53,7 +58,7 @@ impl Client {
         let groups = [vec![server.url()]];
         let cluster = Cluster::new(&groups, &config::Tls::default(), TIMEOUTS, pool, &conventions).unwrap();
         let audit = Audit::new(&self.log, "slot", USER);
-        let token = Token::new(profile(), USER.into(), self.password, self.keep_password, audit);
+        let token = Token::new(profile, USER.into(), self.password, self.keep_password, audit);
         Authenticated::new(Box::new(cluster)).with_token(Arc::new(token))
     }
 }
@@ -168,12 +173,108 @@ fn a_kept_password_that_is_refused_is_not_shown_again() {
     issuer.expire();
     thread::scope(|scope| {
         for _ in 0..THREADS {
-            scope.spawn(|| assert!(post(&service, Class::Repeatable, soon()).is_err()));
+            // What the call was refused with stays where there is nothing to get another token with any more.
+            let refused =
+                || post(&service, Class::Repeatable, soon()).is_ok_and(|answer| answer.status != 401);
+            scope.spawn(move || assert!(!refused()));
         }
     });
     assert!(!service.is_ready());
     let state = issuer.state();
     assert_eq!((state.refused_refreshes, state.refused_logins), (1, 1));
+}
+
+/// A service whose login call has that status, and whose tokens are taken with no scheme before them.
+fn answering(status: &Arc<AtomicU16>) -> Server {
+    let status = Arc::clone(status);
+    Server::start(move |got| {
+        let answer = match (got.text.split(' ').nth(1).unwrap(), status.load(Ordering::SeqCst)) {
+            ("/login", 200) => reply(200, r#"{"token":"t0k"}"#),
+            ("/login" | "/refresh", status) => reply(status, "{}"),
+            _ if got.text.contains("\r\nAuthorization: Bearer t0k\r\n") => reply(200, "ok"),
+            _ => reply(401, "{}"),
+        };
+        vec![Act::Send(answer)]
+    })
+}
+
+const RESPITE: Duration = Duration::from_secs(5);
+
+/// The gateway is being installed anew, say, or does not know our address yet.
+#[test]
+fn a_refusal_that_may_pass_does_not_stand_for_ever() {
+    for refusal in [403, 404, 405, 421, 302] {
+        let status = Arc::new(AtomicU16::new(refusal));
+        let server = answering(&status);
+        let service = Client::configured().of(&server);
+        let refused = || post(&service, Class::Repeatable, soon()).unwrap_err().kind;
+        for respite in [RESPITE, 2 * RESPITE] {
+            let before = server.requests().len();
+            assert_eq!((refused(), refused()), (ErrorKind::Refused, ErrorKind::Refused));
+            assert_eq!(server.requests().len(), before + 1, "{refusal}: not at once");
+            service.token().unwrap().age_refusal(respite - Duration::from_secs(1));
+            assert_eq!(refused(), ErrorKind::Refused);
+            assert_eq!(server.requests().len(), before + 1, "{refusal}: it stands for {respite:?}");
+            service.token().unwrap().age_refusal(Duration::from_secs(1));
+        }
+        status.store(200, Ordering::SeqCst);
+        assert_eq!(body(post(&service, Class::Repeatable, soon())), "ok");
+    }
+}
+
+#[test]
+fn a_refusal_of_the_password_stands() {
+    for refusal in [400, 401, 423] {
+        let server = answering(&Arc::new(AtomicU16::new(refusal)));
+        let service = Client::configured().of(&server);
+        for _ in 0..2 {
+            assert_eq!(post(&service, Class::Repeatable, soon()).unwrap_err().kind, ErrorKind::Refused);
+            service.token().unwrap().age_refusal(2 * RESPITE);
+        }
+        assert_eq!(server.requests().len(), 1, "{refusal}");
+    }
+}
+
+/// What `C_Login` brought is not wrong because a call was away for a moment.
+#[test]
+fn a_refusal_that_may_pass_is_no_logout() {
+    let status = Arc::new(AtomicU16::new(200));
+    let server = answering(&status);
+    // No refresh call: the password is shown again.
+    let service = Client::with_pin(true).with(TokenProfile { refresh: None, ..profile() }, &server);
+    service.login(PASSWORD, soon()).unwrap();
+    body(post(&service, Class::Repeatable, soon()));
+    status.store(404, Ordering::SeqCst);
+    service.token().unwrap().expire();
+    assert_eq!(post(&service, Class::Repeatable, soon()).unwrap_err().kind, ErrorKind::Refused);
+    assert!(service.is_ready());
+    status.store(200, Ordering::SeqCst);
+    service.token().unwrap().age_refusal(RESPITE);
+    body(post(&service, Class::Repeatable, soon()));
+}
+
+/// All are refused before the first of them takes the other scheme.
+#[test]
+fn of_many_refused_with_one_scheme_each_takes_the_other() {
+    let all = Barrier::new(THREADS);
+    let server = Server::start(move |got| {
+        let shown = |line: &str| got.text.contains(&format!("\r\nAuthorization: {line}\r\n"));
+        let answer = match () {
+            () if got.text.starts_with("POST /login ") => reply(200, r#"{"token":"t0k"}"#),
+            () if shown("t0k") => reply(200, "ok"),
+            () => {
+                assert!(shown("Bearer t0k"), "{}", got.text);
+                all.wait();
+                reply(401, "{}")
+            }
+        };
+        vec![Act::Send(answer)]
+    });
+    let service = Client::configured().with(TokenProfile { scheme: Scheme::Auto, ..profile() }, &server);
+    call_at_once(&service, 1);
+    assert_eq!(server.requests().len(), 1 + 2 * THREADS);
+    call_at_once(&service, 1);
+    assert_eq!(server.requests().len(), 1 + 3 * THREADS, "it is known by now");
 }
 
 #[test]

@@ -7,7 +7,9 @@ use std::time::Duration;
 use cryptoki_sys::*;
 use serde_json::json;
 
+use super::super::answer::Answer;
 use super::super::description::Description;
+use super::super::errors::Purpose;
 use super::super::template::Values;
 use super::super::*;
 use crate::backend::scripted::{Seen, Server};
@@ -15,6 +17,7 @@ use crate::config::Secret;
 use crate::crypto::digest::Hash;
 use crate::observe::told;
 use crate::transport::Class;
+use crate::transport::auth::GrantError;
 
 /// As transit has it, with a bit of everything.
 const TRANSIT: &str = r#"
@@ -99,7 +102,8 @@ rv = "CKR_KEY_HANDLE_INVALID"
 fn describe(text: &str, parameters: &[(&str, &str)]) -> std::result::Result<Description, String> {
     let parameters: BTreeMap<_, _> =
         parameters.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    Description::parse(text, &parameters, Path::new("x.toml")).map_err(|problem| problem.to_string())
+    Description::parse(text, &parameters, &config::Auth::default(), Path::new("x.toml"))
+        .map_err(|problem| problem.to_string())
 }
 
 /// A slot with this description; its bearer token is the PIN.
@@ -311,6 +315,16 @@ fn listings_are_read_page_by_page_to_their_end() {
             "GET /c?after=x%26y" => r#"{"k":[{"n":"c","t":1}],"next":null}"#,
             "GET /p?page=1&size=2" | "GET /o?skip=0&size=2" => r#"{"k":[{"n":"a","t":1},{"n":"b","t":2}]}"#,
             "GET /p?page=2&size=2" | "GET /o?skip=2&size=2" => r#"{"k":[{"n":"c","t":"1"}]}"#,
+            "GET /p?page=1&size=2&n=9" | "GET /o?skip=0&size=2&n=9" => {
+                r#"{"k":[{"n":"a","t":1},{"n":"b","t":2}],"total":3}"#
+            }
+            "GET /p?page=2&size=2&n=9" | "GET /o?skip=2&size=2&n=9" => {
+                r#"{"k":[{"n":"c","t":1}],"total":"3"}"#
+            }
+            "GET /p?page=3&size=2"
+            | "GET /o?skip=3&size=2"
+            | "GET /p?page=3&size=2&n=9"
+            | "GET /o?skip=3&size=2&n=9" => r#"{"k":[]}"#,
             "GET /m" => r#"{"k":{"a":{"t":1},"b":{"t":2},"c":{"t":"1"}}}"#,
             _ => r#"{"k":[{"n":"a","t":1}],"next":"same"}"#,
         };
@@ -329,6 +343,16 @@ fn listings_are_read_page_by_page_to_their_end() {
     assert_eq!(list("/c?after={cursor?}", &cursor).unwrap(), "a,c");
     assert_eq!(list("/p?page={page}&size={limit}", &by("by = \"page\", limit = 2")).unwrap(), "a,c");
     assert_eq!(list("/o?skip={offset}&size={limit}", &by("by = \"offset\", limit = 2")).unwrap(), "a,c");
+    // The service gives fewer than it is asked for, or says how many there are, or gives its last page again.
+    assert_eq!(list("/o?skip={offset}&size=2&n={limit}", &by("by = \"offset\", limit = 9")).unwrap(), "a,c");
+    assert_eq!(list("/p?page={page}&size=2&n={limit}", &by("by = \"page\", limit = 9")).unwrap(), "a,c");
+    let total = by("by = \"page\", limit = 9, total = \"/total\"");
+    let before = server.seen().len();
+    assert_eq!(list("/p?page={page}&size=2&n={limit}", &total).unwrap(), "a,c");
+    assert_eq!(server.seen().len() - before, 2, "nothing is asked for beyond the end");
+    assert_eq!(list("/same?page={page}", &by("by = \"page\", limit = 2")).unwrap(), "a");
+    let circle = list("/same?page={page}", &by("by = \"page\", limit = 1")).unwrap_err();
+    assert!(circle.to_string().contains("the same page twice"), "{circle}");
     assert_eq!(list("/m", "").unwrap(), "a,c");
     assert_eq!(list("/endless?after={cursor?}", &cursor).unwrap_err().rv(), CKR_DEVICE_ERROR);
     assert_eq!(list("/other", "").unwrap(), "a");
@@ -415,6 +439,8 @@ fn refusals_without_a_rule() {
         (423, "locked", CKR_PIN_LOCKED, CKR_DEVICE_ERROR),
         (429, "locked", CKR_PIN_LOCKED, CKR_DEVICE_ERROR),
         (429, "slow down", CKR_DEVICE_ERROR, CKR_DEVICE_ERROR),
+        (403, "Your IP address is blocked", CKR_PIN_INCORRECT, CKR_FUNCTION_REJECTED),
+        (429, "clock skew too large", CKR_DEVICE_ERROR, CKR_DEVICE_ERROR),
         (403, "", CKR_PIN_INCORRECT, CKR_FUNCTION_REJECTED),
         (413, "", CKR_DEVICE_ERROR, CKR_DATA_LEN_RANGE),
         (404, "", CKR_DEVICE_ERROR, CKR_DEVICE_ERROR),
@@ -490,8 +516,55 @@ fn a_mistake_is_told_with_file_line_key_and_remedy() {
     assert_eq!(message, "x.toml:3: probe.path: does not begin with /; write path = \"/…\"");
     let message = describe("version = 1\n[sign\n", &[]).err().unwrap();
     assert!(message.starts_with("x.toml:2: ") && message.contains("is not TOML"), "{message}");
+    let message = describe("verify = true\n", &[]).err().unwrap();
+    assert!(message.contains("version: is missing"), "{message}");
     let message = describe("version = 2\n", &[]).err().unwrap();
     assert_eq!(message, "x.toml:1: version: is 2; write an integer from 1 to 1");
+}
+
+/// The gateway's own description; reference section 8, "401 bad signature".
+#[test]
+fn a_pin_is_blamed_for_what_it_brought() {
+    let text = include_str!("../../../../pkcs11-test-config/jwt-hmac-gateway.toml");
+    let errors = describe(text, &[]).unwrap().errors;
+    let (bad_signature, wrong) = (r#"{"error":"BAD_SIGNATURE"}"#, r#"{"error":"invalid_grant"}"#);
+    let locked = r#"{"error":"ACCOUNT_LOCKED"}"#;
+    for (status, body, brought, rv) in [
+        (401, bad_signature, &["hmac"][..], CKR_PIN_INCORRECT),
+        (401, bad_signature, &["hmac", "password"], CKR_PIN_INCORRECT),
+        (401, bad_signature, &["password"], CKR_DEVICE_ERROR),
+        (401, wrong, &["password"], CKR_PIN_INCORRECT),
+        (401, wrong, &["hmac", "password"], CKR_PIN_INCORRECT),
+        (401, wrong, &["hmac"], CKR_DEVICE_ERROR),
+        (401, wrong, &[], CKR_DEVICE_ERROR),
+        (403, locked, &["password"], CKR_PIN_LOCKED),
+        (403, locked, &["hmac"], CKR_DEVICE_ERROR),
+    ] {
+        let body = body.as_bytes().to_vec().into();
+        let answer = transport::Response { status, retry_after: None, kept: Default::default(), body };
+        let refusal = errors.refusal(&Answer::new(&answer));
+        let pin = Pin::new(brought.to_vec(), true);
+        assert_eq!(errors.login_error(&refusal, &pin).rv(), rv, "{status} {brought:?}");
+        if status == 401 {
+            let later = if answer.body.starts_with(br#"{"error":"B"#) {
+                CKR_DEVICE_ERROR
+            } else {
+                CKR_USER_NOT_LOGGED_IN
+            };
+            assert_eq!(errors.rv(&refusal, Purpose::Sign), later);
+            let renewal = transport::Error::from(GrantError::Refused(Arc::new(answer)));
+            assert_eq!(errors.unanswered(Purpose::Sign, renewal).rv(), later);
+        }
+    }
+    // Where nothing but the signature is shown, an unnamed refusal is of that.
+    let answer = transport::Response {
+        status: 401,
+        retry_after: None,
+        kept: Default::default(),
+        body: Vec::new().into(),
+    };
+    let refusal = errors.refusal(&Answer::new(&answer));
+    assert_eq!(errors.login_error(&refusal, &Pin::new(vec!["hmac"], false)).rv(), CKR_PIN_INCORRECT);
 }
 
 #[test]

@@ -2,4 +2,5 @@
 
 mod examples;
 mod flows;
+mod headers;
 mod shipped;
