@@ -110,3 +110,18 @@ fn what_was_idle_for_too_long_is_gone_without_a_call() {
         assert_eq!(count(emulator, LOGIN), 2);
     });
 }
+
+/// A search that is answered from the last listing uses the login too.
+#[test]
+fn searches_keep_the_session() {
+    with("session_idle = \"2s\"", &["--set", "session_idle=2"], |p11, slot, emulator| {
+        let session = p11.open(slot).unwrap();
+        session.login(PIN).unwrap();
+        for _ in 0..3 {
+            thread::sleep(Duration::from_millis(1200));
+            session.find(&[]).unwrap();
+            assert_eq!(session.info().unwrap().state, CKS_RO_USER_FUNCTIONS);
+        }
+        assert_eq!((count(emulator, SESSION), count(emulator, LOGIN)), (1, 1));
+    });
+}
