@@ -205,9 +205,9 @@ pub trait Backend: Send + Sync {
     /// under way is waited for until `limit`.
     fn exiting(&self, limit: Deadline);
 
-    /// Closes idle connections and lets no new one be made; what is kept open at the service is ended first, as by
-    /// `logout`. Calls under way end by their deadline.
-    fn close(&self);
+    /// Logs out, closes idle connections and lets no new one be made. What is kept open at the service is ended first, by
+    /// `limit`; calls under way end by their own deadline.
+    fn close(&self, limit: Deadline);
 }
 
 /// The back end of a slot; `config` has the slots that it may refer to. Reads files that the configuration names (authorities, secrets), makes no request.

@@ -344,9 +344,9 @@ impl Backend for Routed {
         self.crypto.exiting(limit);
     }
 
-    fn close(&self) {
-        self.front.close();
-        self.crypto.close();
+    fn close(&self, limit: Deadline) {
+        self.front.close(limit.first_of(2));
+        self.crypto.close(limit);
     }
 }
 

@@ -1,6 +1,7 @@
 //! The module in one life between `C_Initialize` and `C_Finalize`: its slots and its sessions.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use cryptoki_sys::{
     CK_FLAGS, CK_SESSION_HANDLE, CK_SLOT_ID, CKF_ASYNC_SESSION, CKF_RW_SESSION, CKF_SERIAL_SESSION,
@@ -17,6 +18,9 @@ use crate::config::{Config, Fork};
 use crate::error::{Error, Result};
 use crate::observe::log::Log;
 use crate::transport::Deadline;
+
+/// How long logging out at all HSMs may take at the end.
+const FAREWELL: Duration = Duration::from_secs(2);
 
 /// Everything that one life of the module owns.
 pub struct Module {
@@ -236,14 +240,17 @@ impl Module {
         }
     }
 
-    /// `C_Finalize`: credentials and idle connections go; calls under way end on their own.
+    /// `C_Finalize`: credentials and idle connections go; calls under way end on their own. Logging out takes 2 s at most,
+    /// of which an HSM that does not answer leaves the others their share.
     pub fn close(&self) {
         if let Some(heirs) = &self.heirs {
             heirs.told.end();
         }
         self.sessions.remove_where(|_| true);
-        for token in self.slots.iter().filter_map(|slot| slot.token.as_ref()) {
-            token.close();
+        let limit = Deadline::after(FAREWELL);
+        let tokens: Vec<_> = self.slots.iter().filter_map(|slot| slot.token.as_ref()).collect();
+        for (turns, token) in (1..=tokens.len()).rev().zip(tokens) {
+            token.close(limit.first_of(u32::try_from(turns).unwrap_or(u32::MAX)));
         }
     }
 }

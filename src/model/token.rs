@@ -328,12 +328,10 @@ impl Token {
         (self.sessions.load(Ordering::Relaxed), self.read_write_sessions.load(Ordering::Relaxed))
     }
 
-    /// The module goes: what the HSM gave is forgotten.
-    pub fn close(&self) {
-        if self.user.swap(NOBODY, Ordering::AcqRel) != NOBODY {
-            self.backend.logout();
-        }
-        self.backend.close();
+    /// The module goes: what the HSM gave is forgotten. What is ended there is ended by `limit`.
+    pub fn close(&self, limit: Deadline) {
+        self.user.store(NOBODY, Ordering::Release);
+        self.backend.close(limit);
     }
 
     // Objects.

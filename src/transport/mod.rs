@@ -196,6 +196,11 @@ impl Deadline {
     pub fn remaining(self) -> Option<Duration> {
         self.0.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())
     }
+
+    /// The end of the first turn, where `turns` of them share what is left: what one does not need is the others'.
+    pub fn first_of(self, turns: u32) -> Self {
+        Self::after(self.remaining().unwrap_or_default() / turns.max(1))
+    }
 }
 
 /// One request. `path` begins with `/` and is put behind the member's base path.

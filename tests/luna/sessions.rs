@@ -1,15 +1,15 @@
 //! Private sessions of the appliance: opened late, kept by calls, opened again once, ended.
 
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use cryptoki_sys::*;
 use reqwest::Method;
 use serde_json::json;
 
-use super::{LOGIN, SESSION, count, session_of, sessions, switch, with, with_own};
-use crate::support::emulator::PIN;
-use crate::support::p11::refused;
+use super::{LOGIN, SESSION, count, session_of, sessions, slot, switch, turn, with, with_own, write};
+use crate::support::emulator::{Emulator, PIN};
+use crate::support::p11::{P11, refused};
 use crate::support::session::number;
 
 const PRIVATE: (CK_ATTRIBUTE_TYPE, CK_ULONG) = (CKA_CLASS, CKO_PRIVATE_KEY);
@@ -124,4 +124,28 @@ fn searches_keep_the_session() {
         }
         assert_eq!((count(emulator, SESSION), count(emulator, LOGIN)), (1, 1));
     });
+}
+
+/// Slots of an appliance that says nothing take their share of the two seconds, and no more.
+#[test]
+fn at_the_end_a_silent_appliance_leaves_time_for_the_others() {
+    let _turn = turn();
+    let [silent, well] = [(); 2].map(|()| Emulator::start_with("luna", false, &[]));
+    let p11 = P11::load();
+    let _ = p11.finalize();
+    let slots = [("silent", &silent), ("mute", &silent), ("well", &well)];
+    let slots: String = slots.iter().map(|(label, emulator)| slot(label, emulator, "")).collect();
+    p11.initialize(&write(&silent, &slots)).unwrap();
+    for id in p11.slots(true).unwrap() {
+        let session = p11.open(id).unwrap();
+        session.login(PIN).unwrap();
+        // Closing the last one would log out.
+        std::mem::forget(session);
+    }
+    silent.fault(&json!({ "action": "half_open" }));
+    let start = Instant::now();
+    p11.finalize().unwrap();
+    let took = start.elapsed();
+    assert!(took < Duration::from_secs(3), "C_Finalize took {took:?}");
+    assert_eq!(sessions(&well), json!([]), "nothing stays open at the other one");
 }

@@ -217,7 +217,7 @@ impl Backend for Declared {
         self.service.transport.exiting(limit);
     }
 
-    fn close(&self) {
-        self.service.transport.close();
+    fn close(&self, limit: Deadline) {
+        self.service.transport.close_by(limit);
     }
 }

@@ -229,7 +229,7 @@ impl Backend for Fast {
         self.service.transport.exiting(limit);
     }
 
-    fn close(&self) {
-        self.service.transport.close();
+    fn close(&self, limit: Deadline) {
+        self.service.transport.close_by(limit);
     }
 }

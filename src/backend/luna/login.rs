@@ -146,11 +146,15 @@ impl Luna {
 
     /// Forgets it, and gives a token for it back.
     pub(super) fn forget_account(&self) {
-        if let Some(password) = self.service.appliance.password().filter(|password| password.is_pin()) {
-            password.clear();
-        }
+        self.forget_password();
         if let Some(tokens) = &self.service.tokens {
             tokens.logout();
+        }
+    }
+
+    pub(super) fn forget_password(&self) {
+        if let Some(password) = self.service.appliance.password().filter(|password| password.is_pin()) {
+            password.clear();
         }
     }
 
@@ -425,8 +429,7 @@ impl Luna {
     }
 
     /// The same for good: a session that is just being opened is waited for.
-    pub(super) fn leave_for_good(&self) {
-        let deadline = Deadline::after(FAREWELL);
+    pub(super) fn leave_for_good(&self, deadline: Deadline) {
         let _gate = self.service.sessions.open_gate(deadline);
         self.leave_by(deadline);
     }

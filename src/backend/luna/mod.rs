@@ -328,13 +328,15 @@ impl Backend for Luna {
         self.service.transport.exiting(limit);
     }
 
-    fn close(&self) {
+    fn close(&self, limit: Deadline) {
         self.forget_login();
-        // One that was opened to list objects, with nobody logged in.
-        self.leave_for_good();
+        // Also one that was opened to list objects, with nobody logged in.
+        let session = if self.service.tokens.is_some() { limit.first_of(2) } else { limit };
+        self.leave_for_good(session);
+        self.forget_password();
         match &self.service.tokens {
             // Gives the token back first.
-            Some(tokens) => tokens.close(),
+            Some(tokens) => tokens.close_by(limit),
             None => self.service.transport.close(),
         }
     }

@@ -44,8 +44,12 @@ impl Securosys {
 
     /// As [`crate::backend::Backend::logout`] has it.
     pub(super) fn log_out(&self) {
-        let Service { transport, credentials, audit, .. } = &self.service;
-        transport.logout();
+        self.service.transport.logout();
+        self.forget_credentials();
+    }
+
+    pub(super) fn forget_credentials(&self) {
+        let Service { credentials, audit, .. } = &self.service;
         credentials.clear();
         if credentials.wants_pin() {
             audit.of(&credentials.pin_names().join(" ")).granted(Event::Logout, "this side");

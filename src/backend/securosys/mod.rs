@@ -311,8 +311,9 @@ impl Backend for Securosys {
         self.service.transport.exiting(limit);
     }
 
-    fn close(&self) {
-        self.service.transport.close();
+    fn close(&self, limit: Deadline) {
+        self.forget_credentials();
+        self.service.transport.close_by(limit);
     }
 }
 

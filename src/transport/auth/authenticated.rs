@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 
@@ -11,6 +12,9 @@ use super::token::Tried;
 use super::{ApiKey, AuthError, Basic, Bearer, Credential, GrantError, Signer, Token};
 use crate::observe::audit::{Audit, Endpoint, Event};
 use crate::transport::{Class, Deadline, Error, ErrorKind, Headers, Request, Response, Transport};
+
+/// How long giving a token back may take.
+const FAREWELL: Duration = Duration::from_secs(2);
 
 /// Adds the header lines of its layers to each request and reacts to a refusal of them: a token is renewed, a secret
 /// with a source is read anew, and the call is repeated once if its class allows. Which answers are refusals is for the
@@ -157,8 +161,21 @@ impl Authenticated {
     /// not bring stays until [`Transport::close`].
     pub fn logout(&self) {
         if let Some(token) = self.token.as_ref().filter(|token| token.password().is_pin()) {
-            token.logout(&self.below());
+            token.logout(&self.below(), Deadline::after(FAREWELL));
         }
+        self.forget_presented();
+    }
+
+    /// Gives the token back by `limit`, whoever brought its password, forgets all that `C_Login` brought, and closes.
+    pub fn close_by(&self, limit: Deadline) {
+        if let Some(token) = &self.token {
+            token.logout(&self.below(), limit);
+        }
+        self.forget_presented();
+        self.inner.close();
+    }
+
+    fn forget_presented(&self) {
         if self.presented.clear()
             && let Some(audit) = &self.audit
         {
@@ -456,12 +473,9 @@ impl Transport for Authenticated {
         self.inner.exiting(limit);
     }
 
-    /// A token is given back first.
+    /// As [`Authenticated::close_by`], within 2 s.
     fn close(&self) {
-        if let Some(token) = &self.token {
-            token.logout(&self.below());
-        }
-        self.inner.close();
+        self.close_by(Deadline::after(FAREWELL));
     }
 }
 

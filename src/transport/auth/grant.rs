@@ -15,7 +15,7 @@ pub(super) const YOUNG: Duration = Duration::from_secs(5);
 /// A token, with the lines that carry it.
 pub(super) struct Grant {
     pub(super) number: u64,
-    /// With one scheme each; [`Scheme::Auto`] has two.
+    /// With one scheme each; [`Scheme::Auto`](super::profile::Scheme::Auto) has two.
     pub(super) lines: [Headers; 2],
     pub(super) access: SecretString,
     pub(super) refresh: Option<SecretString>,

@@ -25,8 +25,6 @@ use crate::transport::{Class, Deadline, Error, ErrorKind, Request, Response, Tra
 
 /// How long before its end a token is renewed, unless a fifth of its life is less.
 const EARLY: Duration = Duration::from_secs(60);
-/// How long logging out may take.
-const FAREWELL: Duration = Duration::from_secs(2);
 /// How long a renewal that failed is not tried again while the old token lives.
 const RESPITE: Duration = Duration::from_secs(5);
 /// How long, at most, a password is not shown again after a refusal that may pass.
@@ -184,8 +182,8 @@ impl Token {
         self.end();
     }
 
-    /// Gives the token back if the service has a call for that, within 2 s, and forgets it as [`Self::clear`] does.
-    pub fn logout(&self, transport: &dyn Transport) {
+    /// Gives the token back if the service has a call for that, by `limit`, and forgets it as [`Self::clear`] does.
+    pub fn logout(&self, transport: &dyn Transport, limit: Deadline) {
         let Some(grant) = self.end() else { return };
         let Some(RevokeCall { method, path }) = &self.profile.revoke else {
             self.audit.granted(Event::Logout, "this side");
@@ -195,7 +193,7 @@ impl Token {
         let request =
             Request { method: *method, path, headers: shown.line(), body: None, class: Class::OnceOnly };
         let endpoint = Endpoint::new(method.as_str(), path);
-        match transport.call(&request, Deadline::after(FAREWELL)) {
+        match transport.call(&request, limit) {
             Ok(response) if response.is_success() => self.audit.granted(Event::Logout, endpoint),
             Ok(response) => self.audit.refused(Event::Logout, endpoint, response.status),
             Err(error) => self.audit.failed(Event::Logout, endpoint, error),

@@ -21,7 +21,7 @@ fn a_token_carries_the_shared_session_and_the_password_opens_the_private_one() {
     let luna = open(&server, &jwt);
     log_in(&luna);
     luna.logout();
-    luna.close();
+    luna.close(soon());
     let shown: Vec<_> = server
         .seen()
         .into_iter()

@@ -97,7 +97,7 @@ fn one_object_may_need_a_private_session() {
     assert_eq!(names(&luna), ["k19", "k20"]);
     assert_eq!(names(&luna), ["k19", "k20"]);
     assert_eq!(count(&server, "POST /auth/session"), 1);
-    luna.close();
+    luna.close(soon());
     assert_eq!(server.targets().last().map(String::as_str), Some("DELETE /auth/session"));
 }
 

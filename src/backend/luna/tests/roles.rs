@@ -48,7 +48,7 @@ fn a_login_is_a_private_session_with_a_role() {
     assert_eq!((&*seen[3].body, &*seen[8].body), ("{}", "{}"));
     assert_eq!(seen[5].body, r#"{"ped":"0","password":"userpin-1","role":"co"}"#);
     luna.logout();
-    luna.close();
+    luna.close(soon());
     assert_eq!(server.seen().len(), expected.len(), "nothing was left to end");
 }
 
