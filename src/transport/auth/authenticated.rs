@@ -242,16 +242,23 @@ impl Authenticated {
     /// What the token has for a call. The password was not to blame for a refusal, if what was shown besides is another by
     /// now.
     fn ask<T>(&self, token: &Token, mut ask: impl FnMut() -> Result<T, Error>) -> Result<T, Error> {
+        let began = self.generation();
         let error = match ask() {
             Err(error) if error.kind == ErrorKind::Refused => error,
             outcome => return outcome,
         };
         let Some(response) = &error.refused else { return Err(error) };
-        if self.newer(self.asked_with.load(Ordering::Acquire)).is_none() {
-            return Err(error);
+        if self.newer(self.asked_with.load(Ordering::Acquire)).is_some() {
+            token.pardon(response);
+            return ask();
         }
-        token.pardon(response);
-        ask()
+        // Another thread has asked with newer secrets since: what came of that counts.
+        if self.generation() == began { Err(error) } else { ask() }
+    }
+
+    /// That of the lines that a call has now.
+    fn generation(&self) -> u64 {
+        self.presented.lines().ok().flatten().map_or(0, |lines| lines.generation)
     }
 
     fn attire(&self, deadline: Deadline) -> Result<Attire, Error> {

@@ -111,6 +111,8 @@ pub(super) enum Verdict {
     Open,
     /// It was not taken, for a reason that may pass: a call that is not there for a moment, an address that is not known.
     Passing,
+    /// The account is not let in, which may pass: it is locked, or the address is not known.
+    Barred,
     /// It was looked at and found wanting.
     Final,
 }
@@ -123,6 +125,7 @@ impl Verdict {
             408 | 429 | 500.. => Self::Open,
             // A success that says inside that it is none; RFC 6749 section 5.2; a locked account.
             200..=299 | 400 | 401 | 423 => Self::Final,
+            403 => Self::Barred,
             _ => Self::Passing,
         }
     }

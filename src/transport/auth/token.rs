@@ -84,7 +84,7 @@ impl Refusal {
         let doubled = earlier.and_then(|earlier| earlier.respite).map(|respite| respite * 2);
         let respite = doubled.map_or(RESPITE, |respite| respite.min(LONGEST_RESPITE));
         let now = Instant::now();
-        Self { response, came: now, respite: (verdict == Verdict::Passing).then_some(respite), asked: now }
+        Self { response, came: now, respite: (verdict != Verdict::Final).then_some(respite), asked: now }
     }
 
     fn stands(&self) -> bool {
@@ -458,12 +458,13 @@ impl Token {
             return Err(GrantError::Refused(response));
         }
         self.ask(&self.profile.login, Event::Login, None, transport, deadline).map_err(|denied| {
-            if let (GrantError::Refused(response), Verdict::Passing | Verdict::Final) =
-                (&denied.error, denied.verdict)
+            if let GrantError::Refused(response) = &denied.error
+                && denied.verdict != Verdict::Open
             {
                 let mut state = self.state.write();
                 let refusal = Refusal::new(Arc::clone(response), denied.verdict, state.refusal.as_ref());
-                let is_over = refusal.respite.is_none() && self.password.is_pin();
+                // Who brought it is told that the login is over.
+                let is_over = denied.verdict != Verdict::Passing && self.password.is_pin();
                 state.refusal = Some(refusal);
                 drop(state);
                 if is_over {

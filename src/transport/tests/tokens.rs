@@ -253,6 +253,19 @@ fn a_refusal_that_may_pass_is_no_logout() {
     body(post(&service, Class::Repeatable, soon()));
 }
 
+/// Whoever brought the password can log in again then.
+#[test]
+fn an_account_that_is_not_let_in_any_more_is_logged_out() {
+    let status = Arc::new(AtomicU16::new(200));
+    let server = answering(&status);
+    let service = Client::with_pin(true).with(TokenProfile { refresh: None, ..profile() }, &server);
+    service.login(PASSWORD, soon()).unwrap();
+    status.store(403, Ordering::SeqCst);
+    service.token().unwrap().expire();
+    assert_eq!(post(&service, Class::Repeatable, soon()).unwrap_err().kind, ErrorKind::Refused);
+    assert!(!service.is_ready());
+}
+
 /// All are refused before the first of them takes the other scheme.
 #[test]
 fn of_many_refused_with_one_scheme_each_takes_the_other() {
