@@ -246,11 +246,13 @@ fn no_signature_is_lost_when_tokens_expire() {
         with(&["token_life=4", rotation], "", |user, emulator| {
             let before = grants(emulator);
             let signed = busy(user, |signed| {
+                let more = || until(signed, signed.load(Ordering::Relaxed) + each);
                 for _ in 0..20 {
-                    // Since the last end, so that each is met.
-                    until(signed, signed.load(Ordering::Relaxed) + each);
+                    // Each end is met before the next one.
+                    more();
                     expire(emulator);
                 }
+                more();
             });
             let after = grants(emulator);
             assert!(signed >= 20 * each, "{signed}");

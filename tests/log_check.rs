@@ -115,7 +115,7 @@ fn registered(folder: &Path) -> (Needles, BTreeMap<String, usize>) {
     let (mut needles, mut kinds) = (Needles::default(), BTreeMap::new());
     for path in files(folder, "secrets") {
         for line in fs::read_to_string(path).expect("it is text").lines() {
-            let (kind, digits) = line.split_once(' ').expect("a kind and digits");
+            let (kind, digits) = line.rsplit_once(' ').expect("a kind and digits");
             needles.add(kind, &from_hex(digits));
             *kinds.entry(kind.to_owned()).or_default() += 1;
         }
