@@ -21,7 +21,7 @@ fn wrong_arguments_are_told_apart_from_failures() {
         (&["emulate", "--dir", "/tmp", "--licence", "ALL"], "[possible values: REST_API, TSB_ENGINE]"),
         (&["emulate", "--dir", "/tmp", "--random-role", "x"], "[possible values: key_operation, service]"),
         (&["emulate", "--dir", "/tmp", "--access-token-status", "500"], "[possible values: 401, 400, 403]"),
-        (&["emulate", "--dir", "/tmp", "--vendor", "acme"], "[possible values: securosys]"),
+        (&["emulate", "--dir", "/tmp", "--vendor", "acme"], "\"acme\" is none of them: securosys, fast"),
         (&["demo", "--tls=maybe"], "[possible values: true, false]"),
         (&["demo", "--pin", "1"], "'--pin'"),
     ];
