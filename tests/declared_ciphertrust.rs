@@ -1,49 +1,38 @@
 //! The contract of those that use keys, on CipherTrust Manager, as `pkcs11-test-config/ciphertrust.toml` describes it, without and with TLS.
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use contract::{AES, Dialect, EC, EC_CERT, Purpose, RSA, RSA_CERT, Sealed, Seed, Setting, settings};
-use reqwest::Method;
-use reqwest::blocking::Response;
-use serde_json::{Value, json};
+use ciphertrust::CipherTrust;
+use contract::{Dialect, Purpose, Sealed, Seed, Setting, settings};
+use serde_json::Value;
 use support::emulator::{Emulator, PIN};
-use support::mechanism::{HASHES, Hash};
+use support::mechanism::Hash;
 
+#[path = "dialects/ciphertrust.rs"]
+mod ciphertrust;
 mod contract;
 mod support;
 
-struct CipherTrust;
+/// The service is that of the dialect; the description has no HMAC.
+struct Described;
 
-impl Dialect for CipherTrust {
+impl Dialect for Described {
     fn vendor(&self) -> &'static str {
-        "ciphertrust"
+        CipherTrust.vendor()
     }
 
     fn backend(&self) -> &'static str {
         "declared"
     }
 
-    /// Tests that show wrong passwords share an account.
     fn options(&self) -> &'static [&'static str] {
-        &["--set", "lock_after=1000"]
+        CipherTrust.options()
     }
 
     fn seed(&self) -> Seed {
-        Seed {
-            rsa: &[RSA, RSA_CERT],
-            ec: &[EC_CERT, EC],
-            edwards: &[],
-            aes: &[AES],
-            hmac: &[],
-            locked: &[],
-            certified: &[],
-            hidden: &[("rsa-c*", RSA_CERT)],
-        }
+        Seed { hmac: &[], ..CipherTrust.seed() }
     }
 
-    /// The server has one.
     fn oaep_hashes(&self) -> &'static [Hash] {
-        HASHES.first_chunk::<1>().expect("SHA-1 is the first")
+        CipherTrust.oaep_hashes()
     }
 
     fn slot(&self, label: &str, emulator: &Emulator, setting: Setting) -> String {
@@ -64,64 +53,36 @@ impl Dialect for CipherTrust {
         )
     }
 
-    fn create_key(&self, emulator: &Emulator, label: &str, _id: Option<&[u8]>) {
-        let key = json!({ "name": label, "algorithm": "ec", "curveid": "prime256v1", "usageMask": 3 });
-        assert_eq!(call(emulator, Method::POST, "vault/keys2", Some(&key)).status(), 201, "{label} is made");
+    fn create_key(&self, emulator: &Emulator, label: &str, id: Option<&[u8]>) {
+        CipherTrust.create_key(emulator, label, id);
     }
 
-    fn delete_key(&self, emulator: &Emulator, label: &str, _password: Option<&str>) {
-        let path = format!("vault/keys2/{label}");
-        assert_eq!(call(emulator, Method::DELETE, &path, None).status(), 204, "{label} is deleted");
+    fn delete_key(&self, emulator: &Emulator, label: &str, password: Option<&str>) {
+        CipherTrust.delete_key(emulator, label, password);
     }
 
     fn open_gcm(&self, emulator: &Emulator, sealed: &Sealed<'_>) -> Vec<u8> {
-        let body = json!({
-            "id": sealed.label,
-            "type": "name",
-            "mode": "gcm",
-            "ciphertext": STANDARD.encode(sealed.ciphertext),
-            "tag": STANDARD.encode(sealed.tag),
-            "iv": STANDARD.encode(sealed.iv),
-            "aad": STANDARD.encode(sealed.aad),
-        });
-        let answer: Value = call(emulator, Method::POST, "crypto/decrypt", Some(&body)).json().expect("JSON");
-        let plaintext = answer["plaintext"].as_str().unwrap_or_else(|| panic!("no plaintext in {answer}"));
-        STANDARD.decode(plaintext).expect("Base64")
+        CipherTrust.open_gcm(emulator, sealed)
     }
 
     fn request(&self, purpose: Purpose) -> (&'static str, &'static str) {
-        match purpose {
-            Purpose::Login => ("POST", "/auth/tokens"),
-            Purpose::Sign => ("POST", "/crypto/sign"),
-            Purpose::Decrypt => ("POST", "/crypto/decrypt"),
-            Purpose::List => ("GET", "/vault/keys2"),
-            Purpose::Describe => ("GET", "/vault/keys2/{id}"),
-        }
+        CipherTrust.request(purpose)
     }
 
     fn describing(&self, label: &str) -> Value {
-        json!({ "method": "GET", "path": format!("/api/v1/vault/keys2/{label}") })
+        CipherTrust.describing(label)
     }
 
     fn odd_description(&self) -> Value {
-        json!({ "name": "odd", "algorithm": "KYBER-9000" })
+        CipherTrust.odd_description()
     }
 
     fn empty_signatures(&self) -> Vec<Value> {
-        vec![json!({ "data": "" }), json!({ "data": "0000" }), json!({ "data": "*" }), json!({ "data": 7 })]
+        CipherTrust.empty_signatures()
     }
 }
 
-/// A request past the module, by the account itself.
-fn call(emulator: &Emulator, method: Method, path: &str, body: Option<&Value>) -> Response {
-    let login = json!({ "name": "p11rest", "password": PIN });
-    let token: Value =
-        emulator.call(Method::POST, "/api/v1/auth/tokens", &[], Some(&login)).json().expect("a token");
-    let bearer = format!("Bearer {}", token["jwt"].as_str().expect("text"));
-    emulator.call(method, &format!("/api/v1/{path}"), &[("Authorization", &bearer)], body)
-}
-
-contract::signing_suite!(CipherTrust;
+contract::signing_suite!(Described;
     able {
         ec aes all_hashes pss oaep gcm own_ivs uncertified ids_of_keys describe new_keys repeats tokens
     }
