@@ -5,7 +5,9 @@
 
 use std::sync::Arc;
 
-use cryptoki_sys::{CKR_FUNCTION_NOT_SUPPORTED, CKR_MECHANISM_INVALID, CKR_USER_TYPE_INVALID};
+use cryptoki_sys::{
+    CKR_ACTION_PROHIBITED, CKR_FUNCTION_NOT_SUPPORTED, CKR_MECHANISM_INVALID, CKR_USER_TYPE_INVALID,
+};
 use secrecy::SecretString;
 use zeroize::Zeroizing;
 
@@ -28,8 +30,8 @@ pub mod types;
 
 pub use types::{
     DecryptRequest, DecryptScheme, EncryptRequest, EncryptScheme, Encrypted, Firmware, KeyInfo, KeyKind,
-    KeyName, Listed, Memory, Outcome, PinState, Protection, SignInput, SignRequest, SignScheme, TaskId,
-    TokenState, Usage, User,
+    KeyName, KeySpec, Listed, Memory, NewKey, Outcome, PinState, Protection, SignInput, SignRequest,
+    SignScheme, TaskId, TokenState, Usage, User,
 };
 
 /// One HSM service with one set of credentials: what stands behind a token.
@@ -200,6 +202,36 @@ pub trait Backend: Send + Sync {
 
     /// Fills `buffer` with random bytes of the HSM.
     fn random(&self, buffer: &mut [u8], deadline: Deadline) -> Result<()>;
+
+    /// Whether the service makes keys of this kind. No request is made.
+    fn can_generate(&self, _spec: &KeySpec) -> bool {
+        false
+    }
+
+    /// Makes a key and gives its name. The request is never sent twice: what is made may be counted, and a second key would
+    /// be nobody's.
+    ///
+    /// # Errors
+    /// `CKR_ATTRIBUTE_VALUE_INVALID` when the name is taken or cannot be one, or when the service does not make what is
+    /// asked for after all; `CKR_USER_NOT_LOGGED_IN` for a refused credential, and the codes of the dialect's table.
+    fn generate(&self, _request: &NewKey<'_>, _deadline: Deadline) -> Result<KeyName> {
+        Err(Error::new(CKR_MECHANISM_INVALID, "this HSM makes no keys for its users"))
+    }
+
+    /// Whether `delete` may work. No request is made.
+    fn can_delete(&self) -> bool {
+        false
+    }
+
+    /// Deletes a key with all that belongs to it: both halves of a pair, and the certificate that the service keeps beside
+    /// it. Never sent twice.
+    ///
+    /// # Errors
+    /// `CKR_ACTION_PROHIBITED` when the service does not let it be deleted, `CKR_KEY_HANDLE_INVALID` when it is gone,
+    /// `CKR_USER_NOT_LOGGED_IN` for a refused credential, and the codes of the dialect's table.
+    fn delete(&self, _name: &KeyName, _deadline: Deadline) -> Result<()> {
+        Err(Error::new(CKR_ACTION_PROHIBITED, "this HSM deletes no keys for its users"))
+    }
 
     /// The process ends, and the calling thread ends it: other threads begin nothing that its end would break. What is
     /// under way is waited for until `limit`.

@@ -7,6 +7,7 @@ use cryptoki_sys::CK_KEY_TYPE;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
+use crate::crypto::curve::Curve;
 use crate::crypto::digest::Hash;
 use crate::crypto::public_key::PublicKey;
 use crate::discreet::Bytes;
@@ -159,6 +160,47 @@ impl KeyInfo {
             dormant: false,
         }
     }
+}
+
+/// What a key is to be made of. It is asked about in probes too: see [`Backend::can_generate`](super::Backend::can_generate).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeySpec {
+    /// An RSA pair with a modulus of so many bits and the public exponent 65537.
+    Rsa {
+        /// Bits of the modulus.
+        bits: usize,
+    },
+    /// A pair on this curve, for ECDSA.
+    Ec(Curve),
+    /// An Ed25519 pair.
+    Ed25519,
+    /// An AES key.
+    Aes {
+        /// 16, 24 or 32.
+        bytes: usize,
+    },
+    /// A secret key for HMAC with one hash.
+    Hmac {
+        /// The hash.
+        hash: Hash,
+        /// Its bytes; `None` leaves that to the HSM.
+        bytes: Option<usize>,
+    },
+}
+
+/// A key that an HSM is to make.
+#[derive(Clone, Copy, Debug)]
+pub struct NewKey<'a> {
+    /// `CKA_LABEL`, never empty: the name, where [`labels_are_names`](super::Backend::labels_are_names).
+    pub label: &'a str,
+    /// `CKA_ID`, where the caller wants a certain one. A service that keeps no id lets it fall.
+    pub id: Option<&'a [u8]>,
+    /// What it is.
+    pub spec: KeySpec,
+    /// What it may be used for.
+    pub usage: Usage,
+    /// What is to protect it; what follows from the making (`always_sensitive`, `never_extractable`, `local`) is not read.
+    pub protection: Protection,
 }
 
 /// A version in two numbers, as `CK_VERSION` takes it.
