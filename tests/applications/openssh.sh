@@ -94,6 +94,8 @@ by_client_file() {
     sed -e "s|/usr/local/lib/libp11rest.so|$module|" -e "s|~/.ssh/hsm.pub|$PWD/ec-p256.pub|" \
         -e 's/^Host .*/Host localhost/' "$F/openssh-client.conf" >client.conf
     logs_in -F client.conf
+    # No other key was offered.
+    if grep 'Failed publickey' sshd.log; then return 1; fi
     let_in "$(fingerprint ec-p256.pub)"
     asked 1
 }
