@@ -132,6 +132,23 @@ says() {
     grep -q -e "$pattern" <<<"$output"
 }
 
+# On the pages in docs/applications: the module, and the folder of ready files.
+export M=$module F=$root/pkcs11-test-config
+
+# section PAGE HEADING: the commands of docs/applications/PAGE.md under that heading, those in blocks marked `sh`.
+section() {
+    awk -v heading="$2" '
+        /^```/ { fenced = !fenced; wanted = fenced && inside && $0 == "```sh"; next }
+        !fenced && sub(/^#+ /, "") { inside = $0 == heading; next }
+        wanted { print; some = 1 }
+        END { if (!some) print "echo no commands under that heading; false" }' "$root/docs/applications/$1.md"
+}
+
+# follow PAGE HEADING: does what the page says, in the current folder. Each of the commands must succeed.
+follow() {
+    bash -euo pipefail -c "$(section "$@")"
+}
+
 # The files with secrets of the emulator, or of several in folders of their own.
 secret_files() {
     find "$hsm" -maxdepth 2 '(' -name '*.key' -o -name '*.password' -o -name '*.secret' ')' -print0
