@@ -74,6 +74,25 @@ configure() {
     export P11REST_CONFIG=$hsm/$1.toml
 }
 
+# ordinary_user: `"${user[@]}" COMMAND...` is not root, for whom p11-kit reads no files of a user. That user owns what the test
+# has made so far, has the home $home with the emulator's configuration in its usual place, and the module registered with
+# p11-kit as docs/applications/p11-kit.md says.
+ordinary_user() {
+    home=$scratch/home
+    registered=$home/.config/pkcs11/modules/p11rest.module
+    user=(env HOME="$home" XDG_RUNTIME_DIR="$home")
+    mkdir -p "$(dirname "$registered")"
+    ln -s "$hsm" "$home/.config/p11rest"
+    unset P11REST_CONFIG
+    # The module may lie where only root looks.
+    cp "$module" "$home/libp11rest.so"
+    sed "s|^module:.*|module: $home/libp11rest.so|" "$root/pkcs11-test-config/p11rest.module" >"$registered"
+    if [ "$(id -u)" -eq 0 ]; then
+        chown -R 65534:65534 "$scratch"
+        user=(setpriv --reuid 65534 --regid 65534 --clear-groups -- "${user[@]}")
+    fi
+}
+
 # check NAME COMMAND...: the command must succeed; what it printed is shown if it does not. Functions run with errexit.
 check() {
     local name=$1 status
