@@ -108,7 +108,12 @@ pub fn sign(args: &SignArgs) -> Result<(), Failure> {
             sign_with_password(&token.session, &mechanism, &key, &data, &password)?
         }
     };
-    let signature = signature.map_err(|error| token.refused(error, mechanism.mechanism_type()))?;
+    let signature = signature.map_err(|error| match error {
+        Error::Pkcs11(RvError::UserNotLoggedIn, _) if key.has_password => {
+            pkcs11_failure(error).remedy("the password of the key may be wrong")
+        }
+        error => token.refused(error, mechanism.mechanism_type()),
+    })?;
     let signature = if args.how.der { ecdsa_to_der(&signature)? } else { signature };
     eprintln!("signed by {} with {}", key.described, scheme.name);
     encoding::write(args.out.as_deref(), args.format, &signature)
