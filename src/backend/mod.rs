@@ -149,7 +149,7 @@ pub trait Backend: Send + Sync {
     }
 
     /// Forgets and zeroises what `login` brought. Cannot fail; where the service keeps a login it is ended there, which is
-    /// waited for no longer than 2 s.
+    /// waited for no longer than [`FAREWELL`](crate::transport::FAREWELL).
     fn logout(&self) {
         if let Some(account) = self.account() {
             account.logout();

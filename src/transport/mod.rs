@@ -181,6 +181,9 @@ pub enum Class {
     NeverTwice,
 }
 
+/// How long giving back what a service keeps open may take: whoever logs out waits no longer for any HSM.
+pub const FAREWELL: Duration = Duration::from_secs(2);
+
 /// The instant at which a whole C call gives up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Deadline(Instant);

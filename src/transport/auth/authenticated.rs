@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 
@@ -11,10 +10,7 @@ use super::presented::{Layer, Lines, Presented};
 use super::token::Tried;
 use super::{ApiKey, AuthError, Basic, Bearer, Credential, GrantError, Signer, Token};
 use crate::observe::audit::{Audit, Endpoint, Event};
-use crate::transport::{Class, Deadline, Error, ErrorKind, Headers, Request, Response, Transport};
-
-/// How long giving a token back may take.
-const FAREWELL: Duration = Duration::from_secs(2);
+use crate::transport::{Class, Deadline, Error, ErrorKind, FAREWELL, Headers, Request, Response, Transport};
 
 /// Adds the header lines of its layers to each request and reacts to a refusal of them: a token is renewed, a secret
 /// with a source is read anew, and the call is repeated once if its class allows. Which answers are refusals is for the
@@ -157,7 +153,7 @@ impl Authenticated {
         })
     }
 
-    /// Gives the token back, within 2 s, and forgets it and what `C_Login` brought. A token for a password that it did
+    /// Gives the token back, within [`FAREWELL`], and forgets it and what `C_Login` brought. A token for a password that it did
     /// not bring stays until [`Transport::close`].
     pub fn logout(&self) {
         if let Some(token) = self.token.as_ref().filter(|token| token.password().is_pin()) {
@@ -480,7 +476,7 @@ impl Transport for Authenticated {
         self.inner.exiting(limit);
     }
 
-    /// As [`Authenticated::close_by`], within 2 s.
+    /// As [`Authenticated::close_by`], within [`FAREWELL`].
     fn close(&self) {
         self.close_by(Deadline::after(FAREWELL));
     }
