@@ -21,6 +21,8 @@ pub mod ciphertrust;
 pub mod declared;
 pub mod fast;
 mod front;
+#[cfg(test)]
+mod gated;
 pub mod luna;
 mod percent;
 pub mod routed;
