@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use secrecy::{ExposeSecret, SecretString};
 
-use super::front::Front;
+use super::front::{Front, Judge};
 use super::grant::Shown;
 use super::presented::{Layer, Lines, Presented};
 use super::token::Tried;

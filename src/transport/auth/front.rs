@@ -40,8 +40,10 @@ impl Front {
     ) -> Result<Response, Error> {
         let error = match outcome {
             Ok(answer) => {
-                let barred = self.barred(&answer, shown);
-                return barred.map_or(Ok(answer), |kind| Err(error(kind, Arc::new(answer))));
+                return match self.barred(&answer, shown) {
+                    Some(kind) => Err(error(kind, Arc::new(answer))),
+                    None => Ok(answer),
+                };
             }
             Err(error) => error,
         };
