@@ -180,7 +180,11 @@ fn what_the_service_behind_refuses_has_the_codes_of_its_page() {
         let (server, way) = serve();
         let hsm = slot(backend, &server, &[]);
         assert_eq!(code(hsm.login(b"", soon())), CKR_OK, "{backend}");
-        let path = if backend == "fast" { "/certificate/" } else { "/keys" };
+        let path = match backend {
+            "ciphertrust" => "/vault/",
+            "fast" => "/certificate/",
+            _ => "",
+        };
         *way.lock() = Some((path, (status, body.to_owned())));
         assert_eq!(ask(backend, &*hsm), expected, "{backend} {status} {body}");
     }
