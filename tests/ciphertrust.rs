@@ -9,10 +9,11 @@ mod support;
 
 contract::suite!(CipherTrust;
     able {
-        ec aes all_hashes pss oaep gcm own_ivs macs uncertified ids_of_keys describe new_keys repeats tokens
+        ec aes all_hashes pss oaep gcm own_ivs macs uncertified ids_of_keys describe new_keys ids repeats
+        tokens
     }
     unable {
         edwards passwords digests digest_infos any_bytes decrypt aes_blocks short_tags random certificates
-        public_listing internal ids protection pin_in_a_header pin_that_lists
+        public_listing internal protection pin_in_a_header pin_that_lists
     }
 );
