@@ -10,10 +10,10 @@ mod support;
 contract::suite!(CipherTrust;
     able {
         ec aes all_hashes pss oaep gcm own_ivs macs uncertified ids_of_keys describe new_keys ids repeats
-        tokens
+        tokens makes_pairs makes_aes makes_mac_keys deletes
     }
     unable {
         edwards passwords digests digest_infos any_bytes decrypt aes_blocks short_tags random certificates
-        public_listing internal protection pin_in_a_header pin_that_lists
+        public_listing internal protection pin_in_a_header pin_that_lists makes_edwards
     }
 );
