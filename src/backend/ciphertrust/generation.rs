@@ -26,6 +26,9 @@ impl CipherTrust {
         if material.is_pair && request.label.ends_with(PUBLIC_SUFFIX) {
             return Err(impossible("the name is one of public keys"));
         }
+        if !request.protection.sensitive || request.protection.copyable {
+            return Err(impossible("keys are sensitive here, and are not copied"));
+        }
         let answer = self.ask_to_make(request, &material, deadline)?;
         let key: Resource = read(purpose, &answer)?;
         if key.name != request.label {

@@ -153,6 +153,12 @@ fn nothing_is_asked_for_that_cannot_be_made() {
     assert!(hsm.can_generate(&P384) && hsm.can_delete());
     // The name of another's public half; a secret key may have it.
     assert_eq!(refused(&NewKey { label: "k-pub", ..key(P384) }), CKR_ATTRIBUTE_VALUE_INVALID);
+    for protection in [
+        Protection { sensitive: false, ..Protection::UNTOLD },
+        Protection { copyable: true, ..Protection::UNTOLD },
+    ] {
+        assert_eq!(refused(&NewKey { protection, ..key(P384) }), CKR_ATTRIBUTE_VALUE_INVALID);
+    }
     assert_eq!(calls(&server), [""; 0]);
     hsm.generate(&NewKey { label: "k-pub", ..key(KeySpec::Aes { bytes: 16 }) }, soon()).unwrap();
 }
