@@ -36,10 +36,18 @@ ec() {
     openssl dgst -sha256 -verify "$work/$1.pub" -signature "$work/sequence" "$message"
 }
 
+page() {
+    cd "$work"
+    cp "$message" data
+    follow rust "Signing"
+    openssl dgst -sha256 -verify rsa-2048.pub -signature signature data
+}
+
 wrong_pin() {
     PIN=4321 refused 'PIN is incorrect\|PinIncorrect' "$sign" "$module" "$token" rsa-2048
 }
 
+check "the page, \"Signing\"" page
 for key in rsa-2048 rsa-cert; do check "signs with $key" rsa "$key"; done
 for key in ec-p256 ec-cert; do check "signs with $key" ec "$key"; done
 check "a wrong PIN" wrong_pin
