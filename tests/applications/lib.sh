@@ -207,10 +207,9 @@ finish() {
 
 clean_up() {
     local status=$?
-    if [ -n "$emulator" ]; then
-        kill "$emulator" 2>/dev/null || true
-        wait "$emulator" 2>/dev/null || true
-    fi
+    # The emulator, and the servers of a test.
+    kill $(jobs -p) 2>/dev/null || true
+    [ -z "$emulator" ] || wait "$emulator" 2>/dev/null || true
     if [ -z "$finished" ]; then
         echo "FAILED  $application: stopped half-way with status $status"
         [ -z "$tally" ] || echo "$passed $((failed + 1))" >>"$tally"
