@@ -73,6 +73,15 @@ threads() {
     done
 }
 
+page() {
+    section python PyKCS11 python >"$work/page.py"
+    cd "$work"
+    cp "$message" data
+    "$python" page.py
+    openssl dgst -sha256 -sigopt rsa_padding_mode:pss -sigopt rsa_pss_saltlen:32 -verify rsa-2048.pub -signature signature data
+}
+
+check "the page" page
 check "lists objects" objects
 check "shows no private key before login" py before_login
 check "reads the modulus of rsa-2048" modulus rsa-2048
