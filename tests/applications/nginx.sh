@@ -136,7 +136,8 @@ none_leaked() {
 
 no_complaint() {
     cat error.log
-    if grep -E '\[(alert|crit|emerg|error|warn)\]' error.log; then return 1; fi
+    # Who is not root is told that.
+    if grep -E '\[(alert|crit|emerg|error|warn)\]' error.log | grep -v 'the "user" directive'; then return 1; fi
 }
 
 ends() {

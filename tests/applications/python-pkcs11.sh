@@ -121,6 +121,15 @@ check "decrypts AES_ECB" aes_ecb
 for hash in sha1:SHA_1 sha224:SHA224 sha256:SHA256 sha384:SHA384 sha512:SHA512; do
     check "hashes with ${hash#*:}" hashes "${hash%:*}" "${hash#*:}"
 done
+page() {
+    section python python-pkcs11 python >"$work/page.py"
+    cd "$work"
+    cp "$message" data
+    "$python" page.py
+    openssl dgst -sha256 -verify ec-p256.pub -signature signature data
+}
+
+check "the page" page
 check "generates random bytes" py random
 check "a wrong PIN" py wrong_pin
 

@@ -1,7 +1,7 @@
 """Handshakes with a server on loopback by Python's ssl: the other side of servers whose key is in the HSM.
 
     tls_handshakes.py port                                    prints a free port
-    tls_handshakes.py wait PORT                               until somebody listens there
+    tls_handshakes.py wait PORT                               until somebody listens
     tls_handshakes.py shake PORT CA VERSION COUNT [WIDTH]     COUNT times WIDTH full handshakes (1), of TLS VERSION (1.2 or 1.3)
 
 The server must have the certificate CA itself, so the name in it is nobody's business. No session is resumed, and each answer
