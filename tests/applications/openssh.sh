@@ -119,6 +119,8 @@ by_agent() {
     # Twice more, at the same time.
     logs_in & logs_in
     wait $!
+    echo content >document
+    says 'Good "file" signature for alice@example' follow openssh "Signing files, and commits of Git"
     follow openssh "With an agent"
     says 'Signing CA: ECDSA' ssh-keygen -L -f alice-cert.pub
     user_of_authority ec-p256
