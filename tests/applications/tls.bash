@@ -16,6 +16,10 @@ serve() {
     set +m
 }
 
+wait_for_server() {
+    handshakes wait "$port"
+}
+
 stop_server() {
     [ -n "$server" ] || return 0
     kill -- "-$server" 2>/dev/null || true
