@@ -234,7 +234,7 @@ pub trait Backend: Send + Sync {
     }
 
     /// The process ends, and the calling thread ends it: other threads begin nothing that its end would break. What is
-    /// under way is waited for until `limit`.
+    /// under way is waited for until `limit`; one that has passed is the very end, when no call comes any more.
     fn exiting(&self, limit: Deadline);
 
     /// Logs out, closes idle connections and lets no new one be made. What is kept open at the service is ended first, by

@@ -160,6 +160,11 @@ impl Socket {
         }
     }
 
+    /// Ends the connection, whoever has it.
+    pub fn hang_up(&self) {
+        let _ = self.tcp.shutdown(Shutdown::Both); // one that has ended already needs no end
+    }
+
     fn set_read_timeout(&mut self, left: Duration) -> io::Result<()> {
         self.read_timeout = part_of(left);
         self.tcp.set_read_timeout(Some(self.read_timeout))
@@ -175,7 +180,7 @@ impl Drop for Socket {
     /// Ends the connection, and not just this descriptor of it: a child of a fork has copies of all that were open, and
     /// with these alone a server would keep it as long as the child lives. A child drops none that it inherited.
     fn drop(&mut self) {
-        let _ = self.tcp.shutdown(Shutdown::Both); // one that has ended already needs no end
+        self.hang_up();
     }
 }
 
