@@ -170,6 +170,7 @@ commands=$(section openssl "The engine: a TLS server")
 for key in rsa-2048 ec-p256; do
     serve "${commands//rsa-2048/$key}"
     check "100 handshakes with $key" tls_server "$key"
+    check "a server goes on when the HSM has refused its key for a while" recovers "$key.crt"
     stop_server
 done
 
