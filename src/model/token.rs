@@ -505,11 +505,18 @@ impl Token {
         if held.is_none() {
             self.check_writable()?;
         }
-        let name = object.attributes.get(CKA_P11REST_KEY_NAME).and_then(|name| str::from_utf8(name).ok());
-        match name.filter(|_| held.is_none() && destroyable && self.sees_private()) {
-            Some(name) => self.delete_key(&name.into()),
+        match key_name(&object).filter(|_| held.is_none() && destroyable && self.sees_private()) {
+            Some(name) => self.delete_key(&name),
             None => Err(Error::new(CKR_ACTION_PROHIBITED, "the object is not to be destroyed")),
         }
+    }
+
+    fn rename(&self, object: &Object, template: &Template) -> Result<()> {
+        let Some(name) = key_name(object).filter(|_| self.sees_private()) else {
+            return Err(Error::new(CKR_ACTION_PROHIBITED, "the object is not to be changed"));
+        };
+        template.check_consistent()?;
+        self.catalog.rename(&name, template)
     }
 
     fn delete_key(&self, name: &KeyName) -> Result<()> {
@@ -519,15 +526,19 @@ impl Token {
             Err(error) if error.rv() == CKR_KEY_HANDLE_INVALID => {}
             Err(_) => return outcome,
         }
-        self.catalog.forget(name);
+        self.catalog.deleted(name);
         outcome
     }
 
-    /// `C_SetAttributeValue`: of session objects; the HSM's API has no such call.
+    /// `C_SetAttributeValue`: of session objects, and of keys that may be called otherwise on this machine; no HSM's API has
+    /// such a call.
     pub fn set_attributes(&self, handle: CK_OBJECT_HANDLE, template: &Template) -> Result<()> {
         let object = self.object(handle)?;
         let held = self.session_objects.get(handle);
         if held.is_none() {
+            if self.catalog.renames() {
+                return self.rename(&object, template);
+            }
             self.check_writable()?;
         }
         let Some(held) = held.filter(|_| object.attributes.is_true(CKA_MODIFIABLE)) else {
@@ -544,6 +555,12 @@ impl Token {
         }
         Err(Error::new(CKR_OBJECT_HANDLE_INVALID, "the object was destroyed meanwhile"))
     }
+}
+
+/// The name at the HSM, of keys there.
+fn key_name(object: &Object) -> Option<KeyName> {
+    let name = object.attributes.get(CKA_P11REST_KEY_NAME)?;
+    str::from_utf8(name).ok().map(KeyName::from)
 }
 
 /// What the back end can do of what the configuration lets the token offer.
