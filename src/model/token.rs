@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use rand_core::{OsRng, RngCore};
 
 use super::catalog::{Catalog, Made, Traits, lock_until, other_handle};
-use super::generate::{Wish, not_made};
+use super::generate::{self, Wish, not_made};
 use super::handle::{Counter, Registry};
 use super::heritage::{Changes, Login, TokenHeritage};
 use super::mechanism::{self, Chosen, Mechanism, Offer};
@@ -421,7 +421,7 @@ impl Token {
         }
         let Wish { label, id, spec, usage, protection } = wish;
         let label = label.unwrap_or_else(|| format!("p11rest-{:016x}", OsRng.next_u64()));
-        self.catalog.check_new_label(&label)?;
+        self.catalog.check_new(&label, generate::key_type_of(&spec))?;
         let deadline = self.deadline();
         let request = NewKey { label: &label, id: id.as_deref(), spec, usage, protection };
         let name = self.backend.generate(&request, deadline)?;

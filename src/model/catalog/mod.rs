@@ -180,14 +180,15 @@ impl Catalog {
         Ok(objects.into_iter().find(|(other, _)| *other == handle).map(|(_, object)| object))
     }
 
+    /// That a new key could be found.
+    ///
     /// # Errors
-    /// `CKR_ATTRIBUTE_VALUE_INVALID` for a label that the configuration hides: what is made could not be found.
-    pub fn check_new_label(&self, label: &str) -> Result<()> {
-        if self.backend.labels_are_names() && self.settings.hides(label) {
-            return Err(Error::new(
-                CKR_ATTRIBUTE_VALUE_INVALID,
-                "the configuration hides keys of that label",
-            ));
+    /// `CKR_ATTRIBUTE_VALUE_INVALID` for a label or a type of keys that the configuration hides, and for a label that another
+    /// key has here.
+    pub fn check_new(&self, label: &str, key_type: Option<CK_KEY_TYPE>) -> Result<()> {
+        let hidden = self.backend.labels_are_names() && self.settings.hides(label);
+        if hidden || key_type.is_some_and(|key_type| self.hidden_types.contains(&key_type)) {
+            return Err(Error::new(CKR_ATTRIBUTE_VALUE_INVALID, "the configuration hides such keys"));
         }
         self.check_free(label, None)
     }
