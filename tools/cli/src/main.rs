@@ -9,7 +9,7 @@
 //! scheme       the signature schemes and their names elsewhere
 //! openssl      verification by somebody else
 //! library      libp11rest.so: where it is, loading it
-//! token        list, sign, verify, public-key, random: through the module, as any application
+//! token        list, sign, verify, public-key, random, generate, delete: through the module, as any application
 //! init         a configuration for one slot
 //! reference    docs/configuration.md, which has every key
 //! manual       manual pages and shell completion
@@ -81,6 +81,10 @@ enum Command {
     PublicKey(token::export::Args),
     /// Draws random bytes from the HSM.
     Random(token::random::Args),
+    /// Has the HSM make a key.
+    Generate(token::generate::GenerateArgs),
+    /// Deletes a key at the HSM.
+    Delete(token::generate::DeleteArgs),
     /// Signs a file through the module with keys of an emulated HSM, and lets OpenSSL verify it.
     Demo(DemoArgs),
     /// The half of the demo that loads the module.
@@ -142,6 +146,8 @@ fn main() -> ExitCode {
         Command::Verify(args) => token::sign::verify(&args),
         Command::PublicKey(args) => token::export::run(&args),
         Command::Random(args) => token::random::run(&args),
+        Command::Generate(args) => token::generate::generate(&args),
+        Command::Delete(args) => token::generate::delete(&args),
         Command::Luna(args) => luna::run(&args),
         Command::Completion(args) => manual::completion(&args),
         Command::Man(args) => manual::man(&args),

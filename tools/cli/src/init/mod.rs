@@ -50,7 +50,7 @@ pub struct Args {
     /// The file with the authorities that the service's certificate comes from; else those of the system.
     #[arg(long, value_name = "FILE")]
     ca: Option<String>,
-    /// Another answer: a key of [[slot]] as in p11rest.toml(5), such as auth.user=NAME. A secret is told by its place: pin,
+    /// Another answer: a key of the slot as in p11rest.toml(5), such as auth.user=NAME. A secret is told by its place: pin,
     /// file:/path or env:NAME. May be given again.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     settings: Vec<String>,

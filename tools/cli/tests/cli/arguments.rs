@@ -39,7 +39,7 @@ fn help_names_the_commands_that_are_for_users() {
     assert_eq!(output.status.code(), Some(0));
     let help = stdout(&output);
     assert!(
-        ["init", "list", "sign", "verify", "random", "emulate", "demo", "luna", "man", "bench"]
+        ["init", "list", "sign", "verify", "random", "generate", "emulate", "demo", "luna", "man", "bench"]
             .iter()
             .all(|name| help.contains(name)),
         "{help}"
