@@ -192,7 +192,7 @@ trap leave EXIT
 check "packs" pack "$built"
 version=$(sed -n '/^\[workspace.package\]/,/^$/s/^version = "\(.*\)"/\1/p' "$root/Cargo.toml")
 deb=$built/p11rest_$version-1_amd64.deb
-tarball=$built/p11rest-$version-$triplet.tar.xz
+tarball=$built/p11rest-$version-$triplet.tar.gz
 unpacked=$scratch/unpacked
 dpkg-deb --extract "$deb" "$unpacked"
 tar --extract --file "$tarball" --directory "$scratch"
