@@ -84,11 +84,11 @@ public final class Pkcs11Sessions {
     /** Each thread signs messages of its own, with the RSA or the EC key, and verifies each signature in software. */
     private void threads(int threads, int rounds) throws Exception {
         store.load(null, PIN);
-        PrivateKey[] keys = {(PrivateKey) store.getKey("rsa-cert", null), (PrivateKey) store.getKey("ec-cert", null)};
+        PrivateKey[] keys = {(PrivateKey) store.getKey("rsa-2048", null), (PrivateKey) store.getKey("ec-p256", null)};
         PublicKey[] verifiers = {
-            store.getCertificate("rsa-cert").getPublicKey(), store.getCertificate("ec-cert").getPublicKey()
+            store.getCertificate("rsa-2048").getPublicKey(), store.getCertificate("ec-p256").getPublicKey()
         };
-        String[] algorithms = {"SHA256withRSA", "SHA384withECDSA"};
+        String[] algorithms = {"SHA256withRSA", "SHA256withECDSA"};
         ExecutorService pool = Executors.newFixedThreadPool(threads);
         List<Callable<Integer>> tasks = new ArrayList<>();
         for (int thread = 0; thread < threads; thread++) {

@@ -5,15 +5,19 @@ set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
 start_emulator tls
-# A slot id that is not its place in the list.
-configure java </dev/null
-sed -i "/^label = \"$token\"/a id = 7" "$P11REST_CONFIG"
-
 cd "$work"
+# Two certificates that the HSM does not keep, and a slot id that is not its place in the list.
+mkdir certificates
+for key in rsa-2048 ec-p256; do
+    openssl req -x509 -key "$hsm/keys/$key.pem" -subj "/CN=$key" -days 9 -out "certificates/$key.crt"
+done
+configure java </dev/null
+sed -i "/^label = \"$token\"/a id = 7\ncertificates = [\"$work/certificates\"]" "$P11REST_CONFIG"
+
 message=$work/message
 head -c 3000 /dev/urandom >"$message"
 # Few signatures are worth the time of an optimising compiler.
-export JAVA_TOOL_OPTIONS=-XX:TieredStopAtLevel=1
+export JAVA_TOOL_OPTIONS='-XX:TieredStopAtLevel=1 -XX:+UseSerialGC'
 
 run_java() {
     java -cp classes "$@"
@@ -29,11 +33,12 @@ check "the provider's configuration" follow java "The provider's configuration"
 
 # SunPKCS11 shows a private key only if there is a certificate with its id.
 keytool_works() {
-    local list
+    local list key
     list=$(follow java keytool)
     printf '%s\n' "$list"
-    grep -q '^rsa-cert, PrivateKeyEntry' <<<"$list"
-    grep -q '^ec-cert, PrivateKeyEntry' <<<"$list"
+    for key in rsa-cert ec-cert rsa-2048 ec-p256; do
+        grep -q "^$key, PrivateKeyEntry" <<<"$list"
+    done
     grep -q '^aes-256, SecretKeyEntry' <<<"$list"
     says 'verify OK' openssl req -in rsa-cert.csr -noout -verify
     openssl req -in rsa-cert.csr -noout -pubkey | cmp - rsa-cert.pub
@@ -122,19 +127,20 @@ disabled() {
 }
 check "digests and random numbers stay in Java" disabled
 
-# asks KEY ALGORITHM: a client that takes this algorithm of signatures alone.
+# asks KIND ALGORITHMS: a client that takes these signatures alone. Of several keys of a kind JSSE takes one or another.
 asks() {
-    echo hello | timeout 20 openssl s_client -connect "localhost:$(cat port)" -tls1_3 -sigalgs "$2" -quiet \
-        -CAfile "$hsm/keys/$1.crt" -verify_return_error >answer 2>client.log || { cat client.log; return 1; }
-    cat answer
-    grep -qx 'TLSv1.3 hello' answer
+    echo hello | timeout 20 openssl s_client -connect "localhost:$(cat port)" -tls1_3 -sigalgs "$2" -brief -ign_eof \
+        -CAfile trusted.crt -verify_return_error >answer 2>client.log || { cat client.log; return 1; }
+    cat answer client.log
+    grep -qx 'TLSv1.3 hello' answer && grep -qx 'Verification: OK' client.log && grep -qx "Signature type: $1" client.log
 }
 serves() {
     local server waited=0 status=0
-    run_java Pkcs11Server pkcs11.cfg port &
+    java -cp classes Pkcs11Server pkcs11.cfg port &
     server=$!
     while [ ! -e port ] && kill -0 "$server" && [ $((waited += 1)) -lt 200 ]; do sleep 0.1; done
-    asks rsa-cert rsa_pss_rsae_sha256 && asks ec-cert ECDSA+SHA384 || status=$?
+    cat "$hsm"/keys/*.crt certificates/*.crt >trusted.crt
+    asks RSA-PSS rsa_pss_rsae_sha256 && asks ECDSA ECDSA+SHA256:ECDSA+SHA384 || status=$?
     kill "$server"
     wait "$server" || true
     return "$status"

@@ -40,6 +40,15 @@ for name in rsa-2048 rsa-cert ec-p256 ec-cert ed25519; do
 done
 id[aes-256]=$(id_of secrkey aes-256)
 
+page() {
+    cd "$work"
+    cp "$message" data
+    says 'Private Key Object' follow opensc "Looking"
+    follow opensc "Signing"
+    openssl dgst -sha256 -verify ec-p256.pub -signature signature data
+}
+check "the page" page
+
 slots() {
     says "token label *: $token" p11 --list-slots
 }

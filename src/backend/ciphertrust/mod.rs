@@ -7,6 +7,7 @@
 //! * `mod.rs`: the calls of [`Backend`]
 //! * `login.rs`: the account and its tokens; `service.rs`: one exchange
 //! * `keys.rs`: what the vault holds
+//! * `generation.rs`: keys that are made and deleted
 //! * `operations.rs`: signatures, MACs, ciphers
 //! * `names.rs`: the server's names of algorithms, and paths; `wire.rs`: its JSON
 //! * `errors.rs`: the one table from refusals to `CKR_*`
@@ -23,7 +24,7 @@ use self::wire::Resource;
 use crate::backend::Backend;
 use crate::backend::types::{
     DecryptRequest, DecryptScheme, EncryptRequest, EncryptScheme, Encrypted, Firmware, KeyInfo, KeyName,
-    Outcome, SignInput, SignRequest, SignScheme,
+    KeySpec, NewKey, Outcome, SignInput, SignRequest, SignScheme,
 };
 use crate::config;
 use crate::crypto::digest::Hash;
@@ -32,6 +33,7 @@ use crate::observe::log::Log;
 use crate::transport::{Conventions, Deadline, Transport, auth};
 
 mod errors;
+mod generation;
 mod keys;
 mod login;
 mod names;
@@ -72,6 +74,8 @@ pub struct CipherTrust {
     spelling: Learnt,
     /// How MACs are written in queries.
     mac_form: Learnt,
+    /// What the member with a curve is called.
+    curve_member: Learnt,
     pin_format: config::PinFormat,
 }
 
@@ -112,6 +116,7 @@ pub fn open(token: &config::Token, settings: &config::CipherTrust, log: &Log) ->
         oaep_hash: settings.oaep_hash,
         spelling: Learnt::nothing(),
         mac_form: Learnt::nothing(),
+        curve_member: Learnt::nothing(),
     }))
 }
 
@@ -242,6 +247,22 @@ impl Backend for CipherTrust {
 
     fn random(&self, _buffer: &mut [u8], _deadline: Deadline) -> Result<()> {
         Err(Error::new(CKR_RANDOM_NO_RNG, "the server has no random numbers for others"))
+    }
+
+    fn can_generate(&self, spec: &KeySpec) -> bool {
+        names::material(spec).is_some()
+    }
+
+    fn generate(&self, request: &NewKey<'_>, deadline: Deadline) -> Result<KeyName> {
+        self.made(request, deadline)
+    }
+
+    fn can_delete(&self) -> bool {
+        true
+    }
+
+    fn delete(&self, name: &KeyName, deadline: Deadline) -> Result<()> {
+        self.deleted(name, deadline)
     }
 
     fn exiting(&self, limit: Deadline) {
