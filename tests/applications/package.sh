@@ -73,23 +73,26 @@ pages_tell_of_glibc() {
 # stripped FILE: no symbols but those for the loader, and no lines of source.
 stripped() {
     says 'no symbols' nm "$1"
-    ! readelf --wide --sections "$1" | grep '\.debug'
+    ! readelf --wide --sections "$1" | grep '\.debug_\(info\|line\)'
 }
 
-# Each component of a list is in Cargo.lock, with that checksum, and each crate that cargo links is in the list.
+# lists_components PACKAGE FILE: the list of components is what cargo links; each has the checksum of Cargo.lock; and none is
+# missing whose source the debugger's lines in the built file name.
 lists_components() {
     local list=$built/$1-$version.cdx.json
     jq -e '.bomFormat == "CycloneDX" and .specVersion == "1.5" and all(.components[]; .purl and .licenses)' "$list"
     jq -r '.components[] | select(.hashes) | "\(.name) \(.version) \(.hashes[0].content)"' "$list" | sort >"$work/listed"
     awk -F'"' '$1 == "name = " { name = $2 } $1 == "version = " { version = $2 } $1 == "checksum = " { print name, version, $2 }' \
         "$root/Cargo.lock" | sort >"$work/locked"
-    [ "$(wc -l <"$work/listed")" -gt 50 ]
     [ -z "$(comm -23 "$work/listed" "$work/locked")" ]
+    cut -d ' ' -f 1,2 "$work/listed" >"$work/names"
     (cd "$root" && cargo tree --locked --quiet -p "$1" --edges normal --target x86_64-unknown-linux-gnu --prefix none \
-        --format '{p}') | grep -v "^p11rest" | awk '{ print $1, substr($2, 2) }' | sort -u >"$work/linked"
-    cut -d ' ' -f 1,2 "$work/listed" | comm -13 - "$work/linked" >"$work/missing"
-    cat "$work/missing"
-    [ ! -s "$work/missing" ]
+        --format '{p}') | grep -v '^p11rest' | awk '{ print $1, substr($2, 2) }' | sort -u | diff - "$work/names"
+    grep -a -o 'registry/src/[^/]*/[A-Za-z0-9_-]*-[0-9][^/]*/' "$2" | cut -d / -f 4 | sort -u >"$work/seen"
+    [ "$(wc -l <"$work/seen")" -gt 50 ]
+    tr ' ' - <"$work/names" | sort | comm -13 - "$work/seen" >"$work/unlisted"
+    cat "$work/unlisted"
+    [ ! -s "$work/unlisted" ]
 }
 
 # A path of this machine would tell of it, and change the bytes from one to the next.
@@ -146,7 +149,8 @@ installs() {
 has_manuals_and_changes() {
     local doc=$prefix/usr/share/doc/p11rest
     zcat "$doc/changelog.gz" | cmp - "$root/CHANGELOG.md"
-    [ "$(dpkg-parsechangelog --file <(zcat "$doc/changelog.Debian.gz") --show-field Version)" = "$version-1" ]
+    zcat "$doc/changelog.Debian.gz" >"$work/changelog"
+    [ "$(dpkg-parsechangelog --file "$work/changelog" --show-field Version)" = "$version-1" ]
     diff -r "$root/docs" "$doc/docs"
     diff -r "$root/pkcs11-test-config" "$doc/examples"
 }
@@ -162,7 +166,8 @@ signs() {
 # Its .module file has no folder: that of p11-kit is the one that the package fills.
 is_registered() {
     if [ -z "$prefix" ]; then
-        says "^p11rest: $library$" p11-kit list-modules
+        says '^p11rest: libp11rest.so$' p11-kit list-modules
+        says "^    token: $token$" p11-kit list-modules
     else
         grep '^module: libp11rest.so$' "$prefix$registration"
     fi
@@ -207,8 +212,8 @@ check "package: depends on these" depends_on_what_it_needs
 check "README and docs/packaging.md: the version of glibc" pages_tell_of_glibc
 check "module: stripped" stripped "$unpacked$library"
 check "tool: stripped" stripped "$unpacked/usr/bin/p11rest"
-check "components of the module" lists_components p11rest
-check "components of the tool" lists_components p11rest-cli
+check "components of the module" lists_components p11rest "$module"
+check "components of the tool" lists_components p11rest-cli "$tool"
 check "components: no path of this machine" lists_are_neutral
 check "the licences of all components" has_notices_of_all
 
