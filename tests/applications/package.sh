@@ -88,7 +88,7 @@ lists_components() {
     cut -d ' ' -f 1,2 "$work/listed" >"$work/names"
     (cd "$root" && cargo tree --locked --quiet -p "$1" --edges normal --target x86_64-unknown-linux-gnu --prefix none \
         --format '{p}') | grep -v '^p11rest' | awk '{ print $1, substr($2, 2) }' | sort -u | diff - "$work/names"
-    grep -a -o 'registry/src/[^/]*/[A-Za-z0-9_-]*-[0-9][^/]*/' "$2" | cut -d / -f 4 | sort -u >"$work/seen"
+    grep -a -o 'registry/src/[a-z0-9.-]*/[A-Za-z0-9_-]*-[0-9][0-9A-Za-z.+-]*' "$2" | cut -d / -f 4 | sort -u >"$work/seen"
     [ "$(wc -l <"$work/seen")" -gt 50 ]
     tr ' ' - <"$work/names" | sort | comm -13 - "$work/seen" >"$work/unlisted"
     cat "$work/unlisted"
