@@ -281,7 +281,9 @@ fn check_finding(root: &Section<'_>, description: &Description) -> Read<()> {
         ("delete", delete.is_some(), "list", list.is_some()),
     ] {
         if let Some(node) = root.get(name).filter(|_| has && !there) {
-            return Err(node.fault(format!("needs [{needed}]"), format!("write [{needed}] too, or take it out")));
+            return Err(
+                node.fault(format!("needs [{needed}]"), format!("write [{needed}] too, or take it out"))
+            );
         }
     }
     Ok(())

@@ -72,7 +72,8 @@ fn told_well(problem: &Problem, again: &Option<Problem>) {
 }
 
 fn calls(description: &Description) -> Vec<&Call> {
-    let Description { list, describe, certificate, random, generate, delete, health, probe, .. } = description;
+    let Description { list, describe, certificate, random, generate, delete, health, probe, .. } =
+        description;
     let mut calls: Vec<_> = description.sign.calls().collect();
     calls.extend(description.decrypt.calls());
     calls.extend(description.encrypt.calls());

@@ -136,9 +136,7 @@ impl Generate {
         let asked = |flag: &Flag| flag.of(&new.usage, &new.protection);
         let suffices = |row: &&Row| match &row.allows {
             None => true,
-            Some(allowed) => {
-                ALLOWED.iter().all(|(_, flag)| !asked(flag) || allowed.contains(flag))
-            }
+            Some(allowed) => ALLOWED.iter().all(|(_, flag)| !asked(flag) || allowed.contains(flag)),
         };
         self.rows.iter().filter(|row| row.makes.fits(&new.spec)).find(suffices).map(|row| &row.call)
     }
@@ -166,8 +164,8 @@ impl Makes {
 
 fn makes(row: &Section<'_>) -> Read<Makes> {
     let made = row.need("mechanism", MECHANISM, |node| mechanism(node, "generate", Mechanism::parse))?;
-    let alien = ["bits", "curve", "bytes", "hash"].into_iter().filter(|name| !made.own().contains(name));
-    if let Some(node) = alien.filter_map(|name| row.get(name)).next() {
+    let mut alien = ["bits", "curve", "bytes", "hash"].into_iter().filter(|name| !made.own().contains(name));
+    if let Some(node) = alien.find_map(|name| row.get(name)) {
         return Err(node.fault("is not for this mechanism", "take it out"));
     }
     Ok(match made {

@@ -163,7 +163,9 @@ impl Declared {
             let values = Values { key: name.as_str(), ..values };
             // The key is there: who asks for its attributes sees what it lacks.
             if let Err(error) = self.service.call(then, &values, purpose, deadline) {
-                self.service.log.warn(format_args!("key {name:?} was made, and is not as it should be: {error}"));
+                self.service
+                    .log
+                    .warn(format_args!("key {name:?} was made, and is not as it should be: {error}"));
             }
         }
         Ok(name)
@@ -179,7 +181,10 @@ impl Declared {
     pub(super) fn deleted(&self, name: &KeyName, deadline: Deadline) -> Result<()> {
         let purpose = Purpose::Delete;
         let Some(call) = &self.service.description.delete else {
-            return Err(Error::new(CKR_ACTION_PROHIBITED, format!("{purpose}: the description has no call for it")));
+            return Err(Error::new(
+                CKR_ACTION_PROHIBITED,
+                format!("{purpose}: the description has no call for it"),
+            ));
         };
         let values = Values { key: name.as_str(), ..Values::default() };
         self.service.call(call, &values, purpose, deadline).map(drop)

@@ -52,13 +52,11 @@ pub(super) struct Usual {
 }
 
 impl Usual {
-    pub(super) const READING: Self =
-        Self { method: Method::Get, class: Class::Repeatable, repeats: true };
+    pub(super) const READING: Self = Self { method: Method::Get, class: Class::Repeatable, repeats: true };
     /// A signature may be counted.
     pub(super) const SIGNING: Self = Self { class: Class::OnceOnly, ..Self::READING };
     /// A second key would be nobody's.
-    pub(super) const MAKING: Self =
-        Self { method: Method::Post, class: Class::OnceOnly, repeats: false };
+    pub(super) const MAKING: Self = Self { method: Method::Post, class: Class::OnceOnly, repeats: false };
     /// The name may be another key's by then.
     pub(super) const DELETING: Self = Self { method: Method::Delete, ..Self::MAKING };
 }

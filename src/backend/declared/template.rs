@@ -78,8 +78,17 @@ impl Source {
 
     /// Whether it says more than which key: it is the caller's, or secret.
     pub(super) fn is_discreet(self) -> bool {
-        use Source::*;
-        matches!(self, Password | Payload | Ciphertext | Tag | Iv | Aad | TagBits | Cursor)
+        matches!(
+            self,
+            Self::Password
+                | Self::Payload
+                | Self::Ciphertext
+                | Self::Tag
+                | Self::Iv
+                | Self::Aad
+                | Self::TagBits
+                | Self::Cursor
+        )
     }
 
     /// What says as much as nothing.
@@ -134,12 +143,10 @@ impl<'a> Values<'a> {
             Source::Curve => self.new.map_or("", |new| curve(&new.spec)).as_bytes(),
             Source::Bits => return number(self.new.map_or(0, |new| bits(&new.spec))),
             Source::Bytes => return number(self.new.map_or(0, |new| bytes(&new.spec))),
-            Source::Asked(flag) => {
-                match self.new.is_some_and(|new| flag.of(&new.usage, &new.protection)) {
-                    true => b"true",
-                    false => b"false",
-                }
-            }
+            Source::Asked(flag) => match self.new.is_some_and(|new| flag.of(&new.usage, &new.protection)) {
+                true => b"true",
+                false => b"false",
+            },
         })
     }
 }

@@ -144,7 +144,10 @@ fn what_no_row_makes_is_not_asked_for() {
     }
     let before = server.seen().len();
     let derives = Usage { derive: true, ..SIGNS };
-    assert_eq!(rv(hsm.generate(&NewKey { usage: derives, ..new("k", RSA) }, soon())), CKR_ATTRIBUTE_VALUE_INVALID);
+    assert_eq!(
+        rv(hsm.generate(&NewKey { usage: derives, ..new("k", RSA) }, soon())),
+        CKR_ATTRIBUTE_VALUE_INVALID
+    );
     let vault = ready(&server, &vault());
     for label in ["..", "."] {
         assert_eq!(rv(vault.generate(&new(label, RSA), soon())), CKR_ATTRIBUTE_VALUE_INVALID, "{label}");
@@ -282,7 +285,11 @@ fn ciphertrust_hears_of_uses_in_a_mask() {
         let new = NewKey { usage, protection, ..new("k", spec) };
         assert_eq!(hsm.generate(&new, soon()).unwrap(), "k".into());
         let body = server.seen().pop().unwrap().body;
-        assert!(body.contains(&format!("\"usageMask\":{mask}}}")) || body.contains(&format!("\"usageMask\":{mask},")), "{body}");
+        assert!(
+            body.contains(&format!("\"usageMask\":{mask}}}"))
+                || body.contains(&format!("\"usageMask\":{mask},")),
+            "{body}"
+        );
         assert!(body.contains(words), "{words}: {body}");
     }
     let exists = Server::saying(409, r#"{"code":416,"codeDesc":"Key name already exists","message":"k"}"#);

@@ -244,8 +244,10 @@ impl Keys {
 
 fn make(name: &str, version: u32, kind: Kind, exportable: bool, certified: bool) -> Result<Key, Error> {
     let decrypts = matches!(kind, Kind::Rsa(_) | Kind::Aes(_));
-    let attributes =
-        Attributes { extractable: exportable, ..Attributes::confined(!matches!(kind, Kind::Aes(_)), decrypts) };
+    let attributes = Attributes {
+        extractable: exportable,
+        ..Attributes::confined(!matches!(kind, Kind::Aes(_)), decrypts)
+    };
     let key = Key::generate(&stored(name, version), kind, attributes, None, None)?;
     if !certified {
         return Ok(key);

@@ -42,8 +42,8 @@ impl Target {
 
     /// Whether a write may change what others are answered.
     pub(super) fn changes(&self) -> bool {
-        use Target::*;
-        matches!(self, Login(_) | RenewSelf | RevokeSelf | Key(_) | Config(_))
+        let of_keys = matches!(self, Target::Key(_) | Target::Config(_));
+        of_keys || matches!(self, Target::Login(_) | Target::RenewSelf | Target::RevokeSelf)
     }
 
     /// Whether the answer to a write takes long.

@@ -153,7 +153,10 @@ fn changes_may_be_silent() {
     let config = json!({ "deletion_allowed": true });
     assert_eq!(client.post("/v1/transit/keys/mine/config", &config).status, 204);
     let key = client.get("/v1/transit/keys/mine").json();
-    assert_eq!((&key["data"]["type"], &key["data"]["deletion_allowed"]), (&json!("aes256-gcm96"), &json!(true)));
+    assert_eq!(
+        (&key["data"]["type"], &key["data"]["deletion_allowed"]),
+        (&json!("aes256-gcm96"), &json!(true))
+    );
 }
 
 #[test]
