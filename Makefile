@@ -19,6 +19,7 @@ export P11REST_TOOL := $(target)/release/p11rest
 # The module's logs in the tests, at the finest level, and what must not be in them.
 export P11REST_LOGS := $(target)/tmp/logs
 export P11REST_PYTHON := $(target)/python/bin/python
+export P11REST_NODE_MODULES := $(target)/node/node_modules
 
 # For those who work on it: with private items, so links to them are right.
 rustdoc := RUSTDOCFLAGS='-D warnings -A rustdoc::private-intra-doc-links' \

@@ -14,5 +14,6 @@ contract::suite!(CipherTrust;
     unable {
         edwards passwords digests digest_infos any_bytes decrypt aes_blocks short_tags random certificates
         public_listing internal ids protection pin_in_a_header pin_that_lists
+        makes_pairs makes_edwards makes_aes makes_mac_keys deletes
     }
 );

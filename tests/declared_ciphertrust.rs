@@ -89,5 +89,6 @@ contract::signing_suite!(Described;
     unable {
         edwards passwords digests digest_infos any_bytes decrypt aes_blocks short_tags macs random certificates
         public_listing internal ids protection pin_in_a_header pin_that_lists
+        makes_pairs makes_edwards makes_aes makes_mac_keys deletes
     }
 );

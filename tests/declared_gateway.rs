@@ -87,5 +87,6 @@ contract::signing_suite!(Gateway;
     unable {
         all_hashes aes passwords aes_blocks gcm own_ivs short_tags macs public_listing internal ids protection
         new_keys pin_in_a_header pin_that_lists repeats
+        makes_pairs makes_edwards makes_aes makes_mac_keys deletes
     }
 );

@@ -138,5 +138,6 @@ contract::signing_suite!(Vault;
     unable {
         passwords aes_blocks own_ivs short_tags macs public_listing internal ids protection
         pin_that_lists repeats tokens
+        makes_pairs makes_edwards makes_aes makes_mac_keys deletes
     }
 );

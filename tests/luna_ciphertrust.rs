@@ -17,5 +17,6 @@ contract::suite!(Luna(CipherTrust);
     unable {
         edwards passwords digests digest_infos any_bytes decrypt aes_blocks short_tags random certificates
         internal ids_of_keys protection pin_in_a_header pin_that_lists optional_login
+        makes_pairs makes_edwards makes_aes makes_mac_keys deletes
     }
 );

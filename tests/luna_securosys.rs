@@ -18,5 +18,8 @@ contract::suite!(Luna(Securosys);
         certificates uncertified public_listing ids describe protection
         new_keys repeats
     }
-    unable { own_ivs macs tokens internal ids_of_keys pin_in_a_header pin_that_lists optional_login }
+    unable {
+        own_ivs macs tokens internal ids_of_keys pin_in_a_header pin_that_lists optional_login
+        makes_pairs makes_edwards makes_aes makes_mac_keys deletes
+    }
 );

@@ -7,7 +7,7 @@
 //! RUSTSEC-2023-0071, which is about the timing of operations with a private key.
 
 pub mod certificate;
-mod curve;
+pub mod curve;
 pub mod digest;
 pub mod encode;
 pub mod encrypt;

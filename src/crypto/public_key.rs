@@ -226,7 +226,11 @@ fn ed25519_kind(key: &[u8]) -> Result<PublicKeyKind, Error> {
     }
 }
 
-fn names_ed25519(params_der: &[u8]) -> Result<bool, Error> {
+/// Whether a `CKA_EC_PARAMS` names edwards25519, by object identifier or by name (PKCS#11 3.2 section 6.3.5).
+///
+/// # Errors
+/// [`Error::Malformed`] if the bytes are not one DER element.
+pub fn names_ed25519(params_der: &[u8]) -> Result<bool, Error> {
     let mut reader = Reader::new(params_der, "EC parameters");
     let params = reader.any()?;
     reader.finish()?;

@@ -248,7 +248,7 @@ pub(super) fn refuse(rv: CK_RV) -> Result<()> {
     Err(Error::new(rv, "not in this module"))
 }
 
-/// A function that makes, wraps or derives keys. Where there is no mechanism at all, the mechanism is what is wrong.
+/// A function that wraps or derives keys. Where there is no mechanism at all, the mechanism is what is wrong.
 pub(super) fn refuse_mechanism(module: &Module, session: CK_SESSION_HANDLE) -> Result<()> {
     let session = module.session(session)?;
     if session.token().offers().next().is_none() {

@@ -27,6 +27,7 @@ mod epoch;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
 mod general;
+mod generate;
 mod message;
 mod object;
 mod random;

@@ -7,20 +7,22 @@ use std::fmt;
 
 use cryptoki_sys::{
     CK_FLAGS, CK_KEY_TYPE, CK_MECHANISM_TYPE, CK_ULONG, CKF_DECRYPT, CKF_DIGEST, CKF_EC_F_P,
-    CKF_EC_NAMEDCURVE, CKF_EC_UNCOMPRESS, CKF_ENCRYPT, CKF_HW, CKF_MESSAGE_ENCRYPT, CKF_SIGN, CKF_VERIFY,
-    CKK_AES, CKK_EC, CKK_EC_EDWARDS, CKK_RSA, CKK_SHA_1_HMAC, CKK_SHA224_HMAC, CKK_SHA256_HMAC,
-    CKK_SHA384_HMAC, CKK_SHA512_HMAC, CKM_AES_CBC, CKM_AES_CBC_PAD, CKM_AES_CTR, CKM_AES_ECB, CKM_AES_GCM,
+    CKF_EC_NAMEDCURVE, CKF_EC_UNCOMPRESS, CKF_ENCRYPT, CKF_GENERATE, CKF_GENERATE_KEY_PAIR, CKF_HW,
+    CKF_MESSAGE_ENCRYPT, CKF_SIGN, CKF_VERIFY, CKK_AES, CKK_EC, CKK_EC_EDWARDS, CKK_RSA, CKK_SHA_1_HMAC,
+    CKK_SHA224_HMAC, CKK_SHA256_HMAC, CKK_SHA384_HMAC, CKK_SHA512_HMAC, CKM_AES_CBC, CKM_AES_CBC_PAD,
+    CKM_AES_CTR, CKM_AES_ECB, CKM_AES_GCM, CKM_AES_KEY_GEN, CKM_EC_EDWARDS_KEY_PAIR_GEN, CKM_EC_KEY_PAIR_GEN,
     CKM_ECDSA, CKM_ECDSA_SHA1, CKM_ECDSA_SHA224, CKM_ECDSA_SHA256, CKM_ECDSA_SHA384, CKM_ECDSA_SHA512,
-    CKM_EDDSA, CKM_RSA_PKCS, CKM_RSA_PKCS_OAEP, CKM_RSA_PKCS_PSS, CKM_SHA_1, CKM_SHA_1_HMAC,
-    CKM_SHA1_RSA_PKCS, CKM_SHA1_RSA_PKCS_PSS, CKM_SHA3_224, CKM_SHA3_256, CKM_SHA3_384, CKM_SHA3_512,
-    CKM_SHA224, CKM_SHA224_HMAC, CKM_SHA224_RSA_PKCS, CKM_SHA224_RSA_PKCS_PSS, CKM_SHA256, CKM_SHA256_HMAC,
-    CKM_SHA256_RSA_PKCS, CKM_SHA256_RSA_PKCS_PSS, CKM_SHA384, CKM_SHA384_HMAC, CKM_SHA384_RSA_PKCS,
-    CKM_SHA384_RSA_PKCS_PSS, CKM_SHA512, CKM_SHA512_HMAC, CKM_SHA512_RSA_PKCS, CKM_SHA512_RSA_PKCS_PSS,
-    CKR_MECHANISM_INVALID, CKR_MECHANISM_PARAM_INVALID,
+    CKM_EDDSA, CKM_GENERIC_SECRET_KEY_GEN, CKM_RSA_PKCS, CKM_RSA_PKCS_KEY_PAIR_GEN, CKM_RSA_PKCS_OAEP,
+    CKM_RSA_PKCS_PSS, CKM_SHA_1, CKM_SHA_1_HMAC, CKM_SHA1_RSA_PKCS, CKM_SHA1_RSA_PKCS_PSS, CKM_SHA3_224,
+    CKM_SHA3_256, CKM_SHA3_384, CKM_SHA3_512, CKM_SHA224, CKM_SHA224_HMAC, CKM_SHA224_RSA_PKCS,
+    CKM_SHA224_RSA_PKCS_PSS, CKM_SHA256, CKM_SHA256_HMAC, CKM_SHA256_RSA_PKCS, CKM_SHA256_RSA_PKCS_PSS,
+    CKM_SHA384, CKM_SHA384_HMAC, CKM_SHA384_RSA_PKCS, CKM_SHA384_RSA_PKCS_PSS, CKM_SHA512, CKM_SHA512_HMAC,
+    CKM_SHA512_RSA_PKCS, CKM_SHA512_RSA_PKCS_PSS, CKR_MECHANISM_INVALID, CKR_MECHANISM_PARAM_INVALID,
 };
 
 use super::vendor::CKM_P11REST_JWE;
-use crate::backend::{Backend, DecryptScheme, EncryptScheme, SignInput, SignScheme};
+use crate::backend::{Backend, DecryptScheme, EncryptScheme, KeySpec, SignInput, SignScheme};
+use crate::crypto::curve::Curve;
 use crate::crypto::digest::Hash;
 use crate::discreet::Bytes;
 use crate::error::{Error, Result};
@@ -49,6 +51,8 @@ pub enum Action {
     Cipher(CipherKind),
     /// `CKM_RSA_PKCS`: signs and encrypts.
     Both(SignKind, CipherKind),
+    /// Makes keys.
+    Generate(KeyGenerator),
 }
 
 /// A signature mechanism; with a hash it takes the message, else the digest or the bytes.
@@ -76,6 +80,18 @@ pub enum CipherKind {
     AesGcm,
     /// JSON Web Encryption with RSA-OAEP-256 and A256GCM.
     Jwe,
+}
+
+/// A mechanism that makes keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum KeyGenerator {
+    RsaPair,
+    EcPair,
+    EdwardsPair,
+    Aes,
+    /// Keys for HMAC; the template says for which hash.
+    Hmac,
 }
 
 /// The type of `CK_MECHANISM.pParameter`.
@@ -157,8 +173,9 @@ macro_rules! table {
     };
 }
 
-use Action::{Both, Cipher, Digest, Sign};
+use Action::{Both, Cipher, Digest, Generate, Sign};
 use CipherKind::{AesCbc, AesCtr, AesEcb, AesGcm, Jwe, RsaOaep};
+use KeyGenerator::{Aes, EcPair, EdwardsPair, RsaPair};
 use SignKind::{Ecdsa, EdDsa, Hmac, RsaPkcs1, RsaPss};
 
 /// Every mechanism that the module knows.
@@ -194,6 +211,11 @@ pub const TABLE: &[Mechanism] = table! {
     CKM_AES_CBC_PAD          Iv    Cipher(AesCbc { pad: true });
     CKM_AES_CTR              Ctr   Cipher(AesCtr);
     CKM_AES_GCM              Gcm   Cipher(AesGcm);
+    CKM_RSA_PKCS_KEY_PAIR_GEN   None  Generate(RsaPair);
+    CKM_EC_KEY_PAIR_GEN         None  Generate(EcPair);
+    CKM_EC_EDWARDS_KEY_PAIR_GEN None  Generate(EdwardsPair);
+    CKM_AES_KEY_GEN             None  Generate(Aes);
+    CKM_GENERIC_SECRET_KEY_GEN  None  Generate(KeyGenerator::Hmac);
     CKM_SHA_1                None  Digest(Hash::Sha1);
     CKM_SHA224               None  Digest(Hash::Sha224);
     CKM_SHA256               None  Digest(Hash::Sha256);
@@ -218,6 +240,11 @@ pub fn hmac_key_type(hash: Hash) -> Option<CK_KEY_TYPE> {
         Hash::Sha512 => CKK_SHA512_HMAC,
         _ => return None,
     })
+}
+
+/// The hash of such a type of key.
+pub fn hmac_hash(key_type: CK_KEY_TYPE) -> Option<Hash> {
+    HASHES.into_iter().find(|hash| hmac_key_type(*hash) == Some(key_type))
 }
 
 /// The row of a number.
@@ -247,6 +274,12 @@ impl Mechanism {
     pub fn key_type(&self) -> Option<CK_KEY_TYPE> {
         match self.action {
             Digest(_) => None,
+            Generate(RsaPair) => Some(CKK_RSA),
+            Generate(EcPair) => Some(CKK_EC),
+            Generate(EdwardsPair) => Some(CKK_EC_EDWARDS),
+            Generate(Aes) => Some(CKK_AES),
+            // One for each hash.
+            Generate(KeyGenerator::Hmac) => None,
             Sign(RsaPkcs1(_) | RsaPss(_)) | Both(..) | Cipher(CipherKind::RsaPkcs1 | RsaOaep | Jwe) => {
                 Some(CKK_RSA)
             }
@@ -273,6 +306,14 @@ impl Mechanism {
         }
     }
 
+    /// What it makes.
+    pub fn generator(&self) -> Option<KeyGenerator> {
+        match self.action {
+            Generate(generator) => Some(generator),
+            _ => None,
+        }
+    }
+
     /// What a token with this back end offers; `None` when nothing is left.
     pub fn offer(&self, backend: &dyn Backend) -> Option<Offer> {
         let mut flags = match self.action {
@@ -287,6 +328,9 @@ impl Mechanism {
         }
         if let Some(kind) = self.cipher_kind() {
             flags |= kind.flags(backend);
+        }
+        if let Some(generator) = self.generator() {
+            return generator.offer(backend);
         }
         let (min, max, shape) = self.key_sizes();
         (flags != 0).then_some(Offer { min, max, flags: flags | shape })
@@ -305,13 +349,45 @@ impl Mechanism {
     fn key_sizes(&self) -> (CK_ULONG, CK_ULONG, CK_FLAGS) {
         match self.key_type() {
             Some(CKK_RSA) => (1024, 8192, 0),
-            Some(CKK_EC) => (224, 521, CKF_EC_F_P | CKF_EC_NAMEDCURVE | CKF_EC_UNCOMPRESS),
-            Some(CKK_EC_EDWARDS) => (255, 255, CKF_EC_F_P | CKF_EC_NAMEDCURVE),
+            Some(CKK_EC) => (224, 521, NAMED_CURVES),
+            Some(CKK_EC_EDWARDS) => (255, 255, EDWARDS_CURVES),
             Some(CKK_AES) => (16, 32, 0),
             // A key of any length will do (FIPS 198-1 section 3).
             Some(_) => (1, 1024, 0),
             None => (0, 0, 0),
         }
+    }
+}
+
+/// What the curves are like.
+const NAMED_CURVES: CK_FLAGS = EDWARDS_CURVES | CKF_EC_UNCOMPRESS;
+const EDWARDS_CURVES: CK_FLAGS = CKF_EC_F_P | CKF_EC_NAMEDCURVE;
+
+/// The sizes of RSA keys, in bits, that a token may make.
+const RSA_BITS: [usize; 5] = [1024, 2048, 3072, 4096, 8192];
+
+impl KeyGenerator {
+    /// Keys of which one at least has to be made, with their sizes as `CK_MECHANISM_INFO` counts them.
+    fn probes(self) -> Vec<(KeySpec, usize)> {
+        match self {
+            RsaPair => RSA_BITS.map(|bits| (KeySpec::Rsa { bits }, bits)).into(),
+            EcPair => Curve::ALL.map(|curve| (KeySpec::Ec(curve), curve.order_bits())).into(),
+            EdwardsPair => vec![(KeySpec::Ed25519, 255)],
+            Aes => [16, 24, 32].map(|bytes| (KeySpec::Aes { bytes }, bytes)).into(),
+            Self::Hmac => HASHES.map(|hash| (KeySpec::Hmac { hash, bytes: None }, hash.len())).into(),
+        }
+    }
+
+    fn offer(self, backend: &dyn Backend) -> Option<Offer> {
+        let made = self.probes().into_iter().filter(|(spec, _)| backend.can_generate(spec));
+        let sizes: Vec<_> = made.map(|(_, size)| size as CK_ULONG).collect();
+        let flags = match self {
+            RsaPair => CKF_GENERATE_KEY_PAIR,
+            EcPair => CKF_GENERATE_KEY_PAIR | NAMED_CURVES,
+            EdwardsPair => CKF_GENERATE_KEY_PAIR | EDWARDS_CURVES,
+            Aes | Self::Hmac => CKF_GENERATE,
+        };
+        Some(Offer { min: *sizes.iter().min()?, max: *sizes.iter().max()?, flags: flags | CKF_HW })
     }
 }
 

@@ -4,6 +4,7 @@ pub mod attribute;
 pub mod catalog;
 pub mod cipher;
 pub mod digest;
+pub mod generate;
 pub mod handle;
 pub mod heritage;
 pub mod mechanism;

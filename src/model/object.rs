@@ -21,7 +21,7 @@ use cryptoki_sys::{
 use super::attribute::{Attributes, Builder};
 use super::mechanism::{Mechanism, Offer};
 use super::vendor::{CKA_P11REST_APPROVAL, CKA_P11REST_BACKEND, CKA_P11REST_KEY_NAME};
-use crate::backend::{KeyInfo, KeyName, Protection, Usage};
+use crate::backend::{KeyInfo, KeyKind, KeyName, Protection, Usage};
 use crate::config::EdwardsPoint;
 use crate::crypto::certificate::Certificate;
 use crate::crypto::digest::Hash;
@@ -103,6 +103,8 @@ pub struct Maker<'a> {
     pub edwards_point: EdwardsPoint,
     /// What the token offers.
     pub offers: &'a [(&'static Mechanism, Offer)],
+    /// Whether the service deletes keys.
+    pub deletes: bool,
 }
 
 /// What is known of one key.
@@ -142,6 +144,10 @@ impl Maker<'_> {
         let usage = known.info.usage;
         let usage = Usage { sign: usage.sign && verify::serves(public), ..usage };
         public_uses(&mut builder, usage);
+        if matches!(known.info.kind, KeyKind::Pair(_)) {
+            // It goes with the private half.
+            builder.bool(CKA_DESTROYABLE, false);
+        }
         public_parts(&mut builder, public, self.edwards_point, true);
         generated_by(&mut builder, known.info.protection.local, pair_generator(public));
         if let Some(key_type) = key_type(public) {
@@ -233,7 +239,7 @@ impl Maker<'_> {
             .bool(CKA_LOCAL, protection.local)
             .bool(CKA_MODIFIABLE, protection.modifiable)
             .bool(CKA_COPYABLE, protection.copyable)
-            .bool(CKA_DESTROYABLE, protection.destroyable)
+            .bool(CKA_DESTROYABLE, protection.destroyable && self.deletes)
             .bytes(CKA_P11REST_KEY_NAME, known.name.as_str().as_bytes())
             .bytes(CKA_P11REST_BACKEND, self.backend.as_bytes())
             .bool(CKA_P11REST_APPROVAL, known.info.approval);

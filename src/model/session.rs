@@ -193,7 +193,7 @@ impl Session {
         self.token.set_attributes(object, template)
     }
 
-    fn check_write(&self, template: &Template) -> Result<()> {
+    pub(super) fn check_write(&self, template: &Template) -> Result<()> {
         if !self.read_write && template.bool(CKA_TOKEN)? == Some(true) {
             return Err(self.read_only());
         }

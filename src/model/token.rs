@@ -4,22 +4,25 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 use cryptoki_sys::{
-    CK_FLAGS, CK_MECHANISM_TYPE, CK_OBJECT_HANDLE, CK_SESSION_HANDLE, CKA_COPYABLE, CKA_DESTROYABLE,
-    CKA_MODIFIABLE, CKA_PRIVATE, CKA_TOKEN, CKR_ACTION_PROHIBITED, CKR_KEY_HANDLE_INVALID,
+    CK_FALSE, CK_FLAGS, CK_MECHANISM_TYPE, CK_OBJECT_HANDLE, CK_SESSION_HANDLE, CKA_COPYABLE,
+    CKA_DESTROYABLE, CKA_MODIFIABLE, CKA_PRIVATE, CKA_TOKEN, CKR_ACTION_PROHIBITED, CKR_KEY_HANDLE_INVALID,
     CKR_MECHANISM_INVALID, CKR_OBJECT_HANDLE_INVALID, CKR_SESSION_READ_ONLY_EXISTS,
     CKR_TOKEN_WRITE_PROTECTED, CKR_USER_ALREADY_LOGGED_IN, CKR_USER_ANOTHER_ALREADY_LOGGED_IN,
     CKR_USER_NOT_LOGGED_IN, CKR_USER_TYPE_INVALID,
 };
 use parking_lot::Mutex;
+use rand_core::{OsRng, RngCore};
 
-use super::catalog::{Catalog, Traits, lock_until, other_handle};
+use super::catalog::{Catalog, Made, Traits, lock_until, other_handle};
+use super::generate::{Wish, not_made};
 use super::handle::{Counter, Registry};
 use super::heritage::{Changes, Login, TokenHeritage};
 use super::mechanism::{self, Chosen, Mechanism, Offer};
 use super::object::Object;
 use super::session_object::{self, SessionObject};
 use super::template::Template;
-use crate::backend::{Backend, KeyName, User};
+use super::vendor::CKA_P11REST_KEY_NAME;
+use crate::backend::{Backend, KeyName, NewKey, User};
 use crate::config;
 use crate::error::{Error, Result};
 use crate::observe::log::Log;
@@ -81,6 +84,7 @@ impl Token {
             backend: settings.backend.name(),
             edwards_point: settings.edwards_point,
             offers: Arc::clone(&offers),
+            deletes: backend.can_delete(),
         };
         let catalog = Catalog::new(
             Arc::clone(&backend),
@@ -405,6 +409,36 @@ impl Token {
         self.catalog.object(handle, self.deadline())
     }
 
+    /// A new key at the HSM.
+    ///
+    /// # Errors
+    /// `CKR_USER_NOT_LOGGED_IN`, what [`not_made`] says of a key that the HSM does not make, and what the back end says.
+    pub fn generate(&self, wish: Wish) -> Result<Made> {
+        self.check_writable()?;
+        self.check_private_access()?;
+        if !self.backend.can_generate(&wish.spec) {
+            return Err(not_made(&wish.spec));
+        }
+        let Wish { label, id, spec, usage, protection } = wish;
+        let label = label.unwrap_or_else(|| format!("p11rest-{:016x}", OsRng.next_u64()));
+        self.catalog.check_new_label(&label)?;
+        let deadline = self.deadline();
+        let request = NewKey { label: &label, id: id.as_deref(), spec, usage, protection };
+        let name = self.backend.generate(&request, deadline)?;
+        self.log.info(format_args!("slot {:?}: key {name:?} was made", self.label));
+        self.catalog.admit(name, deadline)
+    }
+
+    /// A copy of a public key of the token that lives in a session.
+    pub fn public_in_session(
+        &self,
+        owner: CK_SESSION_HANDLE,
+        handle: CK_OBJECT_HANDLE,
+    ) -> Result<CK_OBJECT_HANDLE> {
+        let object = self.object(handle)?;
+        self.create_copy(owner, &object, &Template::new(vec![(CKA_TOKEN, vec![CK_FALSE].into())]))
+    }
+
     /// The HSM says that a key is gone.
     pub fn forget_key(&self, name: &KeyName) {
         self.catalog.forget(name);
@@ -443,12 +477,23 @@ impl Token {
         if held.is_none() || !object.attributes.is_true(CKA_COPYABLE) {
             return Err(Error::new(CKR_ACTION_PROHIBITED, "the object is not to be copied"));
         }
-        let mut merged: Vec<_> = session_object::own_attributes(&object, template);
+        self.create_copy(owner, &object, template)
+    }
+
+    /// A session object with the attributes of another one, but for those of the template.
+    fn create_copy(
+        &self,
+        owner: CK_SESSION_HANDLE,
+        object: &Object,
+        template: &Template,
+    ) -> Result<CK_OBJECT_HANDLE> {
+        let mut merged: Vec<_> = session_object::own_attributes(object, template);
         merged.extend(template.iter().map(|(kind, value)| (kind, value.to_vec().into())));
         self.create_object(owner, &Template::new(merged))
     }
 
-    /// `C_DestroyObject`: of session objects.
+    /// `C_DestroyObject`: of session objects, and of keys with all that belongs to them. A public half goes with its private
+    /// one only.
     pub fn destroy_object(&self, handle: CK_OBJECT_HANDLE) -> Result<()> {
         let object = self.object(handle)?;
         let destroyable = object.attributes.is_true(CKA_DESTROYABLE);
@@ -456,10 +501,26 @@ impl Token {
             self.changes.note();
             return Ok(());
         }
-        if self.session_objects.get(handle).is_none() {
+        let held = self.session_objects.get(handle);
+        if held.is_none() {
             self.check_writable()?;
         }
-        Err(Error::new(CKR_ACTION_PROHIBITED, "the object is not to be destroyed"))
+        let name = object.attributes.get(CKA_P11REST_KEY_NAME).and_then(|name| str::from_utf8(name).ok());
+        match name.filter(|_| held.is_none() && destroyable && self.sees_private()) {
+            Some(name) => self.delete_key(&name.into()),
+            None => Err(Error::new(CKR_ACTION_PROHIBITED, "the object is not to be destroyed")),
+        }
+    }
+
+    fn delete_key(&self, name: &KeyName) -> Result<()> {
+        let outcome = self.backend.delete(name, self.deadline());
+        match &outcome {
+            Ok(()) => self.log.info(format_args!("slot {:?}: key {name:?} was deleted", self.label)),
+            Err(error) if error.rv() == CKR_KEY_HANDLE_INVALID => {}
+            Err(_) => return outcome,
+        }
+        self.catalog.forget(name);
+        outcome
     }
 
     /// `C_SetAttributeValue`: of session objects; the HSM's API has no such call.

@@ -74,6 +74,25 @@ configure() {
     export P11REST_CONFIG=$hsm/$1.toml
 }
 
+# ordinary_user: `"${user[@]}" COMMAND...` is not root, for whom p11-kit reads no files of a user. That user owns what the test
+# has made so far, has the home $home with the emulator's configuration in its usual place, and the module registered with
+# p11-kit as docs/applications/p11-kit.md says.
+ordinary_user() {
+    home=$scratch/home
+    registered=$home/.config/pkcs11/modules/p11rest.module
+    user=(env HOME="$home" XDG_RUNTIME_DIR="$home")
+    mkdir -p "$(dirname "$registered")"
+    ln -s "$hsm" "$home/.config/p11rest"
+    unset P11REST_CONFIG
+    # The module may lie where only root looks.
+    cp "$module" "$home/libp11rest.so"
+    sed "s|^module:.*|module: $home/libp11rest.so|" "$root/pkcs11-test-config/p11rest.module" >"$registered"
+    if [ "$(id -u)" -eq 0 ]; then
+        chown -R 65534:65534 "$scratch"
+        user=(setpriv --reuid 65534 --regid 65534 --clear-groups -- "${user[@]}")
+    fi
+}
+
 # check NAME COMMAND...: the command must succeed; what it printed is shown if it does not. Functions run with errexit.
 check() {
     local name=$1 status
@@ -111,6 +130,23 @@ says() {
     output=$("$@" 2>&1) || { printf '%s\n' "$output"; return 1; }
     printf '%s\n' "$output"
     grep -q -e "$pattern" <<<"$output"
+}
+
+# On the pages in docs/applications: the module, and the folder of ready files.
+export M=$module F=$root/pkcs11-test-config
+
+# section PAGE HEADING: the commands of docs/applications/PAGE.md under that heading, those in blocks marked `sh`.
+section() {
+    awk -v heading="$2" '
+        /^```/ { fenced = !fenced; wanted = fenced && inside && $0 == "```sh"; next }
+        !fenced && sub(/^#+ /, "") { inside = $0 == heading; next }
+        wanted { print; some = 1 }
+        END { if (!some) print "echo no commands under that heading; false" }' "$root/docs/applications/$1.md"
+}
+
+# follow PAGE HEADING: does what the page says, in the current folder. Each of the commands must succeed.
+follow() {
+    bash -euo pipefail -c "$(section "$@")"
 }
 
 # The files with secrets of the emulator, or of several in folders of their own.

@@ -142,6 +142,7 @@ macro_rules! contract_cases {
                     shared Plain passwords_of_keys [!passwords];
                     shared Plain certificates [!certificates];
                     shared Plain secrets_are_not_told_though_nobody_says_so [!protection];
+                    shared Plain making_keys [!makes_pairs];
                     shared Plain of_what_no_rest_api_has;
                 }
                 cryptoki_crate {
@@ -171,6 +172,24 @@ macro_rules! signing_cases {
         $expand! {
             $suite
             both {
+                generation {
+                    own Plain rsa_pairs [makes_pairs];
+                    own Plain ec_pairs [makes_pairs];
+                    own Plain edwards_pairs [makes_edwards];
+                    own Plain aes_keys [makes_aes];
+                    own Plain mac_keys [makes_mac_keys];
+                    own Plain an_id_is_kept [makes_pairs ids];
+                    own Plain an_id_falls [makes_pairs !ids];
+                    own Plain a_label_is_made_where_none_is_given [makes_pairs];
+                    own Plain a_label_that_is_taken_makes_nothing [makes_pairs];
+                    own Plain a_public_key_may_be_a_session_object [makes_pairs];
+                    own Plain nobody_makes_a_key_without_the_right_to [makes_pairs];
+                    own Plain what_no_key_is_like_is_not_made [makes_pairs];
+                    own Plain mechanisms_tell_what_is_made [makes_pairs];
+                    own Plain threads_make_keys_at_once [makes_pairs];
+                    own Plain a_deleted_key_is_gone [makes_pairs deletes];
+                    own Plain a_key_that_is_made_to_stay_stays [makes_pairs deletes protection];
+                }
                 signatures {
                     shared Plain rsa_pkcs1_with_a_hash;
                     shared Plain rsa_pkcs1_of_a_digest_info [digest_infos];

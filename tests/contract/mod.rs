@@ -35,6 +35,7 @@ pub mod connections;
 pub mod cryptoki_crate;
 pub mod digests;
 pub mod faults;
+pub mod generation;
 pub mod keys;
 pub mod listing;
 pub mod login;

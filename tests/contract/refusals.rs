@@ -160,6 +160,13 @@ pub fn secrets_are_not_told_though_nobody_says_so(case: &Case) {
 }
 
 /// None of the vendors has these.
+/// Where the table of mechanisms has others, it is the function that is not there.
+pub fn making_keys(case: &Case) {
+    let session = case.user();
+    refused(session.generate_pair(CKM_RSA_PKCS_KEY_PAIR_GEN, &[], &[]), CKR_FUNCTION_NOT_SUPPORTED);
+    refused(session.generate_key(CKM_AES_KEY_GEN, &[]), CKR_FUNCTION_NOT_SUPPORTED);
+}
+
 pub fn of_what_no_rest_api_has(case: &Case) {
     not_offered(case, &[CKM_RSA_X_509, CKM_MD5_RSA_PKCS, CKM_DES3_ECB, CKM_DSA].map(Mechanism::Plain));
 }

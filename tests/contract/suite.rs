@@ -6,7 +6,7 @@
 use super::Setting;
 
 /// What a dialect may be able to do. Each stands in one of the two lists of a suite.
-pub const ABLE: [&str; 28] = [
+pub const ABLE: [&str; 33] = [
     // Keys.
     "ec",
     "edwards",
@@ -39,6 +39,12 @@ pub const ABLE: [&str; 28] = [
     "protection",
     // Keys can be made and deleted past the module.
     "new_keys",
+    // The module has the HSM make them (pairs: RSA and the NIST curves), and delete them.
+    "makes_pairs",
+    "makes_edwards",
+    "makes_aes",
+    "makes_mac_keys",
+    "deletes",
     // The PIN is a header, or another credential that may list.
     "pin_in_a_header",
     "pin_that_lists",

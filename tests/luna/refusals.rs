@@ -29,8 +29,8 @@ fn every_mechanism_is_refused_for_everything() {
             refused(session.decrypt_init(&mechanism, secret), CKR_MECHANISM_INVALID);
         }
         refused(session.digest_init(&CKM_SHA256.into()), CKR_MECHANISM_INVALID);
-        refused(session.generate_key(CKM_AES_KEY_GEN), CKR_MECHANISM_INVALID);
-        refused(session.generate_pair(CKM_RSA_PKCS_KEY_PAIR_GEN), CKR_MECHANISM_INVALID);
+        refused(session.generate_key(CKM_AES_KEY_GEN, &[]), CKR_MECHANISM_INVALID);
+        refused(session.generate_pair(CKM_RSA_PKCS_KEY_PAIR_GEN, &[], &[]), CKR_MECHANISM_INVALID);
         refused(session.wrap(CKM_AES_KEY_WRAP, secret, key), CKR_MECHANISM_INVALID);
         refused(session.unwrap_key(CKM_AES_KEY_WRAP, secret, &[0; 24]), CKR_MECHANISM_INVALID);
         refused(session.derive(CKM_ECDH1_DERIVE, key), CKR_MECHANISM_INVALID);

@@ -7,7 +7,7 @@ use cryptoki_sys::{CK_FLAGS, CK_MECHANISM_TYPE, CK_OBJECT_HANDLE, CK_SLOT_ID};
 use super::mechanism::Mechanism;
 use super::p11::{Called, P11, call, called, ulong};
 use super::secrets;
-use super::session::Session;
+use super::session::{Pair, Session, lend_template};
 
 fn bytes(text: &[u8]) -> *mut u8 {
     text.as_ptr().cast_mut()
@@ -41,36 +41,48 @@ impl Session {
         called(call!(self.p11(), C_InitPIN(self.handle(), bytes(pin.as_bytes()), ulong(pin.len()))))
     }
 
-    /// `C_GenerateKey` with an empty template.
-    pub fn generate_key(&self, kind: CK_MECHANISM_TYPE) -> Called<CK_OBJECT_HANDLE> {
+    /// `C_GenerateKey`
+    pub fn generate_key(&self, kind: CK_MECHANISM_TYPE, template: &[Pair]) -> Called<CK_OBJECT_HANDLE> {
         let mut key = 0;
-        Mechanism::Plain(kind).lend(|mechanism| {
-            called(call!(
-                self.p11(),
-                C_GenerateKey(self.handle(), mechanism, ptr::null_mut(), 0, &raw mut key)
-            ))
+        lend_template(template, |attributes, count| {
+            Mechanism::Plain(kind).lend(|mechanism| {
+                called(call!(
+                    self.p11(),
+                    C_GenerateKey(self.handle(), mechanism, attributes, count, &raw mut key)
+                ))
+            })
         })?;
         Ok(key)
     }
 
-    /// `C_GenerateKeyPair` with empty templates.
-    pub fn generate_pair(&self, kind: CK_MECHANISM_TYPE) -> Called {
-        let (mut public, mut private) = (0, 0);
-        Mechanism::Plain(kind).lend(|mechanism| {
-            called(call!(
-                self.p11(),
-                C_GenerateKeyPair(
-                    self.handle(),
-                    mechanism,
-                    ptr::null_mut(),
-                    0,
-                    ptr::null_mut(),
-                    0,
-                    &raw mut public,
-                    &raw mut private,
-                )
-            ))
-        })
+    /// `C_GenerateKeyPair`: the handles of the public and of the private key.
+    pub fn generate_pair(
+        &self,
+        kind: CK_MECHANISM_TYPE,
+        public: &[Pair],
+        private: &[Pair],
+    ) -> Called<(CK_OBJECT_HANDLE, CK_OBJECT_HANDLE)> {
+        let (mut of_public, mut of_private) = (0, 0);
+        lend_template(public, |public, public_count| {
+            lend_template(private, |private, private_count| {
+                Mechanism::Plain(kind).lend(|mechanism| {
+                    called(call!(
+                        self.p11(),
+                        C_GenerateKeyPair(
+                            self.handle(),
+                            mechanism,
+                            public,
+                            public_count,
+                            private,
+                            private_count,
+                            &raw mut of_public,
+                            &raw mut of_private,
+                        )
+                    ))
+                })
+            })
+        })?;
+        Ok((of_public, of_private))
     }
 
     /// `C_WrapKey`

@@ -515,7 +515,7 @@ impl Session {
 }
 
 /// Lends a template of C for one call.
-fn lend_template<R>(template: &[Pair], call: impl FnOnce(*mut CK_ATTRIBUTE, CK_ULONG) -> R) -> R {
+pub fn lend_template<R>(template: &[Pair], call: impl FnOnce(*mut CK_ATTRIBUTE, CK_ULONG) -> R) -> R {
     let mut attributes: Vec<_> = template
         .iter()
         .map(|(kind, value)| CK_ATTRIBUTE {

@@ -7,7 +7,10 @@ pub(super) const ATTRIBUTES: &str = "/v1/key/attributes";
 /// Followed by the name of a key.
 pub(super) const CERTIFICATE: &str = "/v1/certificate";
 pub(super) const DECRYPT: &str = "/v1/synchronousDecrypt";
+/// Of newer servers; the older ones delete what is behind [`KEYS`].
+pub(super) const DELETE: &str = "/v1/key/deleteKey";
 pub(super) const ENCRYPT: &str = "/v1/encrypt";
+/// Lists and makes keys. Followed by the name of a key: deletes it.
 pub(super) const KEYS: &str = "/v1/key";
 pub(super) const LICENCE: &str = "/v1/licenseInfo";
 /// Followed by a number of bytes.

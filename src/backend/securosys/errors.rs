@@ -6,11 +6,12 @@
 use std::fmt::{self, Write};
 
 use cryptoki_sys::{
-    CK_RV, CKR_ATTRIBUTE_VALUE_INVALID, CKR_CRYPTOKI_NOT_INITIALIZED, CKR_DATA_LEN_RANGE, CKR_DEVICE_ERROR,
-    CKR_ENCRYPTED_DATA_INVALID, CKR_ENCRYPTED_DATA_LEN_RANGE, CKR_FUNCTION_FAILED,
-    CKR_FUNCTION_NOT_SUPPORTED, CKR_FUNCTION_REJECTED, CKR_GENERAL_ERROR, CKR_KEY_FUNCTION_NOT_PERMITTED,
-    CKR_KEY_HANDLE_INVALID, CKR_KEY_SIZE_RANGE, CKR_KEY_TYPE_INCONSISTENT, CKR_MECHANISM_INVALID,
-    CKR_MECHANISM_PARAM_INVALID, CKR_OBJECT_HANDLE_INVALID, CKR_PIN_INCORRECT, CKR_USER_NOT_LOGGED_IN,
+    CK_RV, CKR_ACTION_PROHIBITED, CKR_ATTRIBUTE_VALUE_INVALID, CKR_CRYPTOKI_NOT_INITIALIZED,
+    CKR_DATA_LEN_RANGE, CKR_DEVICE_ERROR, CKR_ENCRYPTED_DATA_INVALID, CKR_ENCRYPTED_DATA_LEN_RANGE,
+    CKR_FUNCTION_FAILED, CKR_FUNCTION_NOT_SUPPORTED, CKR_FUNCTION_REJECTED, CKR_GENERAL_ERROR,
+    CKR_KEY_FUNCTION_NOT_PERMITTED, CKR_KEY_HANDLE_INVALID, CKR_KEY_SIZE_RANGE, CKR_KEY_TYPE_INCONSISTENT,
+    CKR_MECHANISM_INVALID, CKR_MECHANISM_PARAM_INVALID, CKR_OBJECT_HANDLE_INVALID, CKR_PIN_INCORRECT,
+    CKR_USER_NOT_LOGGED_IN,
 };
 
 use super::wire::Fault;
@@ -28,7 +29,9 @@ pub(super) enum Purpose {
         /// Whether the key waits for approvals, which a synchronous call cannot bring.
         approval: bool,
     },
+    Delete,
     Encrypt,
+    Generate,
     Licence,
     List,
     Login,
@@ -42,7 +45,7 @@ pub(super) enum Purpose {
 
 impl Purpose {
     fn uses_key(self) -> bool {
-        matches!(self, Self::Decrypt { .. } | Self::Encrypt | Self::Sign { .. })
+        matches!(self, Self::Decrypt { .. } | Self::Delete | Self::Encrypt | Self::Sign { .. })
     }
 
     fn lacks_approval(self) -> bool {
@@ -56,7 +59,9 @@ impl fmt::Display for Purpose {
             Self::Attributes => "reading the attributes of a key",
             Self::Certificate => "reading the certificate of a key",
             Self::Decrypt { .. } => "decrypting",
+            Self::Delete => "deleting a key",
             Self::Encrypt => "encrypting",
+            Self::Generate => "making a key",
             Self::Licence => "asking for the licence",
             Self::List => "listing the keys",
             Self::Login => "logging in",
@@ -150,6 +155,14 @@ impl<'a> Refusal<'a> {
         self.code() == Some(650)
     }
 
+    /// Whether the service has not got the endpoint.
+    pub(super) fn is_unknown_endpoint(&self) -> bool {
+        match self.code() {
+            Some(code) => code == 101,
+            None => matches!(self.status, 404 | 405),
+        }
+    }
+
     /// Whether the key has a password, and the request another one or none.
     pub(super) fn is_wrong_password(&self) -> bool {
         self.code() == Some(620)
@@ -196,6 +209,10 @@ fn by_code(code: u32, purpose: Purpose) -> Option<CK_RV> {
         701 if purpose.lacks_approval() => CKR_FUNCTION_REJECTED,
         410 | 701 if matches!(purpose, Purpose::Decrypt { .. }) => CKR_ENCRYPTED_DATA_INVALID,
         700..=704 => CKR_FUNCTION_FAILED,
+        // It is not destroyable, or has a password, which nobody is asked for here (section 2.7).
+        606 | 614 | 620 if purpose == Purpose::Delete => CKR_ACTION_PROHIBITED,
+        // Size, attributes, label (section 7).
+        603 | 606 | 610 if purpose == Purpose::Generate => CKR_ATTRIBUTE_VALUE_INVALID,
         400 | 606 | 614 => CKR_KEY_FUNCTION_NOT_PERMITTED,
         450 | 451 => CKR_FUNCTION_NOT_SUPPORTED,
         // Three readings of "not understood" (section 14.3).

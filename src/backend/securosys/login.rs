@@ -67,8 +67,10 @@ impl Securosys {
             Role::Approver => endpoint::SIGN_TASKS.to_owned(),
         };
         // An approver's question without a signature is not answered: an accepted key is told what is missing.
-        let body = (role == Role::Approver).then_some(&b"{}"[..]);
-        let call = Call { body, class, ..Call::get(&path, Purpose::Login) };
+        let call = match role {
+            Role::Approver => Call::post(&path, b"{}", class, Purpose::Login),
+            _ => Call { class, ..Call::get(&path, Purpose::Login) },
+        };
         let audit = self.service.audit.of(self.service.credentials.account(role));
         let answer = self
             .service

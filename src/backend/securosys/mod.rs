@@ -10,6 +10,7 @@
 //!   `endpoint.rs`: where it goes
 //! * `about.rs`: version and licence of the service
 //! * `wire.rs`: the JSON; `attributes.rs`: what it says of a key
+//! * `keys.rs`: the order for a new key
 //! * `names.rs`: the service's names of algorithms; `errors.rs`: the one table from refusals to `CKR_*`
 
 use cryptoki_sys::{
@@ -30,7 +31,7 @@ use self::wire::{
 use crate::backend::Backend;
 use crate::backend::types::{
     DecryptRequest, DecryptScheme, EncryptRequest, EncryptScheme, Encrypted, Firmware, KeyInfo, KeyKind,
-    KeyName, Outcome, SignInput, SignRequest, SignScheme,
+    KeyName, KeySpec, NewKey, Outcome, SignInput, SignRequest, SignScheme,
 };
 use crate::config::{self, PinFormat};
 use crate::crypto::certificate::Certificate;
@@ -47,6 +48,7 @@ mod endpoint;
 mod errors;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
+mod keys;
 mod login;
 mod names;
 mod roles;
@@ -305,6 +307,32 @@ impl Backend for Securosys {
             chunk.copy_from_slice(&random);
         }
         Ok(())
+    }
+
+    fn can_generate(&self, spec: &KeySpec) -> bool {
+        names::making(spec).is_some()
+    }
+
+    fn generate(&self, request: &NewKey<'_>, deadline: Deadline) -> Result<KeyName> {
+        let body = keys::new_key(request)?;
+        let call = Call::post(endpoint::KEYS, &body, Class::OnceOnly, Purpose::Generate);
+        self.service.call(&call, deadline)?;
+        Ok(request.label.into())
+    }
+
+    fn can_delete(&self) -> bool {
+        true
+    }
+
+    fn delete(&self, name: &KeyName, deadline: Deadline) -> Result<()> {
+        let body = Body::plain().text("label", name.as_str()).finish();
+        let call = Call::post(endpoint::DELETE, &body, Class::OnceOnly, Purpose::Delete);
+        let mut answer = self.service.exchange(&call, deadline)?;
+        if !answer.is_success() && Refusal::read(&answer).is_unknown_endpoint() {
+            let path = endpoint::below(endpoint::KEYS, name.as_str());
+            answer = self.service.exchange(&Call::delete(&path, Purpose::Delete), deadline)?;
+        }
+        succeeded(Purpose::Delete, answer).map(|_| ())
     }
 
     fn exiting(&self, limit: Deadline) {

@@ -3,7 +3,7 @@
 //! What is not named here is not offered: the names decide what the token can do.
 
 use super::PAYLOAD_LIMIT;
-use crate::backend::types::{DecryptScheme, EncryptScheme, KeyKind, SignInput, SignScheme};
+use crate::backend::types::{DecryptScheme, EncryptScheme, KeyKind, KeySpec, SignInput, SignScheme};
 use crate::crypto::digest::Hash;
 use crate::crypto::public_key::{PublicKey, PublicKeyKind};
 
@@ -39,6 +39,29 @@ pub(super) fn signing(scheme: SignScheme) -> Option<Signing> {
         SignScheme::Ecdsa { .. } => digest("NONE_WITH_ECDSA"),
         SignScheme::EdDsa => message("EDDSA", None),
         SignScheme::Hmac(_) => None,
+    }
+}
+
+/// How the service is told of a new key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Making {
+    /// `algorithm`
+    pub(super) algorithm: &'static str,
+    /// `keySize`, in bits.
+    pub(super) key_size: Option<usize>,
+    /// `curveOid`
+    pub(super) curve_oid: Option<&'static str>,
+}
+
+/// The service's way to a key that this module can use. RSA of 1024 bits, which some HSMs still make, is not among them.
+pub(super) fn making(spec: &KeySpec) -> Option<Making> {
+    let making = |algorithm, key_size, curve_oid| Some(Making { algorithm, key_size, curve_oid });
+    match *spec {
+        KeySpec::Rsa { bits: bits @ (2048 | 3072 | 4096 | 8192) } => making("RSA", Some(bits), None),
+        KeySpec::Ec(curve) => making("EC", None, Some(curve.oid())),
+        KeySpec::Ed25519 => making("ED", None, Some("1.3.101.112")),
+        KeySpec::Aes { bytes: bytes @ (16 | 24 | 32) } => making("AES", Some(8 * bytes), None),
+        KeySpec::Rsa { .. } | KeySpec::Aes { .. } | KeySpec::Hmac { .. } => None,
     }
 }
 

@@ -34,6 +34,7 @@ pub(super) struct Service {
 pub(super) struct Call<'a> {
     /// One of [`super::endpoint`], with its last segment where it has one.
     pub(super) path: &'a str,
+    pub(super) method: Method,
     pub(super) body: Option<&'a [u8]>,
     pub(super) class: Class,
     pub(super) purpose: Purpose,
@@ -42,21 +43,22 @@ pub(super) struct Call<'a> {
 impl<'a> Call<'a> {
     /// A read.
     pub(super) fn get(path: &'a str, purpose: Purpose) -> Self {
-        Self { path, body: None, class: Class::Repeatable, purpose }
+        Self { path, method: Method::Get, body: None, class: Class::Repeatable, purpose }
     }
 
     /// A request with a body.
     pub(super) fn post(path: &'a str, body: &'a [u8], class: Class, purpose: Purpose) -> Self {
-        Self { path, body: Some(body), class, purpose }
+        Self { path, method: Method::Post, body: Some(body), class, purpose }
     }
 
-    fn method(&self) -> Method {
-        if self.body.is_some() { Method::Post } else { Method::Get }
+    /// The end of what is at `path`.
+    pub(super) fn delete(path: &'a str, purpose: Purpose) -> Self {
+        Self { path, method: Method::Delete, body: None, class: Class::OnceOnly, purpose }
     }
 
     /// For events.
     pub(super) fn endpoint(&self) -> Endpoint<'a> {
-        Endpoint::new(self.method().as_str(), self.path)
+        Endpoint::new(self.method.as_str(), self.path)
     }
 }
 
@@ -287,7 +289,7 @@ pub(super) fn read<'a, T: Deserialize<'a>>(purpose: Purpose, response: &'a Respo
 }
 
 fn request<'a>(call: &Call<'a>, headers: &'a Headers) -> Request<'a> {
-    Request { method: call.method(), path: call.path, headers, body: call.body, class: call.class }
+    Request { method: call.method, path: call.path, headers, body: call.body, class: call.class }
 }
 
 fn is_refused(answer: &Response) -> bool {

@@ -71,6 +71,22 @@ impl Body {
         self
     }
 
+    /// Adds a truth value.
+    pub(super) fn flag(mut self, name: &'static str, value: bool) -> Self {
+        self.name(name);
+        self.push(if value { b"true" } else { b"false" });
+        self
+    }
+
+    /// Adds an object, of which `fill` adds the members.
+    pub(super) fn object(mut self, name: &'static str, fill: impl FnOnce(Self) -> Self) -> Self {
+        self.name(name);
+        self.push(b"{");
+        let mut body = fill(self);
+        body.push(b"}");
+        body
+    }
+
     /// Adds bytes in Base64.
     pub(super) fn binary(mut self, name: &'static str, value: &[u8]) -> Self {
         self.name(name);

@@ -22,7 +22,7 @@ pub(super) struct Entries {
     pub(super) by_name: HashMap<KeyName, Arc<Entry>>,
     by_number: HashMap<u64, Arc<Entry>>,
     listed: Option<(Instant, Order)>,
-    /// Grows when credentials come or go: what was listed with the old ones is not kept.
+    /// Grows when credentials, or keys by this module's doing, come or go: what was listed before is not kept.
     era: u64,
     /// Grows with each change of names and numbers.
     pub(super) revision: u64,
@@ -45,6 +45,7 @@ impl Entries {
     pub(super) fn remove(&mut self, name: &KeyName) -> bool {
         let Some(entry) = self.by_name.remove(name) else { return false };
         self.revision += 1;
+        self.era += 1;
         for number in entry.numbers() {
             self.by_number.remove(&number);
         }
@@ -52,6 +53,12 @@ impl Entries {
             *order = order.iter().filter(|other| other.name != *name).cloned().collect();
         }
         true
+    }
+
+    /// The listing lacks something, and so does one that is under way.
+    pub(super) fn outdate(&mut self) {
+        self.era += 1;
+        self.listed = None;
     }
 
     /// Puts a new listing in place of the old one; names that it does not have are gone. The same names are the same
@@ -74,8 +81,7 @@ impl Entries {
 
     /// The credentials changed: no listing is believed and no attribute, since neither may have been the HSM's.
     pub(super) fn begin_era(&mut self) {
-        self.era += 1;
-        self.listed = None;
+        self.outdate();
         for entry in self.by_name.values() {
             *entry.loaded.write() = Default::default();
         }
@@ -130,35 +136,46 @@ impl Catalog {
     }
 
     fn list_anew(&self, deadline: Deadline) -> Result<Order> {
-        let era = self.entries.read().era;
-        let names = if self.backend.may_list() {
-            self.backend.list(deadline)?
-        } else {
-            // Without the right to list, the configuration is all that can be known.
-            let mut names: Vec<_> = self.known.keys().cloned().collect();
-            names.sort();
-            names
-        };
-        let mut entries = self.entries.write();
-        let mut seen = HashSet::with_capacity(names.len());
-        let mut order = Vec::with_capacity(names.len());
-        for name in names.into_iter().filter(|name| !self.settings.hides(name.as_str())) {
-            let entry = entries.by_name.get(&name).cloned().unwrap_or_else(|| self.new_entry(name.clone()));
-            if seen.insert(name) {
-                order.push(entry);
+        loop {
+            let era = self.entries.read().era;
+            let names = self.names(deadline)?;
+            let mut entries = self.entries.write();
+            // A key was made or deleted meanwhile, or a login began or ended: this may be from before. At the deadline it is
+            // still the best that there is.
+            if entries.era != era && deadline.remaining().is_some() {
+                continue;
             }
+            let mut seen = HashSet::with_capacity(names.len());
+            let mut order = Vec::with_capacity(names.len());
+            for name in names.into_iter().filter(|name| !self.settings.hides(name.as_str())) {
+                let entry =
+                    entries.by_name.get(&name).cloned().unwrap_or_else(|| self.new_entry(name.clone()));
+                if seen.insert(name) {
+                    order.push(entry);
+                }
+            }
+            self.log.info(format_args!("listed {} keys", order.len()));
+            if entries.era != era {
+                return Ok(order.into());
+            }
+            let order = entries.replace(order);
+            drop(entries);
+            self.changes.note();
+            return Ok(order);
         }
-        self.log.info(format_args!("listed {} keys", order.len()));
-        if entries.era != era {
-            return Ok(order.into());
-        }
-        let order = entries.replace(order);
-        drop(entries);
-        self.changes.note();
-        Ok(order)
     }
 
-    fn new_entry(&self, name: KeyName) -> Arc<Entry> {
+    fn names(&self, deadline: Deadline) -> Result<Vec<KeyName>> {
+        if self.backend.may_list() {
+            return self.backend.list(deadline);
+        }
+        // Without the right to list, the configuration is all that can be known.
+        let mut names: Vec<_> = self.known.keys().cloned().collect();
+        names.sort();
+        Ok(names)
+    }
+
+    pub(super) fn new_entry(&self, name: KeyName) -> Arc<Entry> {
         Arc::new(Entry::new(name, self.counter.next(), self.counter.next(), self.tick()))
     }
 

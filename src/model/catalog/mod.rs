@@ -10,7 +10,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use cryptoki_sys::{
-    CK_OBJECT_HANDLE, CKO_CERTIFICATE, CKO_PRIVATE_KEY, CKO_PUBLIC_KEY, CKO_SECRET_KEY, CKR_DEVICE_ERROR,
+    CK_OBJECT_HANDLE, CKO_CERTIFICATE, CKO_PRIVATE_KEY, CKO_PUBLIC_KEY, CKO_SECRET_KEY,
+    CKR_ATTRIBUTE_VALUE_INVALID, CKR_DEVICE_ERROR,
 };
 use parking_lot::{Mutex, MutexGuard, RwLock};
 
@@ -72,6 +73,16 @@ pub struct Traits {
     pub edwards_point: config::EdwardsPoint,
     /// What the token offers.
     pub offers: Arc<[(&'static Mechanism, Offer)]>,
+    /// Whether the service deletes keys.
+    pub deletes: bool,
+}
+
+/// The objects of a new key.
+pub struct Made {
+    /// The handle of the private or secret key.
+    pub key: CK_OBJECT_HANDLE,
+    /// The handle of the public key, of a pair.
+    pub public: Option<CK_OBJECT_HANDLE>,
 }
 
 impl Wanted {
@@ -161,6 +172,44 @@ impl Catalog {
         Ok(objects.into_iter().find(|(other, _)| *other == handle).map(|(_, object)| object))
     }
 
+    /// # Errors
+    /// `CKR_ATTRIBUTE_VALUE_INVALID` for a label that the configuration hides: what is made could not be found.
+    pub fn check_new_label(&self, label: &str) -> Result<()> {
+        if self.backend.labels_are_names() && self.settings.hides(label) {
+            return Err(Error::new(
+                CKR_ATTRIBUTE_VALUE_INVALID,
+                "the configuration hides keys of that label",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Takes in a key that was just made, and that no listing has yet.
+    ///
+    /// # Errors
+    /// `CKR_DEVICE_ERROR` when the HSM does not tell what it made; what the back end says.
+    pub fn admit(&self, name: KeyName, deadline: Deadline) -> Result<Made> {
+        let entry = self.new_entry(name);
+        {
+            let mut entries = self.entries.write();
+            // Of a key that another client deleted under that name.
+            entries.remove(&entry.name);
+            entries.insert(&entry);
+            entries.outdate();
+        }
+        self.changes.note();
+        self.changed();
+        let keys = Wanted { keys: true, certificates: false };
+        let found = self.load(std::slice::from_ref(&entry), keys, deadline)?;
+        let of = |is_wanted: fn(u64) -> bool| {
+            found.iter().find(|(_, object)| is_wanted(object.class())).map(|(handle, _)| *handle)
+        };
+        let key = of(|class| class != CKO_PUBLIC_KEY).ok_or_else(|| {
+            Error::new(CKR_DEVICE_ERROR, format!("key {:?} was made, and is not told of", entry.name))
+        })?;
+        Ok(Made { key, public: of(|class| class == CKO_PUBLIC_KEY) })
+    }
+
     /// Forgets a key that the HSM says is gone.
     pub fn forget(&self, name: &KeyName) {
         if let Some(cache) = &self.on_disk {
@@ -211,6 +260,7 @@ impl Catalog {
             backend: self.traits.backend,
             edwards_point: self.traits.edwards_point,
             offers: &self.traits.offers,
+            deletes: self.traits.deletes,
         }
     }
 }

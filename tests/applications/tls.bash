@@ -1,0 +1,47 @@
+# What the tests with TLS servers share, besides lib.sh. To be sourced behind it.
+
+handshakes() {
+    python3 "$root/tests/applications/tls_handshakes.py" "$@"
+}
+
+server=
+
+# serve COMMANDS: runs the commands of a page that start a server on port 4433, in the background and on port $port.
+serve() {
+    port=$(handshakes port)
+    # In a group of its own: what is to be ended is the server, not the shell that started it.
+    set -m
+    bash -euo pipefail -c "${1//4433/$port}" </dev/null >"$work/server.log" 2>&1 &
+    server=$!
+    set +m
+}
+
+stop_server() {
+    [ -n "$server" ] || return 0
+    kill -- "-$server" 2>/dev/null || true
+    wait "$server" 2>/dev/null || true
+    server=
+}
+
+# shakes CA VERSION COUNT [WIDTH]: handshakes with what `serve` started; its log is shown if one fails.
+shakes() {
+    handshakes shake "$port" "$@" || { cat "$work/server.log"; return 1; }
+}
+
+# requests PATTERN: how many requests the emulator has had whose method and path match, so far.
+requests() {
+    curl -sS --cacert "$hsm/ca.pem" "$(emulator_url)/_emulator/stats" |
+        python3 -c 'import json, re, sys
+counts = json.load(sys.stdin)["requests"]
+print(sum(count for path, count in counts.items() if re.search(sys.argv[1], path)))' "$1"
+}
+
+# connections: how many connections the emulator has open, that of the question not counted.
+connections() {
+    curl -sS --cacert "$hsm/ca.pem" "$(emulator_url)/_emulator/stats" |
+        python3 -c 'import json, sys; print(json.load(sys.stdin)["connections_open"] - 1)'
+}
+
+emulator_url() {
+    sed -n 's/^urls = \["\(.*\)"\]$/\1/p' "$hsm/p11rest.toml"
+}
