@@ -134,10 +134,11 @@ contract::signing_suite!(Vault;
     able {
         ec edwards aes all_hashes digests digest_infos any_bytes pss decrypt oaep gcm random certificates
         uncertified ids_of_keys describe new_keys pin_in_a_header
+        makes_pairs makes_edwards makes_aes deletes
     }
     unable {
         passwords aes_blocks own_ivs short_tags macs public_listing internal ids protection
         pin_that_lists repeats tokens
-        makes_pairs makes_edwards makes_aes makes_mac_keys deletes
+        makes_mac_keys
     }
 );

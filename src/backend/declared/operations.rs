@@ -11,6 +11,7 @@ use super::Declared;
 use super::answer::{Answer, Found};
 use super::codec::Held;
 use super::errors::{Purpose, unreadable};
+use super::service::misfitting;
 use super::template::Values;
 use crate::backend::types::{
     DecryptRequest, DecryptScheme, EncryptRequest, EncryptScheme, Encrypted, KeyName, NewKey, SignRequest,
@@ -147,6 +148,9 @@ impl Declared {
         };
         let call = generate.find(new).ok_or_else(|| unfit("the service makes none that may do this"))?;
         let label = KeyName::from(new.label);
+        if generate.key.is_none() {
+            self.check_findable(&label)?;
+        }
         if generate.check && self.is_there(&label, deadline)? {
             return Err(unfit("there is a key of that name"));
         }
@@ -169,6 +173,15 @@ impl Declared {
             }
         }
         Ok(name)
+    }
+
+    /// # Errors
+    /// A name that cannot be asked for.
+    fn check_findable(&self, name: &KeyName) -> Result<()> {
+        let describe = self.service.description.describe.as_ref();
+        let values = Values { key: name.as_str(), ..Values::default() };
+        let filled = describe.map(|describe| describe.call.fill(&values)).transpose();
+        filled.map(drop).map_err(|misfit| misfitting(Purpose::Generate, misfit))
     }
 
     /// Whether the service tells of a key of this name.

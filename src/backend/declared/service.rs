@@ -106,7 +106,8 @@ impl Service {
     }
 }
 
-fn misfitting(purpose: Purpose, Misfit { value, what }: Misfit) -> Error {
+/// The error for a value that must not stand where it would.
+pub(super) fn misfitting(purpose: Purpose, Misfit { value, what }: Misfit) -> Error {
     let rv = if purpose == Purpose::Generate { CKR_ATTRIBUTE_VALUE_INVALID } else { CKR_FUNCTION_FAILED };
     Error::new(rv, format!("{purpose}: nothing was sent, for {value} {what}"))
 }
