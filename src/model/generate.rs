@@ -1,7 +1,7 @@
 //! New keys: what a template asks of one (PKCS#11 3.2 sections 4 and 5.18), and the functions that make them.
 //!
-//! What the HSM makes stays: there are no session keys. Nothing that a template asks for is silently left out, but for the
-//! id where the HSM keeps none.
+//! What the HSM makes stays: there are no session keys. Nothing that a template asks for is silently left out, but for two
+//! things that applications say by habit: an id where the HSM keeps none, and that a secret be seen without a login.
 
 use cryptoki_sys::{
     CK_ATTRIBUTE_TYPE, CK_FLAGS, CK_KEY_TYPE, CK_OBJECT_CLASS, CK_OBJECT_HANDLE, CKA_ALLOWED_MECHANISMS,
@@ -248,8 +248,10 @@ pub(super) fn not_made(spec: &KeySpec) -> Error {
 
 /// What may be said of an attribute.
 enum Rule {
-    /// Anything of its type.
+    /// Anything.
     Free,
+    /// Either truth.
+    Flag,
     /// This and nothing else: it is so at any rate.
     Always(bool),
     /// Nothing: no HSM keeps it.
@@ -263,14 +265,16 @@ fn rule(generator: KeyGenerator, class: CK_OBJECT_CLASS, kind: CK_ATTRIBUTE_TYPE
         (class == CKO_PUBLIC_KEY, class == CKO_PRIVATE_KEY, class == CKO_SECRET_KEY);
     let rsa = generator == KeyGenerator::RsaPair;
     Some(match kind {
-        CKA_CLASS | CKA_KEY_TYPE | CKA_TOKEN | CKA_LABEL | CKA_ID | CKA_DERIVE | CKA_MODIFIABLE
-        | CKA_COPYABLE | CKA_DESTROYABLE => Rule::Free,
-        CKA_SIGN | CKA_DECRYPT | CKA_UNWRAP | CKA_SENSITIVE | CKA_EXTRACTABLE if !public => Rule::Free,
-        CKA_VERIFY | CKA_ENCRYPT | CKA_WRAP if !private => Rule::Free,
+        CKA_CLASS | CKA_KEY_TYPE | CKA_LABEL | CKA_ID => Rule::Free,
+        CKA_TOKEN | CKA_DERIVE | CKA_MODIFIABLE | CKA_COPYABLE | CKA_DESTROYABLE => Rule::Flag,
+        CKA_SIGN | CKA_DECRYPT | CKA_UNWRAP | CKA_SENSITIVE | CKA_EXTRACTABLE if !public => Rule::Flag,
+        CKA_VERIFY | CKA_ENCRYPT | CKA_WRAP if !private => Rule::Flag,
         CKA_MODULUS_BITS | CKA_PUBLIC_EXPONENT if public && rsa => Rule::Free,
         CKA_EC_PARAMS if public && !rsa => Rule::Free,
         CKA_VALUE_LEN if secret => Rule::Free,
-        CKA_PRIVATE => Rule::Always(!public),
+        CKA_PRIVATE if public => Rule::Always(false),
+        // They are private whatever is said; pkcs11-tool says no of every secret key.
+        CKA_PRIVATE => Rule::Flag,
         CKA_ALWAYS_AUTHENTICATE | CKA_SIGN_RECOVER if private => Rule::Always(false),
         CKA_WRAP_WITH_TRUSTED if !public => Rule::Always(false),
         CKA_TRUSTED if !private => Rule::Always(false),
@@ -295,6 +299,9 @@ fn check(generator: KeyGenerator, class: CK_OBJECT_CLASS, template: &Template) -
     for (kind, value) in template.iter() {
         match rule(generator, class, kind) {
             Some(Rule::Free) => {}
+            Some(Rule::Flag) => {
+                template.bool(kind)?;
+            }
             Some(Rule::Always(always)) if template.bool(kind)? == Some(always) => {}
             Some(Rule::Always(always)) => {
                 return Err(inconsistent(format!("attribute {kind:#x} is {always} of every such key")));
@@ -402,7 +409,6 @@ mod tests {
         use super::{CKR_ATTRIBUTE_VALUE_INVALID as VALUE, CKR_TEMPLATE_INCONSISTENT as INCONSISTENT};
         for (public, private, rv) in [
             (None, Some(flag(CKA_TOKEN, false)), INCONSISTENT),
-            (None, Some(flag(CKA_PRIVATE, false)), INCONSISTENT),
             (Some(flag(CKA_PRIVATE, true)), None, INCONSISTENT),
             (None, Some(flag(CKA_ALWAYS_AUTHENTICATE, true)), INCONSISTENT),
             (None, Some(flag(CKA_SIGN_RECOVER, true)), INCONSISTENT),
@@ -411,6 +417,7 @@ mod tests {
             (None, Some(ulong(CKA_KEY_TYPE, CKK_GENERIC_SECRET)), INCONSISTENT),
             (None, Some((CKA_SUBJECT, vec![0x30, 0])), VALUE),
             (None, Some((CKA_SIGN, vec![2])), VALUE),
+            (Some((CKA_MODIFIABLE, vec![])), None, VALUE),
             (Some((CKA_PUBLIC_EXPONENT, vec![3])), None, VALUE),
             (Some((CKA_MODULUS_BITS, vec![8])), None, INCONSISTENT),
             (None, Some(flag(CKA_LOCAL, true)), READ_ONLY),
@@ -433,7 +440,7 @@ mod tests {
             flag(CKA_PRIVATE, false),
             flag(CKA_VERIFY_RECOVER, false),
         ];
-        let private = [flag(CKA_PRIVATE, true), flag(CKA_EXTRACTABLE, true), (CKA_START_DATE, vec![])];
+        let private = [flag(CKA_PRIVATE, false), flag(CKA_EXTRACTABLE, true), (CKA_START_DATE, vec![])];
         assert!(rsa_with(&public, &private).unwrap().protection.extractable);
     }
 

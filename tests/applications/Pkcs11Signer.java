@@ -11,28 +11,32 @@ import java.security.spec.MGF1ParameterSpec;
 import java.security.spec.PSSParameterSpec;
 import javax.crypto.Cipher;
 
-/** A small application of SunPKCS11, for java.sh: signs or decrypts a file with a key of the token. */
+/** A small application of SunPKCS11: signs or decrypts files with keys of the token. */
 public final class Pkcs11Signer {
     private static final char[] PIN = "1234".toCharArray();
 
-    /** sign|decrypt CONFIGURATION ALIAS ALGORITHM SOURCE TARGET. */
+    /** sign|decrypt CONFIGURATION, and once or several times ALIAS ALGORITHM SOURCE TARGET. */
     public static void main(String[] arguments) throws Exception {
         Provider provider = Security.getProvider("SunPKCS11").configure(arguments[1]);
         Security.addProvider(provider);
         KeyStore store = KeyStore.getInstance("PKCS11", provider);
         store.load(null, PIN);
-        PrivateKey key = (PrivateKey) store.getKey(arguments[2], null);
-        byte[] source = Files.readAllBytes(Path.of(arguments[4]));
-        byte[] result;
-        if (arguments[0].equals("sign")) {
-            result = sign(provider, key, arguments[3], source);
-            verify(store, arguments[2], arguments[3], source, result);
-        } else {
-            Cipher cipher = Cipher.getInstance(arguments[3], provider);
-            cipher.init(Cipher.DECRYPT_MODE, key);
-            result = cipher.doFinal(source);
+        for (int at = 2; at < arguments.length; at += 4) {
+            String alias = arguments[at];
+            String algorithm = arguments[at + 1];
+            PrivateKey key = (PrivateKey) store.getKey(alias, null);
+            byte[] source = Files.readAllBytes(Path.of(arguments[at + 2]));
+            byte[] result;
+            if (arguments[0].equals("sign")) {
+                result = sign(provider, key, algorithm, source);
+                verify(store, alias, algorithm, source, result);
+            } else {
+                Cipher cipher = Cipher.getInstance(algorithm, provider);
+                cipher.init(Cipher.DECRYPT_MODE, key);
+                result = cipher.doFinal(source);
+            }
+            Files.write(Path.of(arguments[at + 3]), result);
         }
-        Files.write(Path.of(arguments[5]), result);
     }
 
     /** In two parts, so that the token hashes or buffers. */
@@ -70,6 +74,7 @@ public final class Pkcs11Signer {
     private static AlgorithmParameterSpec parameters(String algorithm) {
         return switch (algorithm) {
             case "PSS-SHA-256" -> new PSSParameterSpec("SHA-256", "MGF1", MGF1ParameterSpec.SHA256, 32, 1);
+            case "PSS-SHA-384" -> new PSSParameterSpec("SHA-384", "MGF1", MGF1ParameterSpec.SHA384, 48, 1);
             case "PSS-SHA-512" -> new PSSParameterSpec("SHA-512", "MGF1", MGF1ParameterSpec.SHA512, 64, 1);
             default -> null;
         };

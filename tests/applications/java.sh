@@ -1,81 +1,150 @@
 #!/bin/bash
-# Java's SunPKCS11 provider, where a JDK is installed: keytool, and the small application Pkcs11Signer.java.
+# Java's SunPKCS11 provider, as docs/applications/java.md has it: keytool, jarsigner, and programs that sign, decrypt, log out
+# and serve TLS. OpenSSL has the last word.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
-if ! command -v javac >/dev/null || ! command -v keytool >/dev/null; then
-    echo "java: not checked, there is no JDK"
-    finished=yes
-    [ -z "$tally" ] || echo "0 0" >>"$tally"
-    exit 0
-fi
-
 start_emulator tls
+cd "$work"
+# Two certificates that the HSM does not keep, and a slot id that is not its place in the list.
+mkdir certificates
+for key in rsa-2048 ec-p256; do
+    openssl req -x509 -key "$hsm/keys/$key.pem" -subj "/CN=$key" -days 9 -out "certificates/$key.crt"
+done
+configure java </dev/null
+sed -i "/^label = \"$token\"/a id = 7\ncertificates = [\"$work/certificates\"]" "$P11REST_CONFIG"
 
 message=$work/message
 head -c 3000 /dev/urandom >"$message"
+# Few signatures are worth the time of an optimising compiler.
+export JAVA_TOOL_OPTIONS='-XX:TieredStopAtLevel=1 -XX:+UseSerialGC'
 
-cat >"$work/provider.cfg" <<CFG
-name = p11rest
-library = $module
-slotListIndex = 0
-CFG
-
-keystore() {
-    keytool "$@" -keystore NONE -storetype PKCS11 -storepass "$pin" \
-        -providerClass sun.security.pkcs11.SunPKCS11 -providerArg "$work/provider.cfg"
+run_java() {
+    java -cp classes "$@"
 }
+
+programs() {
+    javac -d classes "$root"/tests/applications/Pkcs11*.java
+    echo 'Main-Class: Pkcs11Signer' >manifest
+    jar --create --file application.jar --manifest manifest -C classes .
+}
+check "the programs compile" programs
+check "the provider's configuration" follow java "The provider's configuration"
 
 # SunPKCS11 shows a private key only if there is a certificate with its id.
-list() {
-    local list
-    list=$(keystore -list)
+keytool_works() {
+    local list key
+    list=$(follow java keytool)
     printf '%s\n' "$list"
-    grep -q '^rsa-cert, PrivateKeyEntry' <<<"$list"
-    grep -q '^ec-cert, PrivateKeyEntry' <<<"$list"
+    for key in rsa-cert ec-cert rsa-2048 ec-p256; do
+        grep -q "^$key, PrivateKeyEntry" <<<"$list"
+    done
     grep -q '^aes-256, SecretKeyEntry' <<<"$list"
+    says 'verify OK' openssl req -in rsa-cert.csr -noout -verify
+    openssl req -in rsa-cert.csr -noout -pubkey | cmp - rsa-cert.pub
 }
+check "keytool -list and -certreq" keytool_works
+check "a module for every program" says '^ec-cert, PrivateKeyEntry' follow java "In every program"
 
-# request KEY: signed by the key, for its own public key.
-request() {
-    keystore -certreq -alias "$1" -file "$work/$1.csr"
-    says 'verify OK' openssl req -in "$work/$1.csr" -noout -verify
-    openssl req -in "$work/$1.csr" -noout -pubkey | cmp - "$work/$1.pub"
+# signed KIND KEY: by the key, and what is signed is the manifest, says OpenSSL.
+signed() {
+    local block hash digest
+    (mkdir -p "$1" && cd "$1" && jar --extract --file "../signed-$1.jar")
+    block=$(find "$1/META-INF" -name '*.RSA' -o -name '*.EC')
+    openssl cms -verify -binary -inform DER -in "$block" -content "${block%.*}.SF" \
+        -CAfile "$hsm/keys/$2.crt" -purpose any -out /dev/null
+    # A long line goes on in the next one, behind a blank.
+    tr -d '\r' <"${block%.*}.SF" | sed -e ':more' -e '$!N' -e 's/\n //' -e 'tmore' -e 'P;D' >signed.txt
+    read -r hash digest < <(sed -n 's/^SHA-\([0-9]*\)-Digest-Manifest: /\1 /p' signed.txt)
+    [ "$digest" = "$(openssl dgst "-sha$hash" -binary "$1/META-INF/MANIFEST.MF" | base64 -w 0)" ]
 }
-
-javac -d "$work/classes" "$root/tests/applications/Pkcs11Signer.java"
-
-signer() {
-    java -cp "$work/classes" Pkcs11Signer "$1" "$work/provider.cfg" "${@:2}"
+jarsigner_works() {
+    [ "$(follow java jarsigner | grep -c '^jar verified')" -eq 2 ]
+    signed rsa rsa-cert
+    signed ec ec-cert
 }
+check "jarsigner signs and verifies" jarsigner_works
 
-# signs KEY ALGORITHM HASH OPTIONS-OF-DGST...
-signs() {
-    local key=$1 algorithm=$2 hash=$3
-    shift 3
-    signer sign "$key" "$algorithm" "$message" "$work/signature"
-    openssl dgst "-$hash" "$@" -verify "$work/$key.pub" -signature "$work/signature" "$message"
+# One run of the program for all signatures: KEY ALGORITHM SOURCE TARGET.
+wanted=()
+for hash in SHA1 SHA224 SHA256 SHA384 SHA512; do
+    wanted+=(rsa-cert "${hash}withRSA" message "${hash}withRSA.sig")
+    wanted+=(ec-cert "${hash}withECDSA" message "${hash}withECDSA.sig")
+done
+for hash in 256 384 512; do
+    wanted+=(rsa-cert "PSS-SHA-$hash" message "PSS-SHA-$hash.sig")
+done
+openssl dgst -sha384 -binary -out digest message
+wanted+=(ec-cert NONEwithECDSA digest NONEwithECDSA.sig)
+check "a program signs" run_java Pkcs11Signer sign pkcs11.cfg "${wanted[@]}"
+
+# verified ALGORITHM KEY OPTIONS-OF-DGST...
+verified() {
+    openssl dgst "${@:3}" -verify "$2.pub" -signature "$1.sig" message
 }
+for hash in SHA1 SHA224 SHA256 SHA384 SHA512; do
+    check "OpenSSL verifies ${hash}withRSA" verified "${hash}withRSA" rsa-cert "-${hash,,}"
+    check "OpenSSL verifies ${hash}withECDSA" verified "${hash}withECDSA" ec-cert "-${hash,,}"
+done
+for hash in 256 384 512; do
+    check "OpenSSL verifies RSASSA-PSS with SHA-$hash" verified "PSS-SHA-$hash" rsa-cert "-sha$hash" \
+        -sigopt rsa_padding_mode:pss -sigopt rsa_pss_saltlen:digest
+done
+check "OpenSSL verifies NONEwithECDSA" \
+    openssl pkeyutl -verify -pubin -inkey ec-cert.pub -in digest -sigfile NONEwithECDSA.sig
 
 decrypts() {
-    head -c 40 "$message" >"$work/plain"
-    openssl pkeyutl -encrypt -pubin -inkey "$work/rsa-cert.pub" -in "$work/plain" -out "$work/cipher"
-    signer decrypt rsa-cert RSA/ECB/PKCS1Padding "$work/cipher" "$work/content"
-    cmp "$work/plain" "$work/content"
+    head -c 40 message >plain
+    openssl pkeyutl -encrypt -pubin -inkey rsa-cert.pub -in plain -out cipher
+    run_java Pkcs11Signer decrypt pkcs11.cfg rsa-cert RSA/ECB/PKCS1Padding cipher content
+    cmp plain content
 }
+check "a program decrypts RSA/ECB/PKCS1Padding" decrypts
 
-check "keytool -list" list
-for key in rsa-cert ec-cert; do
-    check "keytool -certreq with $key" request "$key"
-done
-for hash in sha1 sha224 sha256 sha384 sha512; do
-    check "signs ${hash^^}withRSA" signs rsa-cert "${hash^^}withRSA" "$hash"
-    check "signs ${hash^^}withECDSA" signs ec-cert "${hash^^}withECDSA" "$hash"
-done
-for hash in 256 512; do
-    check "signs RSASSA-PSS with SHA-$hash" \
-        signs rsa-cert "PSS-SHA-$hash" "sha$hash" -sigopt rsa_padding_mode:pss -sigopt rsa_pss_saltlen:-1
-done
-check "decrypts RSA/ECB/PKCS1Padding" decrypts
+check "16 threads sign 200 times each" says '^3200 signatures verified' run_java Pkcs11Sessions threads pkcs11.cfg 16 200
+check "logs out and in again" says 'a wrong PIN:' run_java Pkcs11Sessions relogin pkcs11.cfg
+
+by_id() {
+    sed 's/^slotListIndex = 0/slot = 7/' pkcs11.cfg >by-id.cfg
+    says '^rsa-cert$' run_java Pkcs11Sessions aliases by-id.cfg
+    sed 's/^slotListIndex = 0/slot = 8/' pkcs11.cfg >no-slot.cfg
+    refused 'CKR_SLOT_ID_INVALID' run_java Pkcs11Sessions aliases no-slot.cfg
+}
+check "the slot by its id" by_id
+
+# What is left to Java: without the list it would be the module's.
+disabled() {
+    sed '/^disabledMechanisms/,/^}/d' pkcs11.cfg >everything.cfg
+    run_java Pkcs11Sessions offers everything.cfg | sort >all
+    run_java Pkcs11Sessions offers pkcs11.cfg | sort >some
+    diff all some || true
+    grep -qx 'MessageDigest SHA-256' all
+    grep -qx 'SecureRandom PKCS11' all
+    if grep 'MessageDigest\|SecureRandom\|Cipher AES' some; then return 1; fi
+    grep -qx 'Signature SHA256withECDSA' some
+    grep -qx 'Signature RSASSA-PSS' some
+    if grep 'C_Digest\|C_GenerateRandom' "$scratch/module.log"; then return 1; fi
+}
+check "digests and random numbers stay in Java" disabled
+
+# asks KIND ALGORITHMS: a client that takes these signatures alone. Of several keys of a kind JSSE takes one or another.
+asks() {
+    echo hello | timeout 20 openssl s_client -connect "localhost:$(cat port)" -tls1_3 -sigalgs "$2" -brief -ign_eof \
+        -CAfile trusted.crt -verify_return_error >answer 2>client.log || { cat client.log; return 1; }
+    cat answer client.log
+    grep -qx 'TLSv1.3 hello' answer && grep -qx 'Verification: OK' client.log && grep -qx "Signature type: $1" client.log
+}
+serves() {
+    local server waited=0 status=0
+    java -cp classes Pkcs11Server pkcs11.cfg port &
+    server=$!
+    while [ ! -e port ] && kill -0 "$server" && [ $((waited += 1)) -lt 200 ]; do sleep 0.1; done
+    cat "$hsm"/keys/*.crt certificates/*.crt >trusted.crt
+    asks RSA-PSS rsa_pss_rsae_sha256 && asks ECDSA ECDSA+SHA256:ECDSA+SHA384 || status=$?
+    kill "$server"
+    wait "$server" || true
+    return "$status"
+}
+check "a server of TLS 1.3 with RSA and EC keys" serves
 
 finish

@@ -35,6 +35,8 @@ hsm=$scratch/hsm
 mkdir "$work"
 passed=0
 failed=0
+# What stands in front of the commands of another user: ordinary_user.
+user=()
 emulator=
 finished=
 
@@ -74,19 +76,18 @@ configure() {
     export P11REST_CONFIG=$hsm/$1.toml
 }
 
-# ordinary_user: `"${user[@]}" COMMAND...` is not root, for whom p11-kit reads no files of a user. That user owns what the test
-# has made so far, has the home $home with the emulator's configuration in its usual place, and the module registered with
-# p11-kit as docs/applications/p11-kit.md says.
+# ordinary_user: from now on `"${user[@]}" COMMAND...`, and what `follow` does, is not root, for whom p11-kit reads no files of a
+# user. That user owns what the test has made so far, and has the home $home with the configuration in its usual place.
 ordinary_user() {
     home=$scratch/home
-    registered=$home/.config/pkcs11/modules/p11rest.module
-    user=(env HOME="$home" XDG_RUNTIME_DIR="$home")
-    mkdir -p "$(dirname "$registered")"
+    mkdir -p "$home/.config"
     ln -s "$hsm" "$home/.config/p11rest"
     unset P11REST_CONFIG
-    # The module may lie where only root looks.
+    # All of it may lie where only root looks.
     cp "$module" "$home/libp11rest.so"
-    sed "s|^module:.*|module: $home/libp11rest.so|" "$root/pkcs11-test-config/p11rest.module" >"$registered"
+    cp -r "$F" "$home/ready"
+    M=$home/libp11rest.so F=$home/ready
+    user=(env HOME="$home" XDG_RUNTIME_DIR="$home")
     if [ "$(id -u)" -eq 0 ]; then
         chown -R 65534:65534 "$scratch"
         user=(setpriv --reuid 65534 --regid 65534 --clear-groups -- "${user[@]}")
@@ -135,10 +136,10 @@ says() {
 # On the pages in docs/applications: the module, and the folder of ready files.
 export M=$module F=$root/pkcs11-test-config
 
-# section PAGE HEADING: the commands of docs/applications/PAGE.md under that heading, those in blocks marked `sh`.
+# section PAGE HEADING [LANGUAGE]: what is in docs/applications/PAGE.md under that heading, in blocks marked `sh` or LANGUAGE.
 section() {
-    awk -v heading="$2" '
-        /^```/ { fenced = !fenced; wanted = fenced && inside && $0 == "```sh"; next }
+    awk -v heading="$2" -v mark="\`\`\`${3:-sh}" '
+        /^```/ { fenced = !fenced; wanted = fenced && inside && $0 == mark; next }
         !fenced && sub(/^#+ /, "") { inside = $0 == heading; next }
         wanted { print; some = 1 }
         END { if (!some) print "echo no commands under that heading; false" }' "$root/docs/applications/$1.md"
@@ -146,7 +147,7 @@ section() {
 
 # follow PAGE HEADING: does what the page says, in the current folder. Each of the commands must succeed.
 follow() {
-    bash -euo pipefail -c "$(section "$@")"
+    "${user[@]}" bash -euo pipefail -c "$(section "$@")"
 }
 
 # The files with secrets of the emulator, or of several in folders of their own.
@@ -206,10 +207,9 @@ finish() {
 
 clean_up() {
     local status=$?
-    if [ -n "$emulator" ]; then
-        kill "$emulator" 2>/dev/null || true
-        wait "$emulator" 2>/dev/null || true
-    fi
+    # The emulator, and the servers of a test.
+    kill $(jobs -p) 2>/dev/null || true
+    [ -z "$emulator" ] || wait "$emulator" 2>/dev/null || true
     if [ -z "$finished" ]; then
         echo "FAILED  $application: stopped half-way with status $status"
         [ -z "$tally" ] || echo "$passed $((failed + 1))" >>"$tally"

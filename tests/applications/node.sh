@@ -8,7 +8,7 @@ set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
 start_emulator tls
-export MODULE=$module NODE_PATH=${node_modules:-$root/target/node/node_modules}
+export NODE_PATH=${node_modules:-$root/target/node/node_modules}
 
 message=$work/message
 head -c 60 /dev/urandom >"$message"
@@ -96,6 +96,18 @@ graphene_hashes() {
     openssl dgst -sha256 -binary "$message" | cmp - "$work/digest"
 }
 
+# page PACKAGE KEY: its program signs with that key.
+page() {
+    section node "$1" js >"$work/page.js"
+    cd "$work"
+    cp "$message" data
+    node page.js
+    [[ $2 != ec-* ]] || sequence signature
+    openssl dgst -sha256 -verify "$2.pub" -signature signature data
+}
+
+check "pkcs11js: the page" page pkcs11js ec-p256
+check "graphene-pk11: the page" page graphene-pk11 rsa-2048
 check "pkcs11js: lists objects" lists
 check "pkcs11js: shows no private key before login" js pkcs11js before_login
 check "pkcs11js: reads a certificate" reads_a_certificate

@@ -157,7 +157,7 @@ forked_server() {
 
 # processes LINES CALL: how many had success with it, behind so many lines of the log.
 processes() {
-    tail -n "+$1" "$scratch/module.log" | sed -n "s|^[^ ]* *[A-Z]* *\([0-9]*\)/[0-9]* $2: CKR_OK.*|\1|p" | sort -u | wc -l
+    tail -n "+$(($1 + 1))" "$scratch/module.log" | sed -n "s|^[^ ]* *[A-Z]* *\([0-9]*\)/[0-9]* $2: CKR_OK.*|\1|p" | sort -u | wc -l
 }
 
 pem_with_pin() {

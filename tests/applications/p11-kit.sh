@@ -1,47 +1,49 @@
 #!/bin/bash
-# p11-kit (0.24): the module registered by a .module file, through p11-kit-proxy, in a process of its own, and behind a socket.
-# OpenSSL has the last word.
+# p11-kit (0.24): docs/applications/p11-kit.md to the letter, then both kinds of keys through its proxy, in a process of its
+# own and behind a socket. OpenSSL has the last word.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
 start_emulator tls
-ordinary_user
-
-url="pkcs11:token=$token"
-proxy=$(echo /usr/lib/*/p11-kit-proxy.so)
-client=$(echo /usr/lib/*/pkcs11/p11-kit-client.so)
-message=$work/message
+message=$work/data
 head -c 5000 /dev/urandom >"$message"
 openssl dgst -sha256 -binary -out "$message.sha256" "$message"
-openssl x509 -in "$hsm/keys/ec-cert.crt" -outform DER -out "$work/expected.der"
+ordinary_user
+cd "$work"
 
-p11tool_login() {
-    "${user[@]}" p11tool --batch --login --set-pin "$pin" "$@"
+proxy=$(echo /usr/lib/*/p11-kit-proxy.so)
+client=$(echo /usr/lib/*/pkcs11/p11-kit-client.so)
+
+# What the page starts does not stay if a command of it fails.
+follow_page() {
+    "${user[@]}" bash -euo pipefail -c "trap 'p11-kit server --kill || true' ERR; $(section p11-kit "$1")"
 }
 
-lists_modules() {
+# lists_the_token HEADING: what the page does last is `p11-kit list-modules`.
+lists_the_token() {
     local list
-    list=$("${user[@]}" p11-kit list-modules)
+    list=$(follow_page "$1")
     printf '%s\n' "$list"
-    grep -q "^p11rest: $home/libp11rest.so$" <<<"$list"
+    grep -q '^    library-description: PKCS#11 in front of REST HSMs$' <<<"$list"
     grep -q "^    token: $token$" <<<"$list"
 }
 
-lists_objects() {
+tries_it() {
     local list
-    list=$(p11tool_login --list-all "$url")
+    list=$(follow_page "Trying it" 2>&1)
     printf '%s\n' "$list"
+    grep -q "^pkcs11:.*token=$token$" <<<"$list"
     [ "$(grep -c 'Type: Private key' <<<"$list")" -eq 5 ]
     [ "$(grep -c 'Type: X.509 Certificate' <<<"$list")" -eq 2 ]
+    [ "$(grep -c '\.\.\. ok$' <<<"$list")" -eq 3 ]
+    openssl x509 -in "$hsm/keys/ec-cert.crt" -out expected.crt
+    openssl x509 -in exported.crt | cmp - expected.crt
 }
 
-test_signs() {
-    says '\.\.\. ok$' p11tool_login --test-sign "$url;object=$1;type=private"
-}
-
-exports() {
-    "${user[@]}" p11tool --batch --export "$url;object=ec-cert;type=cert" --outfile "$work/exported"
-    openssl x509 -in "$work/exported" -outform DER | cmp - "$work/expected.der"
+# signed FILE HEADING: the page signs data with rsa-2048.
+signed() {
+    follow_page "$2"
+    openssl dgst -sha256 -verify rsa-2048.pub -signature "$1" data
 }
 
 # tool_through FILE OPTIONS...: pkcs11-tool with another module than ours between them.
@@ -53,37 +55,26 @@ tool_through() {
 signs_through() {
     local options=(-m SHA256-RSA-PKCS -i "$message") id signature
     [[ $2 == rsa* ]] || options=(-m ECDSA --signature-format openssl -i "$message.sha256")
-    id=$(tool_through "$1" --list-objects --type pubkey |
-        awk -v key="$2" '$1 == "label:" { found = $2 == key } $1 == "ID:" && found { print $2; exit }')
+    id=$(tool_through "$1" --list-objects --type pubkey | sed -n "/label: *$2\$/,/ID:/s/.*ID: *//p")
     signature=$(mktemp -p "$work")
     tool_through "$1" --login --pin "$pin" --sign "${options[@]}" --id "$id" >"$signature"
     openssl dgst -sha256 -verify "$work/$2.pub" -signature "$signature" "$message"
 }
 
 # The configuration is in no usual place, and in the .module file.
-by_the_module_file() {
+elsewhere() {
     mv "$home/.config/p11rest" "$home/elsewhere"
-    trap 'mv "$home/elsewhere" "$home/.config/p11rest"' EXIT
     refused 'No slots' tool_through "$proxy" --list-objects
-    sed -i "s|^# x-init-reserved:.*|x-init-reserved: config=$home/elsewhere/p11rest.toml|" "$registered"
-    lists_modules
-    signs_through "$proxy" ec-p256
-}
-
-# p11-kit runs the module as a child and talks to it through a pipe.
-in_a_process_of_its_own() {
-    sed -i -e "s|^module:.*|remote: \|p11-kit remote $home/libp11rest.so|" -e "s|^x-init-reserved:.*|x-init-reserved: config=$hsm/p11rest.toml|" \
-        "$registered"
-    test_signs rsa-2048
+    lists_the_token "The configuration elsewhere"
     signs_through "$proxy" ec-p256
 }
 
 # Who asks the server needs neither the module nor its configuration: only the path of the socket.
-behind_a_socket() {
+four_clients() {
     local key clients=()
-    rm "$registered"
-    eval "$("${user[@]}" p11-kit server --sh --name "$home/p11rest.socket" --provider "$home/libp11rest.so" "$url")"
-    trap '"${user[@]}" p11-kit server --kill' EXIT
+    rm "$home/.config/pkcs11/modules/p11rest.module"
+    eval "$("${user[@]}" p11-kit server --sh --name "$home/p11rest.socket" --provider "$M" "pkcs11:token=$token")"
+    trap "kill $P11_KIT_SERVER_PID" EXIT
     unset P11REST_LOG_TARGET P11REST_LOG_LEVEL
     user+=(env HOME=/nonexistent)
     for key in rsa-2048 ec-p256 rsa-cert ec-cert; do
@@ -95,16 +86,18 @@ behind_a_socket() {
     signs_through "$client" rsa-2048
 }
 
-check "p11-kit list-modules" lists_modules
-check "p11tool --list-token-urls" says "token=$token" "${user[@]}" p11tool --list-token-urls
-check "p11tool --login --list-all" lists_objects
-check "p11tool --export" exports
-for key in rsa-2048 ec-p256; do
-    check "p11tool --test-sign with $key" test_signs "$key"
-    check "signs with $key through p11-kit-proxy" signs_through "$proxy" "$key"
+check "the page, \"Registering the module\"" lists_the_token "Registering the module"
+check "the page, \"Trying it\"" tries_it
+check "the page, \"p11-kit-proxy\"" signed proxy.signature "p11-kit-proxy"
+for key in rsa-cert ec-p256 ec-cert; do
+    check "signs with $key through the proxy" signs_through "$proxy" "$key"
 done
-check "x-init-reserved names the configuration" by_the_module_file
-check "signs with the module in a process of its own" in_a_process_of_its_own
-check "signs through p11-kit server, four clients at once" behind_a_socket
+check "the page, \"The configuration elsewhere\"" elsewhere
+mv "$home/elsewhere" "$home/.config/p11rest"
+check "the page, \"Registering the module\" again" lists_the_token "Registering the module"
+check "the page, \"A process of its own\"" says '\.\.\. ok$' follow_page "A process of its own"
+check "signs with the module in a process of its own" signs_through "$proxy" ec-cert
+check "the page, \"A socket\"" signed socket.signature "A socket"
+check "four clients of a socket at once" four_clients
 
 finish

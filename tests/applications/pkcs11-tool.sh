@@ -40,6 +40,15 @@ for name in rsa-2048 rsa-cert ec-p256 ec-cert ed25519; do
 done
 id[aes-256]=$(id_of secrkey aes-256)
 
+page() {
+    cd "$work"
+    cp "$message" data
+    says 'Private Key Object' follow opensc "Looking"
+    follow opensc "Signing"
+    openssl dgst -sha256 -verify ec-p256.pub -signature signature data
+}
+check "the page" page
+
 slots() {
     says "token label *: $token" p11 --list-slots
 }
@@ -302,6 +311,43 @@ done
 # This version knows the older encoding of an Edwards point only, and then writes PEM.
 configure older <<<'' && sed -i '/^label = "securosys"/a edwards_point = "octet-string"' "$P11REST_CONFIG"
 check "reads the public key ed25519" read_public_key ed25519 PEM
+
+# makes KEY-TYPE LABEL HASH: a pair whose signature OpenSSL verifies with the public key of the HSM's own.
+makes() {
+    user --keypairgen --key-type "$1" --label "$2" --usage-sign
+    local made
+    made=$(id_of privkey "$2")
+    openssl pkey -in "$hsm/keys/$2.pem" -pubout -out "$work/$2.pub"
+    if [ "$3" = ecdsa ]; then
+        user --sign -m ECDSA-SHA256 --signature-format openssl --id "$made" -i "$message" -o "$work/signature"
+    else
+        user --sign -m SHA256-RSA-PKCS --id "$made" -i "$message" -o "$work/signature"
+    fi
+    openssl_verify sha256 "$2"
+}
+check "makes an RSA key" makes rsa:3072 made-rsa pkcs
+check "makes an EC key" makes EC:secp384r1 made-ec ecdsa
+
+makes_aes() {
+    user --keygen --key-type AES:32 --label made-aes
+    user --list-objects --type secrkey 2>/dev/null | grep -A1 'made-aes'
+    [ -e "$hsm/keys/made-aes.pem" ]
+}
+check "makes an AES key" makes_aes
+
+taken() {
+    refused CKR_ATTRIBUTE_VALUE_INVALID user --keypairgen --key-type EC:secp256r1 --label made-ec --usage-sign
+}
+check "does not make a key whose label is taken" taken
+
+deletes() {
+    user --delete-object --type "$1" --label "$2"
+    [ ! -e "$hsm/keys/$2.pem" ]
+    ! user --list-objects 2>/dev/null | grep "$2"
+}
+check "deletes an RSA key" deletes privkey made-rsa
+check "deletes an EC key" deletes privkey made-ec
+check "deletes an AES key" deletes secrkey made-aes
 
 random() {
     user --generate-random 64 -o "$work/first"

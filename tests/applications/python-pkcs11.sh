@@ -121,6 +121,27 @@ check "decrypts AES_ECB" aes_ecb
 for hash in sha1:SHA_1 sha224:SHA224 sha256:SHA256 sha384:SHA384 sha512:SHA512; do
     check "hashes with ${hash#*:}" hashes "${hash%:*}" "${hash#*:}"
 done
+page() {
+    section python python-pkcs11 python >"$work/page.py"
+    cd "$work"
+    cp "$message" data
+    "$python" page.py
+    openssl dgst -sha256 -verify ec-p256.pub -signature signature data
+}
+
+# Each message is signed by one of four children, the last one by their parent.
+forks() {
+    local number
+    section python "After a fork" python >"$work/forks.py"
+    cd "$work"
+    "$python" forks.py
+    for number in {0..20}; do
+        openssl dgst -sha256 -verify rsa-2048.pub -signature "$number.signature" <(printf 'message %d' "$number")
+    done
+}
+
+check "the page" page
+check "the page, \"After a fork\"" forks
 check "generates random bytes" py random
 check "a wrong PIN" py wrong_pin
 

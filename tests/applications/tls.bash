@@ -11,9 +11,13 @@ serve() {
     port=$(handshakes port)
     # In a group of its own: what is to be ended is the server, not the shell that started it.
     set -m
-    bash -euo pipefail -c "${1//4433/$port}" </dev/null >"$work/server.log" 2>&1 &
+    "${user[@]}" bash -euo pipefail -c "${1//4433/$port}" </dev/null >"$work/server.log" 2>&1 &
     server=$!
     set +m
+}
+
+wait_for_server() {
+    handshakes wait "$port"
 }
 
 stop_server() {

@@ -1,6 +1,7 @@
 """Handshakes with a server on loopback by Python's ssl: the other side of servers whose key is in the HSM.
 
     tls_handshakes.py port                                    prints a free port
+    tls_handshakes.py wait PORT                               until somebody listens
     tls_handshakes.py shake PORT CA VERSION COUNT [WIDTH]     COUNT times WIDTH full handshakes (1), of TLS VERSION (1.2 or 1.3)
 
 The server must have the certificate CA itself, so the name in it is nobody's business. No session is resumed, and each answer
@@ -56,5 +57,7 @@ if __name__ == "__main__":
         with socket.socket() as listener:
             listener.bind(("127.0.0.1", 0))
             print(listener.getsockname()[1])
+    elif sys.argv[1] == "wait":
+        wait_for(int(sys.argv[2]))
     else:
         shake(int(sys.argv[2]), sys.argv[3], sys.argv[4], int(sys.argv[5]), int((sys.argv + ["1"])[6]))

@@ -241,24 +241,25 @@ pub fn threads_make_keys_at_once(case: &Case) {
     const THREADS: usize = 4;
     let user = case.user();
     let together = Barrier::new(THREADS);
-    thread::scope(|scope| {
-        for thread in 0..THREADS {
-            let together = &together;
-            scope.spawn(move || {
-                let session = case.p11.open_rw(case.slot).unwrap();
-                together.wait();
-                for round in 0..3 {
-                    let label = fresh(case, &format!("{thread}-{round}"));
-                    let pair = ec_pair(&session, &label);
-                    assert!(session.labels(&[]).contains(&label));
-                    session.sign_init(&CKM_ECDSA_SHA256.into(), pair.1).unwrap();
-                    session.sign(b"data").unwrap();
-                    tidy(case, &session, pair.1);
-                }
-            });
-        }
+    let make = |thread| {
+        let session = case.p11.open_rw(case.slot).unwrap();
+        together.wait();
+        let labels = [0, 1, 2].map(|round| fresh(case, &format!("{thread}-{round}")));
+        labels.map(|label| {
+            let pair = ec_pair(&session, &label);
+            assert!(session.labels(&[]).contains(&label));
+            session.sign_init(&CKM_ECDSA_SHA256.into(), pair.1).unwrap();
+            session.sign(b"data").unwrap();
+            pair.1
+        })
+    };
+    let made: Vec<_> = thread::scope(|scope| {
+        let threads: Vec<_> = (0..THREADS).map(|thread| scope.spawn(move || make(thread))).collect();
+        threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
     });
-    drop(user);
+    for key in made {
+        tidy(case, &user, key);
+    }
 }
 
 pub fn a_deleted_key_is_gone(case: &Case) {

@@ -52,7 +52,9 @@ pub fn mechanisms_are_told_truly(case: &Case) {
     let list = case.p11.mechanisms(case.slot).unwrap();
     let (sign, crypt) = (CKF_SIGN | CKF_VERIFY, CKF_ENCRYPT | CKF_DECRYPT);
     let able = |what: &[&str], flags| if what.iter().all(|what| case.able(what)) { flags } else { 0 };
-    let purposes = sign | crypt | CKF_DIGEST | CKF_MESSAGE_ENCRYPT | CKF_WRAP | CKF_UNWRAP | CKF_DERIVE;
+    let made = CKF_GENERATE | CKF_GENERATE_KEY_PAIR;
+    let other = CKF_DIGEST | CKF_MESSAGE_ENCRYPT | CKF_WRAP | CKF_UNWRAP | CKF_DERIVE;
+    let purposes = sign | crypt | made | other;
     for (kind, expected) in [
         (CKM_RSA_PKCS, able(&["digest_infos"], sign) | able(&["decrypt"], crypt)),
         (CKM_SHA1_RSA_PKCS, able(&["all_hashes"], sign)),
@@ -74,6 +76,11 @@ pub fn mechanisms_are_told_truly(case: &Case) {
             able(&["gcm"], CKF_DECRYPT | CKF_MESSAGE_ENCRYPT) | able(&["gcm", "own_ivs"], CKF_ENCRYPT),
         ),
         (CKM_SHA256_HMAC, able(&["macs"], sign)),
+        (CKM_RSA_PKCS_KEY_PAIR_GEN, able(&["makes_pairs"], CKF_GENERATE_KEY_PAIR)),
+        (CKM_EC_KEY_PAIR_GEN, able(&["makes_pairs"], CKF_GENERATE_KEY_PAIR)),
+        (CKM_EC_EDWARDS_KEY_PAIR_GEN, able(&["makes_edwards"], CKF_GENERATE_KEY_PAIR)),
+        (CKM_AES_KEY_GEN, able(&["makes_aes"], CKF_GENERATE)),
+        (CKM_GENERIC_SECRET_KEY_GEN, able(&["makes_mac_keys"], CKF_GENERATE)),
         (CKM_SHA_1, CKF_DIGEST),
         (CKM_SHA3_512, CKF_DIGEST),
     ] {
@@ -86,7 +93,7 @@ pub fn mechanisms_are_told_truly(case: &Case) {
         assert_eq!(info.flags & purposes, expected, "{kind:#x}");
         assert!(info.ulMinKeySize <= info.ulMaxKeySize);
     }
-    for kind in [CKM_RSA_X_509, CKM_MD5, CKM_AES_KEY_GEN, CKM_RSA_PKCS_KEY_PAIR_GEN] {
+    for kind in [CKM_RSA_X_509, CKM_MD5, CKM_DES3_KEY_GEN, CKM_DSA_KEY_PAIR_GEN] {
         assert!(!list.contains(&kind), "{kind:#x}");
         refused(case.p11.mechanism_info(case.slot, kind).map(drop), CKR_MECHANISM_INVALID);
     }

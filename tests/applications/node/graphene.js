@@ -73,7 +73,7 @@ const commands = {
 };
 
 function main([name, ...parameters]) {
-  const module = graphene.Module.load(process.env.MODULE, "p11rest");
+  const module = graphene.Module.load(process.env.M, "p11rest");
   module.initialize();
   try {
     const slots = module.getSlots(true);

@@ -164,7 +164,7 @@ const commands = {
 };
 
 async function main([name, ...parameters]) {
-  pkcs11.load(process.env.MODULE);
+  pkcs11.load(process.env.M);
   pkcs11.C_Initialize();
   try {
     await commands[name](...parameters);

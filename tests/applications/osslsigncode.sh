@@ -1,0 +1,73 @@
+#!/bin/bash
+# osslsigncode, as docs/applications/osslsigncode.md has it: it signs a Windows program by the HSM. It verifies by itself without the
+# module; the digest that was signed is that of Python, and OpenSSL verifies the signature.
+set -euo pipefail
+. "$(dirname "$0")/lib.sh"
+
+start_emulator tls
+# libp11 0.4.12 gives up on a token that shows an Ed25519 key.
+configure engine <<'TOML'
+[slot.catalog]
+hide = ["ed25519"]
+TOML
+cd "$work"
+
+pe_file() {
+    python3 "$root/tests/applications/pe_file.py" "$@"
+}
+
+pe_file make program.exe
+
+# page HEADING
+page() {
+    local commands
+    commands=$(section osslsigncode "$1")
+    bash -euo pipefail -c "${commands//\/tmp\/hsm/$hsm}"
+}
+
+# sign KEY HASH FILE [PIN]
+sign() {
+    rm -f "$3"
+    osslsigncode sign -pkcs11module "$module" -certs "$hsm/keys/$1.crt" -h "$2" -in program.exe -out "$3" \
+        -key "pkcs11:token=$token;object=$1;type=private;pin-value=${4:-$pin}"
+}
+
+# right KEY HASH FILE: signed by KEY, and over the program as it is.
+right() {
+    local digest
+    digest=$(pe_file digest program.exe "$2")
+    [ "$digest" = "$(pe_file digest "$3" "$2")" ]
+    says 'Signature verification: ok' osslsigncode verify -CAfile "$hsm/keys/$1.crt" -in "$3"
+    # What is signed: the attributes, with the digest of the content, which has the digest of the program.
+    rm -f signature.p7
+    osslsigncode extract-signature -pem -in "$3" -out signature.p7
+    openssl pkcs7 -in signature.p7 -print_certs -out shown.crt
+    cmp <(openssl x509 -in shown.crt -outform DER) <(openssl x509 -in "$hsm/keys/$1.crt" -outform DER)
+    openssl asn1parse -in signature.p7 | grep -i -q "HEX DUMP\]:$digest"
+}
+
+signs() {
+    sign "$1" "$2" signed.exe
+    right "$1" "$2" signed.exe
+}
+
+changed() {
+    sign rsa-cert sha256 signed.exe
+    # A byte of the code.
+    printf '\x90' | dd of=signed.exe bs=1 seek=512 conv=notrunc status=none
+    refused 'Calculated.*MISMATCH' osslsigncode verify -CAfile "$hsm/keys/rsa-cert.crt" -in signed.exe
+}
+
+check "the page, \"Signing\"" page Signing
+check "the page, \"Verifying\"" page Verifying
+check "the certificate from a file" right rsa-cert sha256 signed.exe
+check "the certificate from the token" right rsa-cert sha256 signed-2.exe
+for key in rsa-cert ec-cert; do
+    for hash in sha256 sha384; do
+        check "signs with $key and $hash" signs "$key" "$hash"
+    done
+done
+check "a program that was changed" changed
+check "a wrong PIN" refused 'PIN incorrect' sign rsa-cert sha256 refused.exe 4321
+
+finish
