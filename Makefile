@@ -100,8 +100,7 @@ lint: fuzz-lock
 
 # Unit tests, the C programs, the suites that use the built module, and the emulator's and the tool's own.
 unit: tools
-	$(CARGO) test --locked --no-fail-fast -p p11rest
-	$(CARGO) test --locked --no-fail-fast -p p11rest-emulator -p p11rest-cli
+	CARGO='$(CARGO)' tests/run
 
 # A part of `unit`.
 c-programs: tools

@@ -5,7 +5,8 @@ set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
 token=ciphertrust
-start_emulator tls --vendor ciphertrust
+# The public half of a pair has to be deleted by itself.
+start_emulator tls --vendor ciphertrust --set public_half=kept
 # SunPKCS11 shows a private key only beside its certificate, and the server keeps none.
 for name in rsa-2048 ec-p256; do
     openssl req -x509 -key "$hsm/keys/$name.pem" -subj "/CN=$name" -days 9 -out "$hsm/$name.crt"
@@ -65,6 +66,33 @@ check "pkcs11-tool signs with ECDSA-SHA384" signs ec-cert ECDSA-SHA384 sha384
 check "pkcs11-tool does not sign a digest" refused "C_SignInit failed: rv = CKR_MECHANISM_INVALID" signs rsa-2048 RSA-PKCS sha256
 check "nor with ECDSA" refused "C_SignInit failed: rv = CKR_MECHANISM_INVALID" signs ec-p256 ECDSA sha256
 check "a wrong PIN" refused CKR_PIN_INCORRECT p11 --login --pin 4321 --list-objects
+
+# makes LABEL TYPE ID: a pair, with the public key where `signs` looks for it.
+makes() {
+    user --keypairgen --key-type "$2" --label "$1" --id "$3" --usage-sign &&
+        user --read-object --type pubkey --id "$3" --output-file "$work/$1.der" &&
+        openssl pkey -pubin -inform DER -in "$work/$1.der" -out "$work/$1.pub" &&
+        [ "$(id_of privkey "$1")" = "$3" ]
+}
+# deletes TYPE LABEL: all objects of that name are gone then, here and at the server.
+deletes() {
+    user --delete-object --type "$1" --label "$2" || return 1
+    local list
+    list=$(user --list-objects)
+    printf '%s\n' "$list"
+    ! grep -q "label: *$2" <<<"$list" && [ ! -e "$hsm/keys/$2.pem" ]
+}
+check "pkcs11-tool makes an RSA pair" makes new-rsa rsa:2048 0a01
+check "and signs with it" signs new-rsa SHA256-RSA-PKCS sha256
+check "pkcs11-tool makes an EC pair" makes new-ec EC:secp384r1 0a02
+check "and signs with it" signs new-ec ECDSA-SHA384 sha384
+check "a name that is taken" refused CKR_ATTRIBUTE_VALUE_INVALID makes new-ec EC:secp384r1 0a03
+check "pkcs11-tool deletes the RSA pair" deletes privkey new-rsa
+check "but no half alone" refused CKR_ACTION_PROHIBITED user --delete-object --type pubkey --label new-ec
+check "and the EC pair" deletes privkey new-ec
+check "the names are free again" makes new-ec EC:prime256v1 0a04
+check "pkcs11-tool makes an AES key" user --keygen --key-type AES:32 --label new-aes --id 0a05
+check "and deletes it" deletes secrkey new-aes
 
 gnutls() {
     GNUTLS_PIN=$pin p11tool --provider "$module" --login "$@"

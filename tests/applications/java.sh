@@ -136,7 +136,7 @@ asks() {
 }
 serves() {
     local server waited=0 status=0
-    run_java Pkcs11Server pkcs11.cfg port &
+    java -cp classes Pkcs11Server pkcs11.cfg port &
     server=$!
     while [ ! -e port ] && kill -0 "$server" && [ $((waited += 1)) -lt 200 ]; do sleep 0.1; done
     cat "$hsm"/keys/*.crt certificates/*.crt >trusted.crt

@@ -8,7 +8,7 @@ mkdir "$work/ssh"
 cd "$work/ssh"
 
 # Its own server, with nothing of the machine's but the account.
-user=$(id -un)
+account=$(id -un)
 port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
 ssh-keygen -q -t ed25519 -N '' -f host
 cat >sshd_config <<CONFIG
@@ -18,6 +18,7 @@ HostCertificate $PWD/host-cert.pub
 PidFile $PWD/sshd.pid
 AuthorizedKeysFile $PWD/authorized_keys
 TrustedUserCAKeys $PWD/user-ca.pub
+AuthorizedPrincipalsFile $PWD/principals
 PasswordAuthentication no
 KbdInteractiveAuthentication no
 PermitRootLogin yes
@@ -29,6 +30,7 @@ start_server() {
     # Where a server of root leaves its privileges behind; else the system's start makes it.
     [ "$(id -u)" -ne 0 ] || mkdir -p -m 755 /run/sshd
     : >user-ca.pub
+    echo alice >principals
     /usr/sbin/sshd -D -e -f sshd_config 2>>sshd.log &
     local waited=0
     while [ ! -s sshd.pid ] && [ $((waited += 1)) -lt 200 ]; do sleep 0.05; done
@@ -69,12 +71,12 @@ check "ssh-keygen -D" public_keys
 # logs_in OPTIONS...: the server's answer to a command; nothing of the account's own files is read.
 logs_in() {
     says '^let in$' ssh -F none -p "$port" -o UserKnownHostsFile="$PWD/known_hosts" -o StrictHostKeyChecking=yes \
-        -o BatchMode=no -o PasswordAuthentication=no -o LogLevel=ERROR "$@" "$user@localhost" echo let in
+        -o BatchMode=no -o PasswordAuthentication=no -o LogLevel=ERROR "$@" "$account@localhost" echo let in
 }
 
 # The line that the server writes of a key that it let in.
 let_in() {
-    grep -q "Accepted publickey for $user .* $1" sshd.log
+    grep -q "Accepted publickey for $account .* $1" sshd.log
     : >sshd.log
 }
 
@@ -108,7 +110,9 @@ not_with_a_wrong_pin() {
 
 by_agent() {
     rm -f authorized_keys
+    # In this shell, which then has the agent's address.
     eval "$(section openssh "The agent")"
+    trap 'kill "$SSH_AGENT_PID" 2>/dev/null' EXIT
     asked 1
     local key
     for key in rsa-2048 ec-p256; do

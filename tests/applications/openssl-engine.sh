@@ -116,6 +116,15 @@ ed25519_shown() {
         engine dgst -sha256 -keyform engine -sign "$(uri rsa-2048)" -out signature "$message"
 }
 
+# The same HSM twice: the first slot shows all keys.
+second_slot() {
+    local slot
+    slot=$(sed -n '/^\[\[slot\]\]/,$p' "$hsm/p11rest.toml")
+    configure two <<<"${slot/label = \"$token\"/label = \"for the engine\"}"$'\n[slot.catalog]\nhide = ["ed25519"]'
+    says 'Private key (EdDSA' p11tool --batch --provider "$M" --login --set-pin "$pin" --list-privkeys "pkcs11:token=$token"
+    token="for%20the%20engine" signature rsa-2048 sha256
+}
+
 check "what the page made is of the right keys" subjects
 check "ca -revoke, ca -gencrl" revoked
 for key in rsa-2048 ec-p256 ec-cert; do
@@ -145,6 +154,7 @@ done
 check "a wrong PIN" wrong_pin
 check "a newline behind the PIN" newline_behind_the_pin
 check "a token that shows an Ed25519 key" ed25519_shown
+check "a second slot that does not show it" second_slot
 
 # tls_server KEY: 100 handshakes, of TLS 1.2 and 1.3, and a signature of the HSM for each.
 tls_server() {

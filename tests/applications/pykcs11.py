@@ -4,7 +4,9 @@ Bytes are read from and written to files, so that OpenSSL can compare them.
 """
 
 import argparse
+import os
 import threading
+import traceback
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -184,6 +186,45 @@ def login_again(token):
         session.sign(key(session, "ec-p256"), b"data", parse("CKM_ECDSA_SHA256"))
 
 
+def forked_anew(token, label, source, target):
+    """A child loads the module anew and logs in, while its parent has a login and a session."""
+
+    def begin():
+        token.lib.unload()
+        lib = PyKCS11.PyKCS11Lib()
+        lib.load()
+        return Token(lib, token.slot).open()
+
+    fork(token, begin, label, source, target)
+
+
+def forked_transparently(token, label, source, target):
+    """A child has its parent's login."""
+    fork(token, lambda: token.open(None), label, source, target)
+
+
+def fork(token, begin, label, source, target):
+    """Signs in a child and then in its parent."""
+
+    def write(session, who):
+        signature = session.sign(key(session, label), Path(source).read_bytes(), parse("CKM_ECDSA_SHA256"))
+        Path(f"{target}.{who}").write_bytes(sequence(bytes(signature)))
+
+    with token.open() as session:
+        key(session, label)
+        child = os.fork()
+        if child == 0:
+            try:
+                with begin() as own:
+                    write(own, "child")
+            except BaseException:
+                traceback.print_exc()
+                os._exit(1)
+            os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+        write(session, "parent")
+
+
 def sequence(signature):
     """DER of an ECDSA signature: PKCS#11 has r and s side by side."""
 
@@ -227,6 +268,8 @@ COMMANDS = {
     random: (),
     wrong_pin: (),
     login_again: (),
+    forked_anew: ("label", "source", "target"),
+    forked_transparently: ("label", "source", "target"),
 }
 
 if __name__ == "__main__":

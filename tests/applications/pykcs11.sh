@@ -81,6 +81,15 @@ page() {
     openssl dgst -sha256 -sigopt rsa_padding_mode:pss -sigopt rsa_pss_saltlen:32 -verify rsa-2048.pub -signature signature data
 }
 
+# forked HOW: child and parent sign.
+forked() {
+    local name
+    py "$1" ec-p256 "$message" "$work/signature"
+    for name in child parent; do
+        openssl dgst -sha256 -verify "$work/ec-p256.pub" -signature "$work/signature.$name" "$message"
+    done
+}
+
 check "the page" page
 check "lists objects" objects
 check "shows no private key before login" py before_login
@@ -101,5 +110,8 @@ check "signs in eight threads" threads
 check "generates random bytes" py random
 check "a wrong PIN" py wrong_pin
 check "logs out and in again" py login_again
+check "a child loads the module anew" forked forked_anew
+export P11REST_FORK=transparent
+check "a child goes on, with fork = \"transparent\"" forked forked_transparently
 
 finish

@@ -129,7 +129,19 @@ page() {
     openssl dgst -sha256 -verify ec-p256.pub -signature signature data
 }
 
+# Each message is signed by one of four children, the last one by their parent.
+forks() {
+    local number
+    section python "After a fork" python >"$work/forks.py"
+    cd "$work"
+    "$python" forks.py
+    for number in {0..20}; do
+        openssl dgst -sha256 -verify rsa-2048.pub -signature "$number.signature" <(printf 'message %d' "$number")
+    done
+}
+
 check "the page" page
+check "the page, \"After a fork\"" forks
 check "generates random bytes" py random
 check "a wrong PIN" py wrong_pin
 

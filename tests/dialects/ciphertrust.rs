@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use crate::contract::{AES, Dialect, EC, EC_CERT, Purpose, RSA, RSA_CERT, Sealed, Seed, Setting, settings};
 use crate::support::emulator::{Emulator, PIN};
 use crate::support::mechanism::{HASHES, Hash};
+use crate::support::openssl::to_hex;
 
 pub struct CipherTrust;
 
@@ -51,13 +52,18 @@ impl Dialect for CipherTrust {
         )
     }
 
-    fn create_key(&self, emulator: &Emulator, label: &str, _id: Option<&[u8]>) {
-        let key = json!({ "name": label, "algorithm": "ec", "curveid": "prime256v1", "usageMask": 3 });
+    fn create_key(&self, emulator: &Emulator, label: &str, id: Option<&[u8]>) {
+        let mut key = json!({ "name": label, "algorithm": "ec", "curveid": "prime256v1", "usageMask": 3 });
+        if let Some(id) = id {
+            key["labels"] = json!({ "CKA_ID": to_hex(id) });
+        }
         assert_eq!(call(emulator, Method::POST, "vault/keys2", Some(&key)).status(), 201, "{label} is made");
     }
 
     fn delete_key(&self, emulator: &Emulator, label: &str, _password: Option<&str>) {
         let path = format!("vault/keys2/{label}");
+        let key: Value = call(emulator, Method::GET, &path, None).json().expect("JSON");
+        let path = format!("vault/keys2/{}", key["id"].as_str().expect("text"));
         assert_eq!(call(emulator, Method::DELETE, &path, None).status(), 204, "{label} is deleted");
     }
 

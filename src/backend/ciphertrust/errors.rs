@@ -7,13 +7,15 @@ use std::fmt::{self, Write};
 use std::sync::Arc;
 
 use cryptoki_sys::{
-    CK_RV, CKR_CRYPTOKI_NOT_INITIALIZED, CKR_DATA_LEN_RANGE, CKR_DEVICE_ERROR, CKR_ENCRYPTED_DATA_INVALID,
-    CKR_ENCRYPTED_DATA_LEN_RANGE, CKR_FUNCTION_REJECTED, CKR_GENERAL_ERROR, CKR_KEY_FUNCTION_NOT_PERMITTED,
-    CKR_KEY_HANDLE_INVALID, CKR_PIN_EXPIRED, CKR_PIN_INCORRECT, CKR_PIN_LOCKED, CKR_TEMPLATE_INCONSISTENT,
+    CK_RV, CKR_ACTION_PROHIBITED, CKR_ATTRIBUTE_VALUE_INVALID, CKR_CRYPTOKI_NOT_INITIALIZED,
+    CKR_DATA_LEN_RANGE, CKR_DEVICE_ERROR, CKR_ENCRYPTED_DATA_INVALID, CKR_ENCRYPTED_DATA_LEN_RANGE,
+    CKR_FUNCTION_REJECTED, CKR_GENERAL_ERROR, CKR_KEY_FUNCTION_NOT_PERMITTED, CKR_KEY_HANDLE_INVALID,
+    CKR_PIN_EXPIRED, CKR_PIN_INCORRECT, CKR_PIN_LOCKED, CKR_TEMPLATE_INCONSISTENT, CKR_TOKEN_WRITE_PROTECTED,
     CKR_USER_NOT_LOGGED_IN,
 };
 use serde::Deserialize;
 
+use crate::backend::front;
 use crate::error::Error;
 use crate::transport::auth::GrantError;
 use crate::transport::{self, ErrorKind, Response};
@@ -31,11 +33,18 @@ pub(super) enum Purpose {
     Mac,
     Encrypt,
     Decrypt,
+    Generate,
+    Delete,
 }
 
 impl Purpose {
     fn uses_key(self) -> bool {
         matches!(self, Self::Sign | Self::Mac | Self::Encrypt | Self::Decrypt)
+    }
+
+    /// Whether the vault is another one afterwards.
+    pub(super) fn changes_vault(self) -> bool {
+        matches!(self, Self::Generate | Self::Delete)
     }
 }
 
@@ -49,6 +58,8 @@ impl fmt::Display for Purpose {
             Self::Mac => "computing a MAC",
             Self::Encrypt => "encrypting",
             Self::Decrypt => "decrypting",
+            Self::Generate => "making a key",
+            Self::Delete => "deleting a key",
         })
     }
 }
@@ -88,6 +99,16 @@ impl Refusal {
         matches!(self.status, 400 | 404) && self.fault.says("resource not found")
     }
 
+    /// Whether what was to be deleted is not there.
+    pub(super) fn is_gone(&self) -> bool {
+        self.status == 404 || self.is_unknown_key()
+    }
+
+    /// Whether there is a key of that name already.
+    pub(super) fn is_taken_name(&self) -> bool {
+        self.fault.code == Some(NAME_EXISTS)
+    }
+
     /// Whether something of the request was not understood.
     pub(super) fn is_bad_request(&self) -> bool {
         matches!(self.status, 400 | 422) && !self.is_unknown_key()
@@ -104,14 +125,18 @@ impl Refusal {
     }
 
     fn rv(&self, purpose: Purpose) -> CK_RV {
-        let Fault { code, .. } = self.fault;
         match (self.status, purpose) {
             (401 | 403 | 423 | 429, Purpose::Login) if self.fault.says("locked") => CKR_PIN_LOCKED,
             // Only who knows the password is told so; renewing it takes another way than this.
             (401 | 403, Purpose::Login) if self.fault.says("expired") => CKR_PIN_EXPIRED,
             (401, Purpose::Login) => CKR_PIN_INCORRECT,
             (401, _) => CKR_USER_NOT_LOGGED_IN,
-            _ if code == Some(NAME_EXISTS) => CKR_TEMPLATE_INCONSISTENT,
+            (_, Purpose::Generate) if self.is_taken_name() => CKR_ATTRIBUTE_VALUE_INVALID,
+            _ if self.is_taken_name() => CKR_TEMPLATE_INCONSISTENT,
+            // For this account the vault is one to be read.
+            (403, Purpose::Generate) => CKR_TOKEN_WRITE_PROTECTED,
+            // Nobody says with which status an undeletable key is refused.
+            (403 | 409, Purpose::Delete) => CKR_ACTION_PROHIBITED,
             (403, _) if purpose.uses_key() => CKR_KEY_FUNCTION_NOT_PERMITTED,
             (403, _) => CKR_FUNCTION_REJECTED,
             _ if self.is_unknown_key() => CKR_KEY_HANDLE_INVALID,
@@ -119,6 +144,8 @@ impl Refusal {
             (400 | 422, Purpose::Decrypt) => CKR_ENCRYPTED_DATA_INVALID,
             (413, Purpose::Decrypt) => CKR_ENCRYPTED_DATA_LEN_RANGE,
             (413, Purpose::Sign | Purpose::Mac | Purpose::Encrypt) => CKR_DATA_LEN_RANGE,
+            (400 | 409 | 422, Purpose::Generate) => CKR_ATTRIBUTE_VALUE_INVALID,
+            (400 | 422, Purpose::Delete) => CKR_ACTION_PROHIBITED,
             (400 | 422, _) => CKR_GENERAL_ERROR,
             _ => CKR_DEVICE_ERROR,
         }
@@ -140,16 +167,24 @@ impl fmt::Display for Refusal {
     }
 }
 
+/// Whether the server says it, and not what stands in front of it.
+pub(super) fn is_own(response: &Response) -> bool {
+    let Fault { code, description, .. } = Refusal::read(response).fault;
+    code.is_some() || !description.is_empty()
+}
+
 /// The error for a request that got no answer, if only for want of a token.
 pub(super) fn unanswered(purpose: Purpose, error: transport::Error) -> Error {
-    let rv = match (error.kind, &error.refused) {
-        (ErrorKind::Closed, _) => CKR_CRYPTOKI_NOT_INITIALIZED,
-        // Nothing was sent, and no device is to blame.
-        (ErrorKind::Header, _) => CKR_GENERAL_ERROR,
-        (ErrorKind::Unauthorised, _) => CKR_USER_NOT_LOGGED_IN,
-        (ErrorKind::Refused, Some(response)) => renewal_refused(response),
-        _ => CKR_DEVICE_ERROR,
-    };
+    let rv = front::barred(&error, purpose == Purpose::Login).unwrap_or_else(|| {
+        match (error.kind, &error.refused) {
+            (ErrorKind::Closed, _) => CKR_CRYPTOKI_NOT_INITIALIZED,
+            // Nothing was sent, and no device is to blame.
+            (ErrorKind::Header, _) => CKR_GENERAL_ERROR,
+            (ErrorKind::Unauthorised, _) => CKR_USER_NOT_LOGGED_IN,
+            (ErrorKind::Refused, Some(response)) => renewal_refused(response),
+            _ => CKR_DEVICE_ERROR,
+        }
+    });
     Error::new(rv, format!("{purpose}: no answer")).because(error)
 }
 
@@ -213,6 +248,26 @@ mod tests {
             (Purpose::Decrypt, 422, "{}", CKR_ENCRYPTED_DATA_INVALID),
             (Purpose::Sign, 500, "{}", CKR_DEVICE_ERROR),
             (Purpose::Login, 502, "<html>", CKR_DEVICE_ERROR),
+        ] {
+            assert_eq!(rv(purpose, status, body), expected, "{purpose} {status} {body}");
+        }
+    }
+
+    #[test]
+    fn the_vault_that_is_changed() {
+        for (purpose, status, body, expected) in [
+            (Purpose::Generate, 409, r#"{"code":416}"#, CKR_ATTRIBUTE_VALUE_INVALID),
+            (Purpose::Generate, 400, r#"{"code":416}"#, CKR_ATTRIBUTE_VALUE_INVALID),
+            (Purpose::Generate, 400, "{}", CKR_ATTRIBUTE_VALUE_INVALID),
+            (Purpose::Generate, 403, "{}", CKR_TOKEN_WRITE_PROTECTED),
+            (Purpose::Generate, 401, "{}", CKR_USER_NOT_LOGGED_IN),
+            (Purpose::Generate, 500, "{}", CKR_DEVICE_ERROR),
+            (Purpose::Delete, 403, "{}", CKR_ACTION_PROHIBITED),
+            (Purpose::Delete, 409, "{}", CKR_ACTION_PROHIBITED),
+            (Purpose::Delete, 400, "{}", CKR_ACTION_PROHIBITED),
+            (Purpose::Delete, 404, r#"{"message":"Resource not found"}"#, CKR_KEY_HANDLE_INVALID),
+            (Purpose::Delete, 404, "<html>", CKR_DEVICE_ERROR),
+            (Purpose::Delete, 401, "{}", CKR_USER_NOT_LOGGED_IN),
         ] {
             assert_eq!(rv(purpose, status, body), expected, "{purpose} {status} {body}");
         }

@@ -100,7 +100,7 @@ impl CipherTrust {
         }
     }
 
-    fn ask(&self, method: Method, paths: &[String], deadline: Deadline) -> Vec<Result<Response>> {
+    pub(super) fn ask(&self, method: Method, paths: &[String], deadline: Deadline) -> Vec<Result<Response>> {
         if paths.is_empty() {
             return Vec::new();
         }
@@ -115,7 +115,7 @@ impl CipherTrust {
 }
 
 /// The key of that name; `None` for one that there is not, or that is not for this account.
-fn resource(answer: &Response, name: &str) -> Result<Option<Resource>> {
+pub(super) fn resource(answer: &Response, name: &str) -> Result<Option<Resource>> {
     let purpose = Purpose::Describe;
     if !answer.is_success() {
         let refusal = Refusal::read(answer);
@@ -156,10 +156,23 @@ fn info(key: &Resource) -> KeyInfo {
         KeyKind::Hmac { .. } => (usage::MAC_GENERATE | usage::MAC_VERIFY, 0),
         _ => (usage::SIGN, usage::DECRYPT),
     };
+    let wraps = match &kind {
+        KeyKind::Public(_) => usage::WRAP,
+        KeyKind::Aes(_) => usage::WRAP | usage::UNWRAP,
+        _ => usage::UNWRAP,
+    };
     let may = |bits: u32| bits != 0 && key.usage_mask.is_none_or(|mask| mask & bits != 0);
+    // Of uses that nothing here offers, none is taken for granted.
+    let is_told = |bits: u32| key.usage_mask.is_some_and(|mask| mask & bits != 0);
     let told = |flag: Option<bool>, untold| flag.map_or(untold, |flag| !flag);
     KeyInfo {
-        usage: Usage { sign: may(sign), decrypt: may(decrypt), unwrap: false, derive: false },
+        id: key.pkcs11_id(),
+        usage: Usage {
+            sign: may(sign),
+            decrypt: may(decrypt),
+            unwrap: is_told(wraps),
+            derive: is_told(usage::DERIVE),
+        },
         protection: Protection {
             extractable: told(key.unexportable, Protection::UNTOLD.extractable),
             destroyable: told(key.undeletable, Protection::UNTOLD.destroyable),

@@ -7,6 +7,7 @@
 //! * `mod.rs`: the calls of [`Backend`]
 //! * `login.rs`: the account and its tokens; `service.rs`: one exchange
 //! * `keys.rs`: what the vault holds
+//! * `generation.rs`: keys that are made and deleted
 //! * `operations.rs`: signatures, MACs, ciphers
 //! * `names.rs`: the server's names of algorithms, and paths; `wire.rs`: its JSON
 //! * `errors.rs`: the one table from refusals to `CKR_*`
@@ -14,7 +15,6 @@
 use std::sync::Arc;
 
 use cryptoki_sys::{CKR_DEVICE_ERROR, CKR_RANDOM_NO_RNG};
-use secrecy::SecretString;
 use zeroize::Zeroizing;
 
 use self::names::{Learnt, Paths};
@@ -23,15 +23,17 @@ use self::wire::Resource;
 use crate::backend::Backend;
 use crate::backend::types::{
     DecryptRequest, DecryptScheme, EncryptRequest, EncryptScheme, Encrypted, Firmware, KeyInfo, KeyName,
-    Outcome, SignInput, SignRequest, SignScheme,
+    KeySpec, NewKey, Outcome, SignInput, SignRequest, SignScheme,
 };
 use crate::config;
 use crate::crypto::digest::Hash;
 use crate::error::{Error, Result};
 use crate::observe::log::Log;
-use crate::transport::{Conventions, Deadline, Transport, auth};
+use crate::transport::auth::{self, Authenticated};
+use crate::transport::{Conventions, Deadline, Transport};
 
 mod errors;
+mod generation;
 mod keys;
 mod login;
 mod names;
@@ -72,6 +74,8 @@ pub struct CipherTrust {
     spelling: Learnt,
     /// How MACs are written in queries.
     mac_form: Learnt,
+    /// What the member with a curve is called.
+    curve_member: Learnt,
     pin_format: config::PinFormat,
 }
 
@@ -112,6 +116,7 @@ pub fn open(token: &config::Token, settings: &config::CipherTrust, log: &Log) ->
         oaep_hash: settings.oaep_hash,
         spelling: Learnt::nothing(),
         mac_form: Learnt::nothing(),
+        curve_member: Learnt::nothing(),
     }))
 }
 
@@ -132,37 +137,12 @@ impl Backend for CipherTrust {
         false
     }
 
-    fn is_licensed(&self) -> bool {
-        true
-    }
-
-    fn login_required(&self) -> bool {
-        self.service.transport.wants_pin()
-    }
-
-    fn may_list(&self) -> bool {
-        self.service.transport.is_ready()
+    fn account(&self) -> Option<&Authenticated> {
+        Some(&self.service.transport)
     }
 
     fn login(&self, pin: &[u8], deadline: Deadline) -> Result<()> {
         self.log_in(pin, deadline)
-    }
-
-    /// It falls when the password is refused later on, or is not kept and there is nothing to refresh.
-    fn login_stands(&self) -> bool {
-        self.service.transport.is_ready()
-    }
-
-    fn logout(&self) {
-        self.service.transport.logout();
-    }
-
-    fn login_secrets(&self) -> Vec<SecretString> {
-        self.service.transport.login_secrets()
-    }
-
-    fn inherit_login(&self, secrets: &[SecretString]) {
-        self.service.transport.inherit_login(secrets);
     }
 
     fn list(&self, deadline: Deadline) -> Result<Vec<KeyName>> {
@@ -244,11 +224,19 @@ impl Backend for CipherTrust {
         Err(Error::new(CKR_RANDOM_NO_RNG, "the server has no random numbers for others"))
     }
 
-    fn exiting(&self, limit: Deadline) {
-        self.service.transport.exiting(limit);
+    fn can_generate(&self, spec: &KeySpec) -> bool {
+        names::material(spec).is_some()
     }
 
-    fn close(&self, limit: Deadline) {
-        self.service.transport.close_by(limit);
+    fn generate(&self, request: &NewKey<'_>, deadline: Deadline) -> Result<KeyName> {
+        self.made(request, deadline)
+    }
+
+    fn can_delete(&self) -> bool {
+        true
+    }
+
+    fn delete(&self, name: &KeyName, deadline: Deadline) -> Result<()> {
+        self.deleted(name, deadline)
     }
 }

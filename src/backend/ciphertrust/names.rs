@@ -3,7 +3,8 @@
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use crate::backend::percent;
-use crate::backend::types::{KeyKind, SignScheme};
+use crate::backend::types::{KeyKind, KeySpec, SignScheme};
+use crate::crypto::curve::Curve;
 use crate::crypto::digest::Hash;
 
 /// What stands behind the name of a pair's private key in that of its public key.
@@ -56,23 +57,74 @@ pub(super) fn hash_of(scheme: SignScheme) -> Option<Hash> {
     }
 }
 
+/// The algorithms of keys for HMAC.
+const MACS: [(&str, Hash); 4] = [
+    ("hmac-sha1", Hash::Sha1),
+    ("hmac-sha256", Hash::Sha256),
+    ("hmac-sha384", Hash::Sha384),
+    ("hmac-sha512", Hash::Sha512),
+];
+
 /// Whether there are keys for HMAC with this hash.
 pub(super) fn is_mac_hash(hash: Hash) -> bool {
-    matches!(hash, Hash::Sha1 | Hash::Sha256 | Hash::Sha384 | Hash::Sha512)
+    MACS.iter().any(|(_, known)| *known == hash)
 }
 
 /// What a secret key of that `algorithm` is, of so many bits.
 pub(super) fn secret_kind(algorithm: &str, bits: Option<u32>) -> KeyKind {
     let bytes =
         bits.filter(|bits| *bits > 0 && bits % 8 == 0).and_then(|bits| usize::try_from(bits / 8).ok());
-    let hmac = |hash| KeyKind::Hmac { hash, bytes };
-    match algorithm.to_ascii_lowercase().as_str() {
-        "aes" => KeyKind::Aes(bytes.filter(|bytes| matches!(bytes, 16 | 24 | 32))),
-        "hmac-sha1" => hmac(Hash::Sha1),
-        "hmac-sha256" => hmac(Hash::Sha256),
-        "hmac-sha384" => hmac(Hash::Sha384),
-        "hmac-sha512" => hmac(Hash::Sha512),
-        _ => KeyKind::Other(algorithm.to_owned()),
+    if algorithm.eq_ignore_ascii_case("aes") {
+        return KeyKind::Aes(bytes.filter(|bytes| matches!(bytes, 16 | 24 | 32)));
+    }
+    match MACS.iter().find(|(name, _)| algorithm.eq_ignore_ascii_case(name)) {
+        Some((_, hash)) => KeyKind::Hmac { hash: *hash, bytes },
+        None => KeyKind::Other(algorithm.to_owned()),
+    }
+}
+
+/// Names of the member with a curve: that of the documentation, and that of a client.
+pub(super) const CURVE_MEMBERS: [&str; 2] = ["curveid", "curveId"];
+
+/// What a new key is made of, in the server's words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Material {
+    pub(super) algorithm: &'static str,
+    /// Bits; `None` where the algorithm or the curve says it.
+    pub(super) size: Option<usize>,
+    pub(super) curve: Option<&'static str>,
+    pub(super) is_pair: bool,
+}
+
+/// The material of a key; `None` for what the server does not make.
+pub(super) fn material(spec: &KeySpec) -> Option<Material> {
+    let pair = |algorithm, size, curve| Material { algorithm, size, curve, is_pair: true };
+    let secret = |algorithm, size| Material { algorithm, size, curve: None, is_pair: false };
+    match *spec {
+        KeySpec::Rsa { bits: bits @ (1024 | 2048 | 3072 | 4096) } => Some(pair("rsa", Some(bits), None)),
+        KeySpec::Ec(curve) => Some(pair("ec", None, Some(curve_name(curve)?))),
+        KeySpec::Aes { bytes: bytes @ (16 | 24 | 32) } => Some(secret("aes", Some(8 * bytes))),
+        // Other lengths than that of the hash are not known of this server.
+        KeySpec::Hmac { hash, bytes } if bytes.is_none_or(|bytes| bytes == hash.len()) => {
+            let (name, _) = MACS.iter().find(|(_, known)| *known == hash)?;
+            Some(secret(name, bytes.map(|bytes| 8 * bytes)))
+        }
+        _ => None,
+    }
+}
+
+/// A curve as the server names it.
+fn curve_name(curve: Curve) -> Option<&'static str> {
+    match curve {
+        Curve::SECP256R1 => Some("prime256v1"),
+        Curve::SECP256K1
+        | Curve::SECP384R1
+        | Curve::SECP521R1
+        | Curve::BRAINPOOL_P256R1
+        | Curve::BRAINPOOL_P320R1
+        | Curve::BRAINPOOL_P384R1
+        | Curve::BRAINPOOL_P512R1 => Some(curve.name()),
+        _ => None,
     }
 }
 
@@ -123,7 +175,12 @@ impl Paths {
         format!("{}/vault/keys2?skip={skip}&limit={PAGE}", self.prefix)
     }
 
-    /// One key, by its name with a suffix.
+    /// Where keys are made.
+    pub(super) fn vault(&self) -> String {
+        self.start("/vault/keys2", 0)
+    }
+
+    /// One key, by its name with a suffix, or by its id.
     pub(super) fn key(&self, name: &str, suffix: &str) -> String {
         let mut path = self.start("/vault/keys2/", 3 * name.len() + suffix.len() + "/export".len());
         percent::push(&mut path, name);
@@ -191,6 +248,31 @@ mod tests {
         assert_eq!(to_try(), [(2, "b")]);
         learnt.settle(1);
         assert_eq!(to_try(), [(1, "a")]);
+    }
+
+    /// The sizes and curves of section 11.1.
+    #[test]
+    fn materials_are_those_of_the_page() {
+        let told = |spec| material(&spec).map(|made| (made.algorithm, made.size, made.curve, made.is_pair));
+        let hmac = |hash, bytes| KeySpec::Hmac { hash, bytes };
+        for (spec, expected) in [
+            (KeySpec::Rsa { bits: 2048 }, Some(("rsa", Some(2048), None, true))),
+            (KeySpec::Rsa { bits: 8192 }, None),
+            (KeySpec::Rsa { bits: 2047 }, None),
+            (KeySpec::Ec(Curve::SECP256R1), Some(("ec", None, Some("prime256v1"), true))),
+            (KeySpec::Ec(Curve::SECP521R1), Some(("ec", None, Some("secp521r1"), true))),
+            (KeySpec::Ec(Curve::BRAINPOOL_P384R1), Some(("ec", None, Some("brainpoolP384r1"), true))),
+            (KeySpec::Ec(Curve::FRP256V1), None),
+            (KeySpec::Ed25519, None),
+            (KeySpec::Aes { bytes: 24 }, Some(("aes", Some(192), None, false))),
+            (KeySpec::Aes { bytes: 20 }, None),
+            (hmac(Hash::Sha384, None), Some(("hmac-sha384", None, None, false))),
+            (hmac(Hash::Sha1, Some(20)), Some(("hmac-sha1", Some(160), None, false))),
+            (hmac(Hash::Sha1, Some(32)), None),
+            (hmac(Hash::Sha224, None), None),
+        ] {
+            assert_eq!(told(spec), expected, "{spec:?}");
+        }
     }
 
     #[test]

@@ -20,7 +20,7 @@ pub(super) struct Service {
     log: Log,
 }
 
-/// A call to be made. All of ours can be repeated: they read, or make what may be made twice.
+/// A call to be made.
 #[derive(Clone, Copy)]
 pub(super) struct Call<'a> {
     pub(super) method: Method,
@@ -41,6 +41,11 @@ impl<'a> Call<'a> {
     /// A read.
     pub(super) fn get(path: &'a str, purpose: Purpose) -> Self {
         Self { method: Method::Get, path, content: Content::None, purpose }
+    }
+
+    /// A deletion.
+    pub(super) fn delete(path: &'a str, purpose: Purpose) -> Self {
+        Self { method: Method::Delete, path, content: Content::None, purpose }
     }
 
     /// A request with raw bytes.
@@ -103,7 +108,9 @@ impl Service {
             Content::Json(body) => (&self.json, Some(body)),
             Content::Raw(bytes) => (&self.none, Some(bytes)),
         };
-        Request { method: call.method, path: call.path, headers, body, class: Class::Repeatable }
+        // Most read, or make what may be made twice.
+        let class = if call.purpose.changes_vault() { Class::OnceOnly } else { Class::Repeatable };
+        Request { method: call.method, path: call.path, headers, body, class }
     }
 }
 

@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD};
 use base64::engine::{DecodePaddingMode, Engine};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
-use super::names::PUBLIC_SUFFIX;
+use super::names::{Material, PUBLIC_SUFFIX};
 use crate::crypto::encode;
 use crate::crypto::public_key::{PublicKey, PublicKeyKind};
 
@@ -19,9 +19,16 @@ pub(super) mod usage {
     pub(crate) const VERIFY: u32 = 2;
     pub(crate) const ENCRYPT: u32 = 4;
     pub(crate) const DECRYPT: u32 = 8;
+    pub(crate) const WRAP: u32 = 16;
+    pub(crate) const UNWRAP: u32 = 32;
+    pub(crate) const EXPORT: u32 = 64;
     pub(crate) const MAC_GENERATE: u32 = 128;
     pub(crate) const MAC_VERIFY: u32 = 256;
+    pub(crate) const DERIVE: u32 = 512;
 }
+
+/// The label of a key that has its `CKA_ID`, in hexadecimal: the server keeps no id that its clients may choose.
+const ID_LABEL: &str = "CKA_ID";
 
 /// A page of keys.
 #[derive(Debug, Deserialize)]
@@ -36,9 +43,12 @@ pub(super) struct Page {
 #[serde(default, rename_all = "camelCase")]
 pub(super) struct Resource {
     pub(super) name: String,
+    id: Option<String>,
     pub(super) algorithm: Option<String>,
     /// Bits.
     pub(super) size: Option<u32>,
+    #[serde(alias = "curveid")]
+    curve_id: Option<String>,
     #[serde(alias = "usagemask")]
     pub(super) usage_mask: Option<u32>,
     pub(super) unexportable: Option<bool>,
@@ -76,6 +86,28 @@ impl Resource {
     /// Takes the public key of the other half.
     pub(super) fn take_public_key(&mut self, half: Self) {
         self.public_key = half.public_key.or(half.material);
+    }
+
+    /// What the server calls it where a name will not do.
+    pub(super) fn id(&self) -> &str {
+        self.id.as_ref().unwrap_or(&self.name)
+    }
+
+    /// The `CKA_ID` that it was given.
+    pub(super) fn pkcs11_id(&self) -> Option<Vec<u8>> {
+        let told = self.labels.as_ref()?.get(ID_LABEL)?.as_str()?;
+        hexadecimal(told).filter(|id| !id.is_empty())
+    }
+
+    /// Whether it is made of this, as far as it is told.
+    pub(super) fn is_made_of(&self, material: &Material) -> bool {
+        let is = |told: &Option<String>, asked: &str| {
+            told.as_ref().is_none_or(|told| told.eq_ignore_ascii_case(asked))
+        };
+        let has_size = |asked| self.size.is_none_or(|told| usize::try_from(told) == Ok(asked));
+        is(&self.algorithm, material.algorithm)
+            && material.size.is_none_or(has_size)
+            && material.curve.is_none_or(|curve| is(&self.curve_id, curve))
     }
 
     /// Whether it has this owner.
@@ -215,9 +247,57 @@ fn encoded(bytes: &[u8]) -> Zeroizing<String> {
     text
 }
 
+/// A key to be made.
+pub(super) struct NewKey<'a> {
+    pub(super) name: &'a str,
+    pub(super) id: Option<&'a [u8]>,
+    pub(super) material: &'a Material,
+    /// What the member with the curve is called.
+    pub(super) curve_member: &'static str,
+    pub(super) usage_mask: u32,
+    pub(super) unexportable: bool,
+    pub(super) undeletable: bool,
+    /// Whose it is; `None`: of the account that makes it.
+    pub(super) owner: Option<&'a str>,
+    pub(super) labels: BTreeMap<&'a str, &'a str>,
+}
+
+/// The body of `POST /vault/keys2`.
+pub(super) fn new_key(new: &NewKey<'_>) -> Vec<u8> {
+    let mut body = json!({
+        "name": new.name,
+        "algorithm": new.material.algorithm,
+        "usageMask": new.usage_mask,
+        "unexportable": new.unexportable,
+        "undeletable": new.undeletable,
+    });
+    if let Some(size) = new.material.size {
+        body["size"] = size.into();
+    }
+    if let Some(curve) = new.material.curve {
+        body[new.curve_member] = curve.into();
+    }
+    match new.owner {
+        Some(owner) => body["meta"] = json!({ "ownerId": owner }),
+        // A key that belongs to nobody may not be used or deleted by who made it.
+        None => body["assignSelfAsOwner"] = true.into(),
+    }
+    for (name, value) in &new.labels {
+        body["labels"][*name] = (*value).into();
+    }
+    if let Some(id) = new.id.filter(|id| !id.is_empty()) {
+        body["labels"][ID_LABEL] = in_hexadecimal(id).into();
+    }
+    body.to_string().into_bytes()
+}
+
 /// How a MAC may be written in a query.
 pub(super) fn spellings(mac: &[u8]) -> [String; 2] {
-    [STANDARD.encode(mac), mac.iter().map(|byte| format!("{byte:02x}")).collect()]
+    [STANDARD.encode(mac), in_hexadecimal(mac)]
+}
+
+fn in_hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn base64(text: &str) -> Option<Vec<u8>> {
@@ -240,8 +320,6 @@ fn hexadecimal(text: &str) -> Option<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     fn resource(value: Value) -> Resource {

@@ -48,9 +48,11 @@ impl Kind {
     }
 }
 
-/// Sizes of RSA moduli that a TSB server makes (Securosys TSB reference §2.3).
+/// Sizes of RSA moduli; each vendor makes some of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum RsaSize {
+    #[serde(rename = "1024")]
+    Bits1024,
     #[serde(rename = "2048")]
     Bits2048,
     #[serde(rename = "3072")]
@@ -86,6 +88,7 @@ impl RsaSize {
     /// The length of the modulus.
     pub(crate) fn bits(self) -> u32 {
         match self {
+            RsaSize::Bits1024 => 1024,
             RsaSize::Bits2048 => 2048,
             RsaSize::Bits3072 => 3072,
             RsaSize::Bits4096 => 4096,
@@ -93,12 +96,13 @@ impl RsaSize {
         }
     }
 
-    fn generator(self) -> KeySize {
+    fn generate(self) -> Result<RsaKey, String> {
         match self {
-            RsaSize::Bits2048 => KeySize::Rsa2048,
-            RsaSize::Bits3072 => KeySize::Rsa3072,
-            RsaSize::Bits4096 => KeySize::Rsa4096,
-            RsaSize::Bits8192 => KeySize::Rsa8192,
+            RsaSize::Bits1024 => RsaKey::generate_short(1024),
+            RsaSize::Bits2048 => RsaKey::generate(KeySize::Rsa2048),
+            RsaSize::Bits3072 => RsaKey::generate(KeySize::Rsa3072),
+            RsaSize::Bits4096 => RsaKey::generate(KeySize::Rsa4096),
+            RsaSize::Bits8192 => RsaKey::generate(KeySize::Rsa8192),
         }
     }
 }
@@ -141,9 +145,7 @@ impl Material {
     /// Makes a fresh key.
     pub(crate) fn generate(kind: Kind) -> Result<Material, Error> {
         Ok(match kind {
-            Kind::Rsa(size) => {
-                Material::Rsa(Box::new(RsaKey::generate(size.generator()).map_err(Error::crypto)?))
-            }
+            Kind::Rsa(size) => Material::Rsa(Box::new(size.generate().map_err(Error::crypto)?)),
             Kind::Ec(Curve::P256) => Material::P256(p256::ecdsa::SigningKey::random(&mut OsRng)),
             Kind::Ec(Curve::P384) => Material::P384(p384::ecdsa::SigningKey::random(&mut OsRng)),
             Kind::Ec(Curve::P521) => Material::P521(Box::new(p521::SecretKey::random(&mut OsRng))),

@@ -8,6 +8,7 @@ use super::*;
 use crate::backend::scripted::{Seen, Server};
 use crate::config::Secret;
 
+mod generation;
 mod keys;
 mod login;
 mod operations;

@@ -19,6 +19,7 @@ use crate::crypto::digest::Hash;
 use crate::observe::told;
 
 mod credentials;
+mod keys;
 mod licence;
 mod login;
 

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use der::pem::LineEnding;
 use parking_lot::RwLock;
-use serde::Deserialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -25,13 +24,16 @@ pub(super) mod usage {
     pub(crate) const VERIFY: u32 = 2;
     pub(crate) const ENCRYPT: u32 = 4;
     pub(crate) const DECRYPT: u32 = 8;
+    pub(crate) const WRAP: u32 = 16;
+    pub(crate) const UNWRAP: u32 = 32;
     pub(crate) const EXPORT: u32 = 64;
     pub(crate) const MAC_GENERATE: u32 = 128;
     pub(crate) const MAC_VERIFY: u32 = 256;
+    pub(crate) const DERIVE: u32 = 512;
 }
 
 /// A pair `X` has its public half under this name (Luna REST reference §11.1).
-const PUBLIC_SUFFIX: &str = "-pub";
+pub(super) const PUBLIC_SUFFIX: &str = "-pub";
 
 /// How many keys a page has where nothing is asked for.
 const DEFAULT_LIMIT: usize = 10;
@@ -42,16 +44,16 @@ pub(super) struct Resource {
     pub(super) key: Arc<Key>,
     /// Whether it is the public half.
     pub(super) public: bool,
-    note: Note,
+    pub(super) note: Note,
 }
 
 /// What whoever made a key said of it. It is in memory alone.
 #[derive(Clone, Default)]
-struct Note {
+pub(super) struct Note {
     /// An object, or null.
-    labels: Value,
+    pub(super) labels: Value,
     /// An object with `ownerId`, or null.
-    meta: Value,
+    pub(super) meta: Value,
 }
 
 impl Resource {
@@ -70,11 +72,15 @@ impl Resource {
     pub(super) fn mask(&self) -> u32 {
         let attributes = &self.key.metadata.attributes;
         let bit = |set: bool, bit: u32| if set { bit } else { 0 };
-        let export = bit(attributes.extractable, usage::EXPORT);
         if self.public {
-            return bit(attributes.sign, usage::VERIFY) | bit(attributes.decrypt, usage::ENCRYPT);
+            return bit(attributes.verify, usage::VERIFY)
+                | bit(attributes.encrypt, usage::ENCRYPT)
+                | bit(attributes.wrap, usage::WRAP);
         }
-        export
+        bit(attributes.extractable, usage::EXPORT)
+            | bit(attributes.wrap && self.key.public_key.is_none(), usage::WRAP)
+            | bit(attributes.unwrap, usage::UNWRAP)
+            | bit(attributes.derive, usage::DERIVE)
             | match self.key.metadata.kind {
                 Kind::Rsa(_) | Kind::Ec(_) | Kind::Ed25519 => {
                     bit(attributes.sign, usage::SIGN) | bit(attributes.decrypt, usage::DECRYPT)
@@ -86,7 +92,7 @@ impl Resource {
             }
     }
 
-    fn to_json(&self, settings: &Settings) -> Result<Value, Error> {
+    pub(super) fn to_json(&self, settings: &Settings) -> Result<Value, Error> {
         let (algorithm, size, curve) = described(self.key.metadata.kind);
         let attributes = &self.key.metadata.attributes;
         let object_type = match (&self.key.material, self.public) {
@@ -145,7 +151,7 @@ impl Resource {
 }
 
 /// Algorithm, size and curve as the API has them.
-fn described(kind: Kind) -> (&'static str, u32, Option<&'static str>) {
+pub(super) fn described(kind: Kind) -> (&'static str, u32, Option<&'static str>) {
     let bits = |bytes: Option<usize>| 8 * bytes.unwrap_or_default() as u32;
     match kind {
         Kind::Rsa(size) => ("RSA", size.bits(), None),
@@ -162,82 +168,13 @@ fn described(kind: Kind) -> (&'static str, u32, Option<&'static str>) {
     }
 }
 
-/// The body of `POST /vault/keys2`.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-pub(super) struct NewKey {
-    name: String,
-    algorithm: String,
-    size: Option<u32>,
-    #[serde(alias = "curveid")]
-    curve_id: Option<String>,
-    usage_mask: Option<u32>,
-    #[serde(default)]
-    unexportable: bool,
-    #[serde(default)]
-    undeletable: bool,
-    #[serde(default)]
-    labels: BTreeMap<String, Value>,
-    #[serde(default)]
-    assign_self_as_owner: bool,
-    #[serde(default)]
-    meta: BTreeMap<String, Value>,
-}
-
-impl NewKey {
-    fn kind(&self) -> Answer<Kind> {
-        let algorithm = self.algorithm.to_ascii_lowercase();
-        Ok(match (algorithm.as_str(), self.size, self.curve_id.as_deref()) {
-            ("aes", Some(128), None) => Kind::Aes(AesSize::Bits128),
-            ("aes", Some(192), None) => Kind::Aes(AesSize::Bits192),
-            ("aes", Some(256) | None, None) => Kind::Aes(AesSize::Bits256),
-            ("rsa", Some(2048) | None, None) => Kind::Rsa(RsaSize::Bits2048),
-            ("rsa", Some(3072), None) => Kind::Rsa(RsaSize::Bits3072),
-            ("rsa", Some(4096), None) => Kind::Rsa(RsaSize::Bits4096),
-            ("ec", _, Some("prime256v1") | None) => Kind::Ec(Curve::P256),
-            ("ec", _, Some("secp384r1")) => Kind::Ec(Curve::P384),
-            ("ec", _, Some("secp521r1")) => Kind::Ec(Curve::P521),
-            ("ec", _, Some("secp256k1")) => Kind::Ec(Curve::Secp256k1),
-            ("hmac-sha1", _, None) => Kind::HmacSha1,
-            ("hmac-sha256", _, None) => Kind::HmacSha256,
-            ("hmac-sha384", _, None) => Kind::HmacSha384,
-            ("hmac-sha512", _, None) => Kind::HmacSha512,
-            _ => return Err(Refusal::bad("no such algorithm, size and curve")),
-        })
-    }
-
-    fn attributes(&self, kind: Kind) -> Attributes {
-        let has = |bits: u32| self.usage_mask.is_none_or(|mask| mask & bits != 0);
-        let signs = !matches!(kind, Kind::Aes(_));
-        let decrypts = matches!(kind, Kind::Aes(_) | Kind::Rsa(_));
-        let mut attributes = Attributes::confined(false, false);
-        attributes.sign = signs && has(usage::SIGN | usage::MAC_GENERATE);
-        attributes.verify = signs && has(usage::VERIFY | usage::MAC_VERIFY);
-        attributes.encrypt = decrypts && has(usage::ENCRYPT);
-        attributes.decrypt = decrypts && has(usage::DECRYPT);
-        attributes.extractable = !self.unexportable && has(usage::EXPORT);
-        attributes.destroyable = !self.undeletable;
-        attributes
-    }
-
-    fn note(&self, settings: &Settings) -> Note {
-        let mut meta = self.meta.clone();
-        if self.assign_self_as_owner {
-            meta.insert("ownerId".to_owned(), settings.owner().into());
-        }
-        let object = |members: BTreeMap<String, Value>| match members.is_empty() {
-            true => Value::Null,
-            false => members.into_iter().collect(),
-        };
-        Note { labels: object(self.labels.clone()), meta: object(meta) }
-    }
-}
-
 /// The vault.
 pub(super) struct Vault {
-    store: KeyStore,
+    pub(super) store: KeyStore,
     /// By the name of the secret or private key.
-    notes: RwLock<BTreeMap<String, Note>>,
+    pub(super) notes: RwLock<BTreeMap<String, Note>>,
+    /// Pairs of which the public half alone is left, by the same name. They are in memory alone.
+    pub(super) halves: RwLock<BTreeMap<String, Arc<Key>>>,
     missing_status: u16,
 }
 
@@ -262,7 +199,8 @@ impl Vault {
             let label = format!("extra-{number:04}");
             plant(&store, &label, Kind::Aes(AesSize::Bits256), Attributes::confined(false, true))?;
         }
-        Ok(Vault { store, notes: RwLock::default(), missing_status: settings.missing_status })
+        let (notes, halves) = (RwLock::default(), RwLock::default());
+        Ok(Vault { store, notes, halves, missing_status: settings.missing_status })
     }
 
     fn resource(&self, key: Arc<Key>, public: bool) -> Resource {
@@ -274,14 +212,15 @@ impl Vault {
         Refusal::no_key(self.missing_status)
     }
 
-    /// All keys, in the order of their names.
+    /// All keys in the order of their names, and then what is left of pairs.
     fn all(&self) -> Vec<Resource> {
         let keys = self.store.labels().into_iter().filter_map(|label| self.store.get(&label));
-        keys.flat_map(|key| {
+        let whole = keys.flat_map(|key| {
             let halves: &[bool] = if key.public_key.is_some() { &[false, true] } else { &[false] };
             halves.iter().map(move |public| self.resource(Arc::clone(&key), *public))
-        })
-        .collect()
+        });
+        let halves: Vec<_> = self.halves.read().values().cloned().collect();
+        whole.chain(halves.into_iter().map(|key| self.resource(key, true))).collect()
     }
 
     /// The key of that name.
@@ -289,7 +228,8 @@ impl Vault {
         if let Some(key) = self.store.get(name) {
             return Ok(self.resource(key, false));
         }
-        let pair = name.strip_suffix(PUBLIC_SUFFIX).and_then(|label| self.store.get(label));
+        let label = name.strip_suffix(PUBLIC_SUFFIX).ok_or_else(|| self.no_key())?;
+        let pair = self.store.get(label).or_else(|| self.halves.read().get(label).cloned());
         match pair.filter(|key| key.public_key.is_some()) {
             Some(key) => Ok(self.resource(key, true)),
             None => Err(self.no_key()),
@@ -302,7 +242,7 @@ impl Vault {
     }
 
     /// The key of that id or name.
-    fn either(&self, id_or_name: &str) -> Answer<Resource> {
+    pub(super) fn either(&self, id_or_name: &str) -> Answer<Resource> {
         self.by_name(id_or_name).or_else(|_| self.by_id(id_or_name))
     }
 
@@ -346,40 +286,11 @@ impl Vault {
         Ok(Reply::json(200, &object))
     }
 
-    /// `POST /vault/keys2`
-    pub(super) fn create(&self, new: &NewKey, settings: &Settings) -> Answer {
-        if new.name.is_empty() {
-            return Err(Refusal::bad("a key needs a name"));
-        }
-        let kind = new.kind()?;
-        let taken = |name: &str| self.by_name(name).is_ok();
-        if taken(&new.name) || kind.secret_bytes().is_none() && taken(&format!("{}{PUBLIC_SUFFIX}", new.name))
-        {
-            return Err(Refusal::exists(&new.name));
-        }
-        let key = Key::generate(&new.name, kind, new.attributes(kind), None, None)?;
-        self.store.insert(key)?;
-        self.notes.write().insert(new.name.clone(), new.note(settings));
-        Ok(Reply::json(201, &self.by_name(&new.name)?.to_json(settings)?))
-    }
-
-    /// `DELETE /vault/keys2/{id}`: a pair goes with its private half.
-    pub(super) fn delete(&self, id_or_name: &str) -> Answer {
-        let resource = self.either(id_or_name)?;
-        if resource.public {
-            return Err(Refusal::unlearnt("half a pair is not deleted here"));
-        }
-        if !resource.key.metadata.attributes.destroyable {
-            return Err(Refusal::forbidden("The key is undeletable"));
-        }
-        self.lose(&resource.key.metadata.label)?;
-        Ok(Reply::empty(204))
-    }
-
     /// Removes a key, whatever it allows; `false` if there is none.
     pub(super) fn lose(&self, label: &str) -> Result<bool, Error> {
         self.notes.write().remove(label);
-        self.store.remove(label)
+        let half = self.halves.write().remove(label).is_some();
+        Ok(self.store.remove(label)? || half)
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! A request passes, in this order: path and method, token, content type, JSON or query, and then what the call checks.
 
+mod creation;
 mod crypto;
 mod keys;
 mod query;
@@ -104,7 +105,7 @@ impl CipherTrust {
             (&Method::GET, Target::Keys) => self.vault.list(&request.query, &self.settings),
             (&Method::POST, Target::Keys) => self.vault.create(&body(request)?, &self.settings),
             (&Method::GET, Target::Key(key)) => self.vault.describe(key, &self.settings),
-            (&Method::DELETE, Target::Key(key)) => self.vault.delete(key),
+            (&Method::DELETE, Target::Key(key)) => self.vault.delete(key, &self.settings),
             (&Method::POST, Target::Export(key)) => self.vault.export(key, &self.settings),
             (&Method::POST, Target::Crypto(operation)) => self.compute(operation, request),
             _ => Err(Refusal::method()),

@@ -57,6 +57,10 @@ impl Refusal {
         Refusal::new(409, 416, "NCERRKeyNameExists: Key name already exists", name)
     }
 
+    pub(super) fn undeletable(status: u16) -> Refusal {
+        Refusal { status, ..Refusal::forbidden("The key is undeletable") }
+    }
+
     /// A key that there is not, with the status that the setting `missing` chooses.
     pub(super) fn no_key(status: u16) -> Refusal {
         Refusal { status, ..Refusal::not_found() }

@@ -57,6 +57,16 @@ impl Names {
     }
 }
 
+/// What the member with the curve of a key to be made is called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum CurveMember {
+    Any,
+    /// `curveid`
+    Lower,
+    /// `curveId`
+    Camel,
+}
+
 /// How signatures are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Writing {
@@ -110,6 +120,10 @@ pub(super) struct Settings {
     pub(super) public_key: PublicKeyPlace,
     pub(super) pkcs1: bool,
     pub(super) missing_status: u16,
+    pub(super) curve_member: CurveMember,
+    pub(super) keeps_public_half: bool,
+    pub(super) undeletable_status: u16,
+    pub(super) may_change: bool,
     pub(super) mac_hex: bool,
     pub(super) signature: Writing,
     pub(super) ecdsa_raw: bool,
@@ -147,6 +161,10 @@ impl Default for Settings {
             public_key: PublicKeyPlace::Field,
             pkcs1: false,
             missing_status: 404,
+            curve_member: CurveMember::Any,
+            keeps_public_half: false,
+            undeletable_status: 403,
+            may_change: true,
             mac_hex: false,
             signature: Writing::Hex,
             ecdsa_raw: false,
@@ -204,6 +222,14 @@ const ROWS: &[Row] = rows! {
     ])?;
     pem "spki or pkcs1" |s, v| s.pkcs1 = choice(v, "pkcs1", "spki")?;
     missing "404 or 400" |s, v| s.missing_status = status(v, &[404, 400])?;
+    curve "any, lower or camel" |s, v| s.curve_member = one_of(v, [
+        ("any", CurveMember::Any),
+        ("lower", CurveMember::Lower),
+        ("camel", CurveMember::Camel),
+    ])?;
+    public_half "deleted or kept" |s, v| s.keeps_public_half = choice(v, "kept", "deleted")?;
+    undeletable "403, 409 or 400" |s, v| s.undeletable_status = status(v, &[403, 409, 400])?;
+    vault "open or read_only" |s, v| s.may_change = choice(v, "open", "read_only")?;
     mac "base64 or hex" |s, v| s.mac_hex = choice(v, "hex", "base64")?;
     signature "hex, upper or base64" |s, v| s.signature =
         one_of(v, [("hex", Writing::Hex), ("upper", Writing::Upper), ("base64", Writing::Base64)])?;

@@ -52,7 +52,10 @@ pub(crate) fn check_key(key: &Material, scheme: Scheme, form: SignatureType) -> 
 )]
 pub(crate) fn sign(key: &Material, scheme: Scheme, form: SignatureType, payload: &[u8]) -> Answer<Vec<u8>> {
     match (key, scheme) {
-        (Material::Rsa(key), _) if let Some(quick) = quick_scheme(scheme) => {
+        (Material::Rsa(key), _)
+            if key.is_quick()
+                && let Some(quick) = quick_scheme(scheme) =>
+        {
             let (_, digest) = rsa_digest(scheme, payload)?;
             key.sign_quickly(&quick, &digest).ok_or_else(signing_failed)
         }

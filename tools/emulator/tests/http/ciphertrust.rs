@@ -195,6 +195,125 @@ fn a_pair_is_two_keys() {
     assert_eq!((gone.status, &gone.json()["message"]), (404, &json!("Resource not found")));
 }
 
+#[test]
+fn keys_are_made_as_they_are_asked_for() {
+    let fixture = start(&[]);
+    let mut client = user(&fixture);
+    for (new, size, mask) in [
+        // Bits of §11.1: sign 1, verify 2, encrypt 4, decrypt 8, wrap 16, unwrap 32, export 64, MACs 128 and 256, derive 512.
+        (json!({ "algorithm": "rsa", "size": 1024, "usageMask": 63 }), 1024, 1 | 8 | 32),
+        (json!({ "algorithm": "EC", "size": 521, "curveid": "secp521r1", "usageMask": 515 }), 521, 1 | 512),
+        (json!({ "algorithm": "aes", "size": 192, "usageMask": 124 }), 192, 4 | 8 | 16 | 32 | 64),
+        (json!({ "algorithm": "aes", "usageMask": 3 }), 256, 0),
+        (json!({ "algorithm": "hmac-sha384", "size": 384, "usageMask": 384 }), 384, 384),
+        (json!({ "algorithm": "hmac-sha512" }), 512, 384 | 64),
+    ] {
+        let mut named = new.clone();
+        named["name"] = "fresh".into();
+        let made = client.post("/api/v1/vault/keys2", &named);
+        assert_eq!(made.status, 201, "{new}: {}", made.json());
+        let made = made.json();
+        assert_eq!((&made["size"], &made["usageMask"]), (&json!(size), &json!(mask)), "{new}");
+        let path = format!("/api/v1/vault/keys2/{}", made["id"].as_str().unwrap());
+        assert_eq!(client.request("DELETE", &path, b"").status, 204);
+        assert_eq!(client.request("DELETE", &path, b"").status, 404);
+    }
+    for new in [
+        json!({ "algorithm": "rsa", "size": 2047 }),
+        json!({ "algorithm": "rsa", "curveid": "prime256v1" }),
+        json!({ "algorithm": "ec", "curveid": "secp999r1" }),
+        json!({ "algorithm": "ec", "size": 256, "curveid": "secp384r1" }),
+        json!({ "algorithm": "ec", "curveid": "secp384r1", "curveId": "secp384r1" }),
+        json!({ "algorithm": "aes", "size": 100 }),
+        json!({ "algorithm": "hmac-sha256", "size": 128 }),
+        json!({ "algorithm": "kyber" }),
+        json!({ "algorithm": "aes", "keySize": 256 }),
+        json!({ "size": 256 }),
+    ] {
+        let mut named = new.clone();
+        named["name"] = "fresh".into();
+        assert_eq!(client.post("/api/v1/vault/keys2", &named).status, 400, "{new}");
+    }
+    assert_eq!(client.post("/api/v1/vault/keys2", &json!({ "name": "", "algorithm": "aes" })).status, 400);
+}
+
+#[test]
+fn the_curve_has_the_name_of_the_settings() {
+    for (setting, taken, refused) in [("lower", "curveid", "curveId"), ("camel", "curveId", "curveid")] {
+        let fixture = start(&[("curve", setting)]);
+        let mut client = user(&fixture);
+        let mut new = json!({ "name": "fresh", "algorithm": "ec" });
+        new[refused] = "secp384r1".into();
+        assert_eq!(client.post("/api/v1/vault/keys2", &new).status, 400, "{refused}");
+        new.as_object_mut().unwrap().remove(refused);
+        new[taken] = "secp384r1".into();
+        assert_eq!(client.post("/api/v1/vault/keys2", &new).status, 201, "{taken}");
+    }
+}
+
+/// Makes a key and gives its id.
+fn made(client: &mut Client, new: &Value) -> String {
+    let made = client.post("/api/v1/vault/keys2", new);
+    assert_eq!(made.status, 201, "{new}");
+    made.json()["id"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn the_public_half_goes_with_the_private_one_or_stays() {
+    for (setting, left) in [("deleted", 404), ("kept", 200)] {
+        let fixture = start(&[("public_half", setting)]);
+        let mut client = user(&fixture);
+        let id = made(&mut client, &json!({ "name": "fresh", "algorithm": "ec" }));
+        let half = client.get("/api/v1/vault/keys2/fresh-pub").json()["id"].as_str().unwrap().to_owned();
+        let path = |id: &str| format!("/api/v1/vault/keys2/{id}");
+        assert_eq!(client.request("DELETE", &path(&half), b"").status, 501, "not before the other");
+        assert_eq!(client.request("DELETE", &path(&id), b"").status, 204);
+        assert_eq!(client.get(&path("fresh")).status, 404);
+        assert_eq!(client.get(&path("fresh-pub")).status, left, "{setting}");
+        if left == 200 {
+            let listed = client.get("/api/v1/vault/keys2?name=fresh-pub").json();
+            assert_eq!(listed["resources"][0]["objectType"], "Public Key");
+            let again = client.post("/api/v1/vault/keys2", &json!({ "name": "fresh", "algorithm": "ec" }));
+            assert_eq!(again.json()["code"], 416, "half of its name is taken");
+            assert_eq!(client.request("DELETE", &path(&half), b"").status, 204);
+        }
+        assert_eq!(client.get(&path("fresh-pub")).status, 404);
+        made(&mut client, &json!({ "name": "fresh", "algorithm": "ec" }));
+    }
+}
+
+#[test]
+fn deletions_that_are_refused() {
+    let undeletable = json!({ "name": "stays", "algorithm": "aes", "undeletable": true });
+    for status in ["403", "409", "400"] {
+        let fixture = start(&[("undeletable", status)]);
+        let mut client = user(&fixture);
+        let path = format!("/api/v1/vault/keys2/{}", made(&mut client, &undeletable));
+        let refused = client.request("DELETE", &path, b"");
+        assert_eq!(refused.status.to_string(), status, "{}", refused.json());
+        assert_eq!(client.get(&path).json()["undeletable"], true);
+    }
+    let fixture = start(&[]);
+    let mut client = user(&fixture);
+    let new = json!({ "name": "theirs", "algorithm": "aes", "meta": { "ownerId": "local|other" } });
+    let path = format!("/api/v1/vault/keys2/{}", made(&mut client, &new));
+    assert_eq!(client.request("DELETE", &path, b"").status, 403);
+    // A name is no id, but where it is taken for one.
+    assert_eq!(client.request("DELETE", "/api/v1/vault/keys2/aes-256", b"").status, 404);
+    let fixture = start(&[("key_reference", "lenient")]);
+    assert_eq!(user(&fixture).request("DELETE", "/api/v1/vault/keys2/aes-256", b"").status, 204);
+}
+
+#[test]
+fn an_account_that_may_not_change_the_vault() {
+    let fixture = start(&[("vault", "read_only")]);
+    let mut client = user(&fixture);
+    let new = json!({ "name": "fresh", "algorithm": "aes" });
+    assert_eq!(client.post("/api/v1/vault/keys2", &new).status, 403);
+    let id = client.get("/api/v1/vault/keys2/aes-256").json()["id"].as_str().unwrap().to_owned();
+    assert_eq!(client.request("DELETE", &format!("/api/v1/vault/keys2/{id}"), b"").status, 403);
+}
+
 /// Has OpenSSL verify a signature of "message".
 fn openssl_verifies(fixture: &Fixture, client: &mut Client, key: &str, options: &[&str], signature: &[u8]) {
     let public = client.get(&format!("/api/v1/vault/keys2/{key}-pub")).json();

@@ -20,6 +20,8 @@ use support::openssl::{self, Files, digest, ecdsa_der, verifies_digest};
 use support::p11::{Called, P11, refused};
 use support::session::{Room, Session, bytes, number};
 
+mod new_keys;
+#[path = "../support/mod.rs"]
 mod support;
 
 const MESSAGE: &[u8] = b"Attack at dawn.";
