@@ -2,12 +2,14 @@
 #
 #   CARGO_TARGET_DIR   where to build; target
 #   PREFIX, DESTDIR    where `make install` puts it; /usr/local
+#   LIBDIR             where it puts the module; PREFIX/lib
 #   FUZZ_TIME          seconds that `make fuzz` gives each target; 60
 
 MAKEFLAGS += --no-print-directory
 
 CARGO ?= cargo
 PREFIX ?= /usr/local
+LIBDIR ?= $(PREFIX)/lib
 INSTALL ?= install
 FUZZ_TIME ?= 60
 
@@ -26,7 +28,7 @@ rustdoc := RUSTDOCFLAGS='-D warnings -A rustdoc::private-intra-doc-links' \
 	$(CARGO) doc --locked --no-deps --document-private-items
 
 .PHONY: all module tools demo bench test soak fuzz fuzz-lock setup style deny lint unit c-programs applications logs install \
-	uninstall clean
+	uninstall package clean
 
 all: tools
 
@@ -100,8 +102,7 @@ lint: fuzz-lock
 
 # Unit tests, the C programs, the suites that use the built module, and the emulator's and the tool's own.
 unit: tools
-	$(CARGO) test --locked --no-fail-fast -p p11rest
-	$(CARGO) test --locked --no-fail-fast -p p11rest-emulator -p p11rest-cli
+	CARGO='$(CARGO)' tests/run
 
 # A part of `unit`.
 c-programs: tools
@@ -115,12 +116,18 @@ logs:
 	$(CARGO) test --locked -p p11rest --test log_check -- --nocapture
 
 install: all
-	$(INSTALL) -D -m 644 $(P11REST_MODULE) $(DESTDIR)$(PREFIX)/lib/libp11rest.so
+	$(INSTALL) -D -m 644 $(P11REST_MODULE) $(DESTDIR)$(LIBDIR)/libp11rest.so
 	$(INSTALL) -D -m 755 $(P11REST_TOOL) $(DESTDIR)$(PREFIX)/bin/p11rest
 	$(INSTALL) -D -m 644 include/p11rest.h $(DESTDIR)$(PREFIX)/include/p11rest.h
 
 uninstall:
-	rm -f $(DESTDIR)$(PREFIX)/lib/libp11rest.so $(DESTDIR)$(PREFIX)/bin/p11rest $(DESTDIR)$(PREFIX)/include/p11rest.h
+	rm -f $(DESTDIR)$(LIBDIR)/libp11rest.so $(DESTDIR)$(PREFIX)/bin/p11rest $(DESTDIR)$(PREFIX)/include/p11rest.h
+
+# A Debian package, a tarball and their lists of components, into target/package.
+package:
+	tests/setup package
+	$(MAKE) tools
+	packaging/build $(target)/package
 
 clean:
 	rm -rf $(target)

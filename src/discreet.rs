@@ -3,7 +3,9 @@
 //! What holds secrets or data of a caller is built of these: a derived `Debug` over plain bytes would print them into
 //! whatever message a later change puts it in.
 
+use std::borrow::Cow;
 use std::fmt;
+use std::ops::Deref;
 
 use serde_json::Value;
 use zeroize::{Zeroize, Zeroizing};
@@ -14,6 +16,72 @@ pub struct Bytes<'a>(pub &'a [u8]);
 impl fmt::Debug for Bytes<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "[{} bytes]", self.0.len())
+    }
+}
+
+/// A text that may be a credential: somebody else's, or one of its own, which is zeroised when it is dropped.
+pub enum Text<'a> {
+    /// Somebody else's.
+    Lent(&'a str),
+    /// Its own.
+    Own(Zeroizing<String>),
+}
+
+impl Text<'_> {
+    /// The parts, one behind the other.
+    pub fn of(parts: &[&str]) -> Self {
+        // Room for all of them is made at once: nothing grows.
+        Self::from(parts.concat())
+    }
+
+    /// The texts with `between` between them.
+    pub fn joined(texts: &[Self], between: &str) -> Self {
+        let texts: Vec<&str> = texts.iter().map(Deref::deref).collect();
+        Self::from(texts.join(between))
+    }
+}
+
+impl Default for Text<'_> {
+    fn default() -> Self {
+        Self::Lent("")
+    }
+}
+
+impl<'a> From<&'a str> for Text<'a> {
+    fn from(text: &'a str) -> Self {
+        Self::Lent(text)
+    }
+}
+
+impl From<String> for Text<'_> {
+    fn from(text: String) -> Self {
+        Self::Own(text.into())
+    }
+}
+
+impl<'a> From<Cow<'a, str>> for Text<'a> {
+    fn from(text: Cow<'a, str>) -> Self {
+        match text {
+            Cow::Borrowed(text) => text.into(),
+            Cow::Owned(text) => text.into(),
+        }
+    }
+}
+
+impl Deref for Text<'_> {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        match self {
+            Self::Lent(text) => text,
+            Self::Own(text) => text,
+        }
+    }
+}
+
+impl fmt::Debug for Text<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Bytes(self.as_bytes()).fmt(f)
     }
 }
 
@@ -50,6 +118,15 @@ mod tests {
     #[test]
     fn only_the_length_is_shown() {
         assert_eq!(format!("{:?} {:#?}", Bytes(b"secret"), Bytes(&[])), "[6 bytes] [0 bytes]");
+        assert_eq!(format!("{:?}", Text::of(&["sec", "ret"])), "[6 bytes]");
+    }
+
+    #[test]
+    fn texts_are_put_together() {
+        let texts = [Text::from("a"), Text::of(&["b", ": ", "c"]), Text::default()];
+        assert_eq!(&*Text::joined(&texts, "\n"), "a\nb: c\n");
+        assert!(matches!(Text::from(Cow::Borrowed("a")), Text::Lent("a")));
+        assert!(matches!(Text::from(Cow::<str>::Owned("a".into())), Text::Own(_)));
     }
 
     #[test]

@@ -3,25 +3,25 @@
 use std::path::PathBuf;
 
 use contract::{Dialect, Purpose, Seed, Setting, settings};
-use serde_json::{Value, json};
+use fast::{Fast, SIGNERS};
+use serde_json::Value;
 use support::emulator::Emulator;
-use support::mechanism::{HASHES, Hash};
+use support::mechanism::Hash;
 
 mod contract;
+#[path = "dialects/fast.rs"]
+mod fast;
 mod support;
 
-/// The certificates that sign: docs/emulator.md. Their serial numbers are the labels.
-const SIGNERS: [&str; 2] = ["5401A3F05E7C2B9D1E60", "B702C4D1907F3A5E6B21"];
+/// The serial numbers of the certificates, which are the labels.
+const SERIALS: [&str; 2] = [SIGNERS[0].1, SIGNERS[1].1];
 
-struct Fast;
+/// The service is that of the dialect; the description names its certificates otherwise, and has no JWE.
+struct Described;
 
-fn file(emulator: &Emulator, label: &str, kind: &str) -> PathBuf {
-    emulator.path("keys").join(label).with_extension(kind)
-}
-
-impl Dialect for Fast {
+impl Dialect for Described {
     fn vendor(&self) -> &'static str {
-        "fast"
+        Fast.vendor()
     }
 
     fn backend(&self) -> &'static str {
@@ -29,21 +29,11 @@ impl Dialect for Fast {
     }
 
     fn seed(&self) -> Seed {
-        Seed {
-            rsa: &SIGNERS,
-            certified: &SIGNERS,
-            hidden: &[("B702*", SIGNERS[1])],
-            ec: &[],
-            edwards: &[],
-            aes: &[],
-            hmac: &[],
-            locked: &[],
-        }
+        Seed { rsa: &SERIALS, certified: &SERIALS, hidden: &[("B702*", SERIALS[1])], ..Fast.seed() }
     }
 
     fn hashes(&self) -> &'static [Hash] {
-        const SHA256: usize = 2;
-        &HASHES[SHA256..=SHA256]
+        Fast.hashes()
     }
 
     fn slot(&self, label: &str, emulator: &Emulator, setting: Setting) -> String {
@@ -60,46 +50,35 @@ impl Dialect for Fast {
             env!("CARGO_MANIFEST_DIR"),
             settings::tables(setting, emulator, &self.seed())
         );
-        for serial in SIGNERS {
-            let certificate = file(emulator, serial, "crt");
+        for serial in SERIALS {
+            let certificate = self.certificate_pem(emulator, serial);
             slot.push_str(&format!("[[slot.key]]\nlabel = \"{serial}\"\ncertificate = {certificate:?}\n"));
         }
         slot
     }
 
     fn private_pem(&self, emulator: &Emulator, label: &str) -> PathBuf {
-        file(emulator, label, "pem")
+        Fast.private_pem(emulator, label)
     }
 
     fn certificate_pem(&self, emulator: &Emulator, label: &str) -> PathBuf {
-        file(emulator, label, "crt")
+        Fast.certificate_pem(emulator, label)
     }
 
     fn request(&self, purpose: Purpose) -> (&'static str, &'static str) {
-        let path = match purpose {
-            Purpose::Login => "/api/account/gettoken",
-            Purpose::Sign => "/api/sign/signhash",
-            Purpose::Decrypt => "/api/sign/decryptjwe",
-            // There is no list: whether a certificate is there is asked one by one.
-            Purpose::List | Purpose::Describe => "/api/certificate/getinfosn",
-        };
-        ("POST", path)
+        Fast.request(purpose)
     }
 
     fn describing(&self, label: &str) -> Value {
-        let (method, path) = self.request(Purpose::Describe);
-        json!({ "method": method, "path": path, "contains": label })
+        Fast.describing(label)
     }
 
     fn empty_signatures(&self) -> Vec<Value> {
-        [json!(null), json!([]), json!(["AAAA"]), json!([7])]
-            .into_iter()
-            .map(|array| json!({ "success": true, "message": "Success", "code": 200, "signatureArray": array }))
-            .collect()
+        Fast.empty_signatures()
     }
 }
 
-contract::signing_suite!(Fast;
+contract::signing_suite!(Described;
     able { digest_infos certificates public_listing ids_of_keys describe tokens }
     unable {
         ec edwards aes passwords

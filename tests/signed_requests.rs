@@ -19,9 +19,20 @@ use tempfile::NamedTempFile;
 
 mod support;
 
-/// The schemes of the emulator, and the files with the secrets that they are signed with.
-const SCHEMES: [(&str, &str); 4] =
-    [("v3.0", "hmac.secret"), ("amx", "hmac.base64"), ("hawk", "hmac.secret"), ("ts.body", "hmac.secret")];
+/// The schemes of the emulator, which are all presets; the files with the secrets that they are signed with; and what a
+/// slot has to say besides.
+const SCHEMES: [(&str, &str, &str); 10] = [
+    ("v3.0", "hmac.secret", ""),
+    ("amx", "hmac.base64", ""),
+    ("bitgo3", "hmac.secret", ""),
+    ("azure-appconfig", "hmac.base64", ""),
+    ("acquia2", "hmac.base64", "parameters = [\"realm=Pipet%20service\"]"),
+    ("hawk", "hmac.secret", ""),
+    ("ts.body", "hmac.secret", ""),
+    ("method-path-body", "hmac.secret", ""),
+    ("sigv4", "hmac.secret", "parameters = [\"region=us-east-1\", \"service=service\"]"),
+    ("rfc9421-hmac", "hmac.base64", ""),
+];
 
 const TOKEN: &str = "token = { login = \"/token\", body = \"form\", refresh = \"/api/Auth/RefreshToken\", \
     refresh_fields = [\"AccessToken={access}\", \"RefreshToken={refresh}\"] }\n";
@@ -103,24 +114,25 @@ fn refusal(service: &Authenticated) -> String {
 
 #[test]
 fn every_scheme_of_the_emulator_lets_signed_requests_pass_and_no_others() {
-    for (preset, secret) in SCHEMES {
+    for (preset, secret, more) in SCHEMES {
         let gateway = Gateway::start(&[&format!("scheme={preset}")]);
-        let service = gateway.open(preset, secret, "");
+        let service = gateway.open(preset, secret, more);
         assert_eq!((list(&service).status, sign(&service).status), (200, 200), "{preset}");
         assert_eq!(gateway.events("LOGIN"), 1);
         // The visitor's secret is not the one of this key.
         fs::write(gateway.0.path("wrong.base64"), "d3Jvbmc=").unwrap();
-        let wrong = gateway.open(preset, "wrong.base64", "");
+        let wrong = gateway.open(preset, "wrong.base64", more);
         assert_eq!(refusal(&wrong), "BAD_SIGNATURE", "{preset}: the token call is signed, too");
     }
 }
 
 #[test]
 fn ten_minutes_of_skew_and_a_replay_cost_one_request_each() {
-    for (preset, secret) in SCHEMES {
+    for (preset, secret, more) in SCHEMES {
+        // The presets differ in how far they think that times may be off.
         let gateway = Gateway::start(&[&format!("scheme={preset}")]);
         gateway.switch(Verb::PUT, "clock", &json!(600));
-        let service = gateway.open(preset, secret, "");
+        let service = gateway.open(preset, secret, &format!("{more}\nclock_skew = \"300s\""));
         assert_eq!((list(&service).status, sign(&service).status), (200, 200), "{preset}");
         assert_eq!(gateway.events("TIMESTAMP_OUT_OF_RANGE"), 1, "{preset}");
         gateway.switch(Verb::PUT, "clock", &json!(-600));

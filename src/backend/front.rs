@@ -1,15 +1,57 @@
-//! What stands in front of a service: which part of the PIN is for what, and what the refusals of a gateway's token call
-//! mean (JWT and HMAC reference section 8), which the dialect of the service behind it does not know.
+//! What stands in front of a service: which part of the PIN is for what, and what the refusals of a gateway mean (JWT and
+//! HMAC reference section 8), which the dialect of the service behind it does not know.
 
 use cryptoki_sys::{
-    CK_RV, CKR_CRYPTOKI_NOT_INITIALIZED, CKR_DEVICE_ERROR, CKR_PIN_INCORRECT, CKR_PIN_LOCKED,
-    CKR_USER_NOT_LOGGED_IN,
+    CK_RV, CKR_CRYPTOKI_NOT_INITIALIZED, CKR_DEVICE_ERROR, CKR_FUNCTION_REJECTED, CKR_PIN_INCORRECT,
+    CKR_PIN_LOCKED, CKR_USER_NOT_LOGGED_IN,
 };
+use serde::Deserialize;
 
 use crate::config::PinFormat;
 use crate::error::{Error, Result};
-use crate::transport::auth::GrantError;
+use crate::transport::auth::{Authenticated, GrantError};
 use crate::transport::{self, ErrorKind, Response};
+
+/// `transport`, in which what stands in front of the service refuses by itself what is not in the words of the service, as
+/// `is_own` knows them.
+pub(super) fn before(transport: Authenticated, is_own: fn(&Response) -> bool) -> Authenticated {
+    // An account that is locked is one matter, whoever says so: it is in the tables.
+    transport.fronted(move |refusal| {
+        is_own(refusal) && !names_error(refusal) || speaks_of_lock(&String::from_utf8_lossy(&refusal.body))
+    })
+}
+
+/// Whether a refusal has the member that those of a gateway have (section 7), and those of no service behind one.
+fn names_error(refusal: &Response) -> bool {
+    #[derive(Deserialize)]
+    struct Named {
+        #[serde(rename = "error")]
+        _error: String,
+    }
+    serde_json::from_slice::<Named>(&refusal.body).is_ok()
+}
+
+/// The code for a request that something in front of the service has refused; `None`: it is another error.
+pub(super) fn barred(error: &transport::Error, at_login: bool) -> Option<CK_RV> {
+    match error.kind {
+        ErrorKind::BarredPin if at_login => Some(CKR_PIN_INCORRECT),
+        ErrorKind::Barred | ErrorKind::BarredPin => {
+            Some(if error.refused.as_deref().is_some_and(speaks_of_permission) {
+                CKR_FUNCTION_REJECTED
+            } else {
+                CKR_DEVICE_ERROR
+            })
+        }
+        _ => None,
+    }
+}
+
+/// Whether a 403 is for whose request it is, not for where it comes from. A bare one is taken for the latter (section 9).
+fn speaks_of_permission(refusal: &Response) -> bool {
+    let text = String::from_utf8_lossy(&refusal.body).to_lowercase();
+    refusal.status == 403
+        && ["not_permitted", "not permitted", "permission"].iter().any(|word| text.contains(word))
+}
 
 /// The code for a call that found no token: the credential for one was refused, and is not kept or not shown again.
 pub(super) fn refused_code(refusal: &Response) -> CK_RV {
@@ -21,21 +63,14 @@ pub(super) fn refused_code(refusal: &Response) -> CK_RV {
 pub(super) fn login_error(error: GrantError, pin: &[&str]) -> Error {
     let rv = match &error {
         GrantError::Missing => CKR_USER_NOT_LOGGED_IN,
-        GrantError::Refused(refusal) if pin.contains(&refused_secret(refusal)) => login_code(refusal),
+        GrantError::Refused(refusal) if pin.contains(&"password") => login_code(refusal),
         GrantError::Transport(transport::Error { kind: ErrorKind::Closed, .. }) => {
             CKR_CRYPTOKI_NOT_INITIALIZED
         }
-        GrantError::Malformed(_)
-        | GrantError::Refused(_)
-        | GrantError::Transport(_)
-        | GrantError::Unreadable(_) => CKR_DEVICE_ERROR,
+        GrantError::Transport(error) => barred(error, true).unwrap_or(CKR_DEVICE_ERROR),
+        GrantError::Malformed(_) | GrantError::Refused(_) | GrantError::Unreadable(_) => CKR_DEVICE_ERROR,
     };
-    let not_known = matches!(&error, GrantError::Refused(refusal) if refusal.status == 403);
-    let what = match not_known && rv == CKR_DEVICE_ERROR {
-        true => "logging in to the gateway, which may not have the address of this host on its list",
-        false => "logging in to the gateway",
-    };
-    Error::new(rv, what).because(transport::Error::from(error))
+    Error::new(rv, "logging in to the gateway").because(transport::Error::from(error))
 }
 
 /// Whether a refusal says that an account is locked. The words are the product's own, so that only this one is looked
@@ -56,13 +91,6 @@ pub(super) fn speaks_of_lock(text: &str) -> bool {
         };
         begins && (is("locked") || is("lockout") || ends("lock"))
     })
-}
-
-/// Which secret a refused token call is about. A gateway that does not accept how the call is signed looks at no password,
-/// and says so (`BAD_SIGNATURE`).
-fn refused_secret(refusal: &Response) -> &'static str {
-    let body = String::from_utf8_lossy(&refusal.body).to_ascii_lowercase();
-    if refusal.status == 401 && body.contains("signature") { "hmac" } else { "password" }
 }
 
 fn login_code(refusal: &Response) -> CK_RV {
@@ -145,27 +173,11 @@ mod tests {
             let error = || GrantError::Refused(Arc::new(refusal(status, body)));
             assert_eq!(login_error(error(), &["hmac", "password"]).rv(), with_pin, "{status} {body}");
             assert_eq!(login_error(error(), &["basic"]).rv(), CKR_DEVICE_ERROR, "{status} {body}");
-            let told = login_error(error(), &["password"]).to_string().contains("on its list");
-            assert_eq!(told, body.contains("IP"), "{status} {body}");
         }
         let unsent = |kind| GrantError::Transport(transport::Error::unsent(kind, "x"));
         assert_eq!(login_error(unsent(ErrorKind::Connect), &["password"]).rv(), CKR_DEVICE_ERROR);
         assert_eq!(login_error(unsent(ErrorKind::Closed), &["password"]).rv(), CKR_CRYPTOKI_NOT_INITIALIZED);
         assert_eq!(login_error(GrantError::Malformed("x".into()), &["password"]).rv(), CKR_DEVICE_ERROR);
-    }
-
-    /// Reference section 8: "401 bad signature".
-    #[test]
-    fn only_the_secret_that_was_refused_is_to_blame() {
-        for (body, pin, rv) in [
-            (r#"{"error":"BAD_SIGNATURE"}"#, "hmac", CKR_PIN_INCORRECT),
-            (r#"{"error":"BAD_SIGNATURE"}"#, "password", CKR_DEVICE_ERROR),
-            (r#"{"error":"invalid_grant"}"#, "password", CKR_PIN_INCORRECT),
-            (r#"{"error":"invalid_grant"}"#, "hmac", CKR_DEVICE_ERROR),
-        ] {
-            let refused = GrantError::Refused(Arc::new(refusal(401, body)));
-            assert_eq!(login_error(refused, &[pin]).rv(), rv, "{body} {pin}");
-        }
     }
 
     #[test]

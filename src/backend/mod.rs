@@ -14,12 +14,15 @@ use zeroize::Zeroizing;
 use crate::config;
 use crate::error::{Error, Result};
 use crate::observe::log::Log;
-use crate::transport::Deadline;
+use crate::transport::auth::Authenticated;
+use crate::transport::{Deadline, Transport};
 
 pub mod ciphertrust;
 pub mod declared;
 pub mod fast;
 mod front;
+#[cfg(test)]
+mod gated;
 pub mod luna;
 mod percent;
 pub mod routed;
@@ -84,13 +87,25 @@ pub trait Backend: Send + Sync {
 
     /// Whether the licence of the service lets it use keys and draw random bytes; `true` until it said otherwise. No
     /// request is made. Cheap: it is asked at the beginning of each operation.
-    fn is_licensed(&self) -> bool;
+    fn is_licensed(&self) -> bool {
+        true
+    }
+
+    /// The transport with the credentials, where it has all that there are: then it answers whatever is asked of the
+    /// login. A dialect that keeps a part of it has those methods itself.
+    fn account(&self) -> Option<&Authenticated> {
+        None
+    }
 
     /// Whether a credential is left for `C_Login` to bring (`CKF_LOGIN_REQUIRED`).
-    fn login_required(&self) -> bool;
+    fn login_required(&self) -> bool {
+        self.account().is_some_and(Authenticated::wants_pin)
+    }
 
     /// Whether the credentials at hand allow a listing of keys.
-    fn may_list(&self) -> bool;
+    fn may_list(&self) -> bool {
+        self.account().is_none_or(Authenticated::is_ready)
+    }
 
     /// Takes the PIN as each credential that is marked `"pin"` and proves each with a cheap call. Where none is marked
     /// the PIN is ignored and the credentials at hand are proven.
@@ -109,9 +124,9 @@ pub trait Backend: Send + Sync {
     }
 
     /// Whether the login that `login` made still stands, as far as it is known without a request: a service may end it on
-    /// its own.
+    /// its own, by refusing the password later on or by letting a token expire that nothing renews.
     fn login_stands(&self) -> bool {
-        true
+        self.account().is_none_or(Authenticated::is_ready)
     }
 
     /// Keeps the service from ending the login for want of use, if it is time to, or notices that it has ended it.
@@ -136,15 +151,25 @@ pub trait Backend: Send + Sync {
     }
 
     /// Forgets and zeroises what `login` brought. Cannot fail; where the service keeps a login it is ended there, which is
-    /// waited for no longer than 2 s.
-    fn logout(&self);
+    /// waited for no longer than [`FAREWELL`](crate::transport::FAREWELL).
+    fn logout(&self) {
+        if let Some(account) = self.account() {
+            account.logout();
+        }
+    }
 
     /// What `login` took and `logout` has not forgotten, for the child of a fork, which goes on with it; empty where no
     /// credential is left for `C_Login` to bring.
-    fn login_secrets(&self) -> Vec<SecretString>;
+    fn login_secrets(&self) -> Vec<SecretString> {
+        self.account().map(Authenticated::login_secrets).unwrap_or_default()
+    }
 
     /// Takes what `login_secrets` gave in the parent. Makes no request: it was proven there.
-    fn inherit_login(&self, secrets: &[SecretString]);
+    fn inherit_login(&self, secrets: &[SecretString]) {
+        if let Some(account) = self.account() {
+            account.inherit_login(secrets);
+        }
+    }
 
     /// The names of all keys, in the order of the service, hidden ones included.
     fn list(&self, deadline: Deadline) -> Result<Vec<KeyName>>;
@@ -235,11 +260,19 @@ pub trait Backend: Send + Sync {
 
     /// The process ends, and the calling thread ends it: other threads begin nothing that its end would break. What is
     /// under way is waited for until `limit`.
-    fn exiting(&self, limit: Deadline);
+    fn exiting(&self, limit: Deadline) {
+        if let Some(account) = self.account() {
+            account.exiting(limit);
+        }
+    }
 
     /// Logs out, closes idle connections and lets no new one be made. What is kept open at the service is ended first, by
     /// `limit`; calls under way end by their own deadline.
-    fn close(&self, limit: Deadline);
+    fn close(&self, limit: Deadline) {
+        if let Some(account) = self.account() {
+            account.close_by(limit);
+        }
+    }
 }
 
 /// The back end of a slot; `config` has the slots that it may refer to. Reads files that the configuration names (authorities, secrets), makes no request.

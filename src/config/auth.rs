@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::hmac::{self, Hmac};
 use super::problem::{Fault, Problem};
 use super::read::{Section, word};
-use super::{ApiKeys, Auth, BackendKind, PinFormat, Secret};
+use super::{BackendKind, Secret};
 
 const AUTHORIZATION: &str = "Authorization";
 
@@ -16,6 +16,57 @@ pub const API_KEY: &str = "X-API-KEY";
 
 /// Header lines that belong to the transport.
 const RESERVED: [&str; 5] = ["connection", "content-length", "content-type", "host", "transfer-encoding"];
+
+/// The credentials of one slot, each of them optional.
+#[derive(Debug, Default)]
+pub struct Auth {
+    /// `Authorization: Bearer …`.
+    pub bearer: Option<Secret>,
+    /// API keys by role.
+    pub api_key: ApiKeys,
+    /// What a PIN is.
+    pub pin_format: PinFormat,
+    /// The account that `token`, or a dialect with token calls of its own, logs in.
+    pub user: Option<String>,
+    /// Its password.
+    pub password: Secret,
+    /// User and password in each request.
+    pub basic: Option<BasicLogin>,
+    /// One more secret in each request.
+    pub header: Option<HeaderKey>,
+    /// A token in each request, and how it is got.
+    pub token: Option<Box<TokenLogin>>,
+    /// A signature on each request.
+    pub hmac: Option<Box<Hmac>>,
+}
+
+/// What `C_Login` brings.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PinFormat {
+    /// The secret itself, for all that are marked `"pin"`.
+    #[default]
+    Plain,
+    /// `role=secret` for each that is marked `"pin"`, with commas between them.
+    Roles,
+    /// The password, a colon, and the secret that requests are signed with.
+    PasswordAndSecret,
+}
+
+/// The API keys of each role (Securosys TSB reference section 1.3). Of several the service takes one at least: they are
+/// the old one and the new one while the service's list changes. [`Secret::Pin`] stands alone.
+#[derive(Debug, Default)]
+pub struct ApiKeys {
+    /// Protects the list of keys and their attributes.
+    pub key_management: Vec<Secret>,
+    /// Protects the use of keys.
+    pub key_operation: Vec<Secret>,
+    /// Protects the tasks of those who approve uses of keys.
+    pub approver: Vec<Secret>,
+    /// Protects version and licence.
+    pub service: Vec<Secret>,
+    /// Protects the list of those who approve.
+    pub approver_key_management: Vec<Secret>,
+}
 
 /// User and password in each request: `[slot.auth.basic]`.
 #[derive(Debug)]

@@ -8,11 +8,11 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use base64::prelude::{BASE64_STANDARD, Engine};
 use sha2::{Digest, Sha256};
 
 mod address;
 mod auth;
+mod backend;
 mod ciphertrust;
 mod declared;
 pub(crate) mod document;
@@ -33,7 +33,11 @@ mod slot;
 mod tests;
 mod tls;
 
-pub use auth::{API_KEY, BasicLogin, BodyForm, FieldValue, HeaderKey, RefreshCall, Scheme, TokenLogin};
+pub use auth::{
+    API_KEY, ApiKeys, Auth, BasicLogin, BodyForm, FieldValue, HeaderKey, PinFormat, RefreshCall, Scheme,
+    TokenLogin,
+};
+pub use backend::{Backend, BackendKind};
 pub use ciphertrust::CipherTrust;
 pub use declared::Declared;
 pub use fast::{Fast, HashInput, Padding};
@@ -45,6 +49,7 @@ pub use proxy::{Proxy, ProxyLogin, ProxyScheme};
 pub(crate) use read::read_all;
 pub(crate) use schema::nearest;
 pub use secret::Secret;
+pub use tls::{Identity, Pin, Tls, TlsVersion};
 
 /// The whole configuration. No file means no slots.
 #[derive(Debug, Default)]
@@ -293,74 +298,6 @@ impl Token {
     }
 }
 
-/// The dialect that a slot speaks, with what only that dialect is told.
-#[derive(Debug)]
-pub enum Backend {
-    /// Securosys TSB.
-    Securosys,
-    /// FAST HSM.
-    Fast(Fast),
-    /// Thales Luna Network HSM.
-    Luna(Luna),
-    /// Thales CipherTrust Manager.
-    CipherTrust(CipherTrust),
-    /// A service that the configuration describes.
-    Declared(Declared),
-}
-
-/// The dialects.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs)]
-pub enum BackendKind {
-    Securosys,
-    Fast,
-    Luna,
-    CipherTrust,
-    Declared,
-}
-
-impl BackendKind {
-    /// Each with its name in the configuration.
-    const ALL: [(&'static str, Self); 5] = [
-        ("securosys", Self::Securosys),
-        ("fast", Self::Fast),
-        ("luna", Self::Luna),
-        ("ciphertrust", Self::CipherTrust),
-        ("declared", Self::Declared),
-    ];
-
-    /// Whether the dialect shows `slot.auth.user` and `slot.auth.password` in calls of its own.
-    fn logs_in_by_itself(self) -> bool {
-        match self {
-            Self::Fast | Self::Luna | Self::CipherTrust => true,
-            Self::Securosys | Self::Declared => false,
-        }
-    }
-}
-
-impl Backend {
-    fn kind(&self) -> BackendKind {
-        match self {
-            Self::Securosys => BackendKind::Securosys,
-            Self::Fast(_) => BackendKind::Fast,
-            Self::Luna(_) => BackendKind::Luna,
-            Self::CipherTrust(_) => BackendKind::CipherTrust,
-            Self::Declared(_) => BackendKind::Declared,
-        }
-    }
-
-    /// The name in the configuration.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::Securosys => "securosys",
-            Self::Fast(_) => "fast",
-            Self::Luna(_) => "luna",
-            Self::CipherTrust(_) => "ciphertrust",
-            Self::Declared(_) => "declared",
-        }
-    }
-}
-
 /// Scheme, host, port and base path of one member.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Url {
@@ -381,128 +318,6 @@ impl fmt::Display for Url {
         let (open, close) = if self.host.contains(':') { ("[", "]") } else { ("", "") };
         write!(f, "{scheme}://{open}{}{close}:{}{}", self.host, self.port, self.path)
     }
-}
-
-/// The credentials of one slot, each of them optional.
-#[derive(Debug, Default)]
-pub struct Auth {
-    /// `Authorization: Bearer …`.
-    pub bearer: Option<Secret>,
-    /// API keys by role.
-    pub api_key: ApiKeys,
-    /// What a PIN is.
-    pub pin_format: PinFormat,
-    /// The account that `token`, or a dialect with token calls of its own, logs in.
-    pub user: Option<String>,
-    /// Its password.
-    pub password: Secret,
-    /// User and password in each request.
-    pub basic: Option<BasicLogin>,
-    /// One more secret in each request.
-    pub header: Option<HeaderKey>,
-    /// A token in each request, and how it is got.
-    pub token: Option<Box<TokenLogin>>,
-    /// A signature on each request.
-    pub hmac: Option<Box<Hmac>>,
-}
-
-/// What `C_Login` brings.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum PinFormat {
-    /// The secret itself, for all that are marked `"pin"`.
-    #[default]
-    Plain,
-    /// `role=secret` for each that is marked `"pin"`, with commas between them.
-    Roles,
-    /// The password, a colon, and the secret that requests are signed with.
-    PasswordAndSecret,
-}
-
-/// The API keys of each role (Securosys TSB reference section 1.3). Of several the service takes one at least: they are
-/// the old one and the new one while the service's list changes. [`Secret::Pin`] stands alone.
-#[derive(Debug, Default)]
-pub struct ApiKeys {
-    /// Protects the list of keys and their attributes.
-    pub key_management: Vec<Secret>,
-    /// Protects the use of keys.
-    pub key_operation: Vec<Secret>,
-    /// Protects the tasks of those who approve uses of keys.
-    pub approver: Vec<Secret>,
-    /// Protects version and licence.
-    pub service: Vec<Secret>,
-    /// Protects the list of those who approve.
-    pub approver_key_management: Vec<Secret>,
-}
-
-/// TLS towards the members of one slot.
-#[derive(Clone, Debug, Default)]
-pub struct Tls {
-    /// PEM file, or directory of PEM files, with the authorities to trust; `None`: those of the platform.
-    pub ca: Option<PathBuf>,
-    /// The name (or address) that the server's certificate must have, if it is not the host of the URL.
-    pub server_name: Option<String>,
-    /// The client certificate; `None`: the module has none.
-    pub identity: Option<Identity>,
-    /// What the server's certificate must be besides valid: one of these. Empty: anything.
-    pub pins: Vec<Pin>,
-    /// The oldest version of TLS that is spoken.
-    pub min_version: TlsVersion,
-}
-
-/// Where the client certificate and its key are.
-#[derive(Clone, Debug)]
-pub enum Identity {
-    /// Two files in PEM.
-    Pem {
-        /// The certificate, those of the authorities between it and the server's one behind it.
-        certificate: PathBuf,
-        /// The private key: PKCS#8, PKCS#1 or SEC1.
-        key: PathBuf,
-    },
-    /// All in one file (RFC 7292).
-    Pkcs12 {
-        /// The file.
-        file: PathBuf,
-        /// Its password, never the PIN; `None`: an empty one.
-        password: Option<Secret>,
-    },
-}
-
-/// What a server's certificate may be pinned to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Pin {
-    /// The SHA-256 of the whole certificate, DER.
-    Certificate([u8; 32]),
-    /// The SHA-256 of its SubjectPublicKeyInfo, DER: it outlives a renewal that keeps the key.
-    Spki([u8; 32]),
-}
-
-impl Pin {
-    /// What stands before the digest.
-    pub(crate) fn kind(self) -> &'static str {
-        match self {
-            Self::Certificate(_) => "certificate-sha256",
-            Self::Spki(_) => "spki-sha256",
-        }
-    }
-}
-
-impl fmt::Display for Pin {
-    /// As in the configuration.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (Self::Certificate(digest) | Self::Spki(digest)) = self;
-        write!(f, "{}:{}", self.kind(), BASE64_STANDARD.encode(digest))
-    }
-}
-
-/// A version of TLS.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum TlsVersion {
-    /// TLS 1.2 (RFC 5246).
-    #[default]
-    V1_2,
-    /// TLS 1.3 (RFC 8446).
-    V1_3,
 }
 
 /// How long things may take.

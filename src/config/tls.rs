@@ -1,5 +1,6 @@
 //! `[slot.tls]`: whom to trust, and who we are.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
@@ -9,7 +10,78 @@ use base64::prelude::{BASE64_STANDARD, Engine};
 use super::problem::{Fault, Problem};
 use super::read::{Section, word};
 use super::slot::existing;
-use super::{Identity, Pin, Secret, Tls, TlsVersion, address};
+use super::{Secret, address};
+
+/// TLS towards the members of one slot.
+#[derive(Clone, Debug, Default)]
+pub struct Tls {
+    /// PEM file, or directory of PEM files, with the authorities to trust; `None`: those of the platform.
+    pub ca: Option<PathBuf>,
+    /// The name (or address) that the server's certificate must have, if it is not the host of the URL.
+    pub server_name: Option<String>,
+    /// The client certificate; `None`: the module has none.
+    pub identity: Option<Identity>,
+    /// What the server's certificate must be besides valid: one of these. Empty: anything.
+    pub pins: Vec<Pin>,
+    /// The oldest version of TLS that is spoken.
+    pub min_version: TlsVersion,
+}
+
+/// Where the client certificate and its key are.
+#[derive(Clone, Debug)]
+pub enum Identity {
+    /// Two files in PEM.
+    Pem {
+        /// The certificate, those of the authorities between it and the server's one behind it.
+        certificate: PathBuf,
+        /// The private key: PKCS#8, PKCS#1 or SEC1.
+        key: PathBuf,
+    },
+    /// All in one file (RFC 7292).
+    Pkcs12 {
+        /// The file.
+        file: PathBuf,
+        /// Its password, never the PIN; `None`: an empty one.
+        password: Option<Secret>,
+    },
+}
+
+/// What a server's certificate may be pinned to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pin {
+    /// The SHA-256 of the whole certificate, DER.
+    Certificate([u8; 32]),
+    /// The SHA-256 of its SubjectPublicKeyInfo, DER: it outlives a renewal that keeps the key.
+    Spki([u8; 32]),
+}
+
+impl Pin {
+    /// What stands before the digest.
+    pub(crate) fn kind(self) -> &'static str {
+        match self {
+            Self::Certificate(_) => "certificate-sha256",
+            Self::Spki(_) => "spki-sha256",
+        }
+    }
+}
+
+impl fmt::Display for Pin {
+    /// As in the configuration.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Self::Certificate(digest) | Self::Spki(digest)) = self;
+        write!(f, "{}:{}", self.kind(), BASE64_STANDARD.encode(digest))
+    }
+}
+
+/// A version of TLS.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TlsVersion {
+    /// TLS 1.2 (RFC 5246).
+    #[default]
+    V1_2,
+    /// TLS 1.3 (RFC 8446).
+    V1_3,
+}
 
 /// Reads the table.
 pub(super) fn read(section: &Section<'_>) -> Result<Tls, Problem> {

@@ -1,7 +1,6 @@
 //! The module in one life between `C_Initialize` and `C_Finalize`: its slots and its sessions.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use cryptoki_sys::{
     CK_FLAGS, CK_SESSION_HANDLE, CK_SLOT_ID, CKF_ASYNC_SESSION, CKF_RW_SESSION, CKF_SERIAL_SESSION,
@@ -17,10 +16,7 @@ use crate::backend::User;
 use crate::config::{Config, Fork};
 use crate::error::{Error, Result};
 use crate::observe::log::Log;
-use crate::transport::Deadline;
-
-/// How long logging out at all HSMs may take at the end.
-const FAREWELL: Duration = Duration::from_secs(2);
+use crate::transport::{Deadline, FAREWELL};
 
 /// Everything that one life of the module owns.
 pub struct Module {
@@ -240,8 +236,8 @@ impl Module {
         }
     }
 
-    /// `C_Finalize`: credentials and idle connections go; calls under way end on their own. Logging out takes 2 s at most,
-    /// of which an HSM that does not answer leaves the others their share.
+    /// `C_Finalize`: credentials and idle connections go; calls under way end on their own. Logging out at all HSMs
+    /// takes [`FAREWELL`] at most, of which one that does not answer leaves the others their share.
     pub fn close(&self) {
         if let Some(heirs) = &self.heirs {
             heirs.told.end();

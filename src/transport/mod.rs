@@ -181,6 +181,9 @@ pub enum Class {
     NeverTwice,
 }
 
+/// How long giving back what a service keeps open may take: whoever logs out waits no longer for any HSM.
+pub const FAREWELL: Duration = Duration::from_secs(2);
+
 /// The instant at which a whole C call gives up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Deadline(Instant);
@@ -348,6 +351,11 @@ impl fmt::Debug for Kept {
 /// What kept a request from its answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorKind {
+    /// What stands in front of the service refused the request by itself: for where it comes from, for whose it is, or for
+    /// how it is signed. With [`Error::refused`]; the request itself did nothing.
+    Barred,
+    /// The same for the secret that signs, and `C_Login` brought that.
+    BarredPin,
     /// The connection ended before the answer was whole.
     Broken,
     /// The pool is shut: the module was finalised.
@@ -386,7 +394,8 @@ pub struct Error {
     pub sent: bool,
     /// Member, phase and reason, for the log.
     pub context: String,
-    /// The answer that refused a credential, with [`ErrorKind::Refused`]: the dialect knows what it says.
+    /// The answer that refused, with [`ErrorKind::Refused`], [`ErrorKind::Barred`] and [`ErrorKind::BarredPin`]: the dialect
+    /// knows what it says.
     pub refused: Option<Arc<Response>>,
 }
 

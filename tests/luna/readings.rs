@@ -1,9 +1,12 @@
 //! Each reading of what the vendor's documentation leaves open or contradicts, with the slot that the emulator writes.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
 use cryptoki_sys::*;
 use serde_json::json;
 
-use super::{LOGIN, count, session_of, sessions, with, with_own};
+use super::{LOGIN, count, flags, run, session_of, sessions, set_role, with, with_own};
 use crate::support::emulator::{Emulator, PIN};
 use crate::support::p11::{P11, refused};
 use crate::support::session::{Session, number};
@@ -89,6 +92,34 @@ fn a_public_key_and_a_cookie_that_becomes_the_session() {
         "challenge_tie=session",
         "challenge_bytes=190",
     ]);
+}
+
+/// An appliance that takes both, whichever the slot shows.
+#[test]
+fn a_certificate_or_its_public_key() {
+    let either = ["--set", "login=certificate", "--set", "challenge=either"];
+    with_own(&either, works);
+    let public_key = |emulator: &Emulator| {
+        let own = emulator.text("p11rest.toml");
+        let path = emulator.path("own.toml");
+        fs::write(&path, own.replace("[slot.luna]\n", "[slot.luna]\nchallenge = \"public_key\"\n")).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        path
+    };
+    run(&either, public_key, works);
+}
+
+/// A login with a PIN that is to be changed: the token says so, and nobody is kept from it.
+#[test]
+fn a_pin_that_is_to_be_changed_is_taken() {
+    with_own(&["--set", "pin_to_be_changed=allow"], |p11, slot, emulator| {
+        set_role(emulator, "co", &json!({"pinToBeChanged": true}));
+        works(p11, slot, emulator);
+        assert_ne!(flags(p11, slot) & CKF_USER_PIN_TO_BE_CHANGED, 0);
+        set_role(emulator, "co", &json!({"pinToBeChanged": false}));
+        p11.open(slot).unwrap().login(PIN).unwrap();
+        assert_eq!(flags(p11, slot) & CKF_USER_PIN_TO_BE_CHANGED, 0);
+    });
 }
 
 #[test]

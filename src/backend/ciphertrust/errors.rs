@@ -15,6 +15,7 @@ use cryptoki_sys::{
 };
 use serde::Deserialize;
 
+use crate::backend::front;
 use crate::error::Error;
 use crate::transport::auth::GrantError;
 use crate::transport::{self, ErrorKind, Response};
@@ -166,16 +167,24 @@ impl fmt::Display for Refusal {
     }
 }
 
+/// Whether the server says it, and not what stands in front of it.
+pub(super) fn is_own(response: &Response) -> bool {
+    let Fault { code, description, .. } = Refusal::read(response).fault;
+    code.is_some() || !description.is_empty()
+}
+
 /// The error for a request that got no answer, if only for want of a token.
 pub(super) fn unanswered(purpose: Purpose, error: transport::Error) -> Error {
-    let rv = match (error.kind, &error.refused) {
-        (ErrorKind::Closed, _) => CKR_CRYPTOKI_NOT_INITIALIZED,
-        // Nothing was sent, and no device is to blame.
-        (ErrorKind::Header, _) => CKR_GENERAL_ERROR,
-        (ErrorKind::Unauthorised, _) => CKR_USER_NOT_LOGGED_IN,
-        (ErrorKind::Refused, Some(response)) => renewal_refused(response),
-        _ => CKR_DEVICE_ERROR,
-    };
+    let rv = front::barred(&error, purpose == Purpose::Login).unwrap_or_else(|| {
+        match (error.kind, &error.refused) {
+            (ErrorKind::Closed, _) => CKR_CRYPTOKI_NOT_INITIALIZED,
+            // Nothing was sent, and no device is to blame.
+            (ErrorKind::Header, _) => CKR_GENERAL_ERROR,
+            (ErrorKind::Unauthorised, _) => CKR_USER_NOT_LOGGED_IN,
+            (ErrorKind::Refused, Some(response)) => renewal_refused(response),
+            _ => CKR_DEVICE_ERROR,
+        }
+    });
     Error::new(rv, format!("{purpose}: no answer")).because(error)
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::CipherTrust;
-use super::errors::not_granted;
+use super::errors::{is_own, not_granted};
 use crate::backend::front;
 use crate::config::{self, FieldValue};
 use crate::error::Result;
@@ -26,7 +26,7 @@ pub(super) fn layers(
     let password = configured(&token.auth.password, "slot.auth.password");
     let audit = Audit::new(log, &token.label, &user);
     let account = Token::new(profile(settings), user, password, settings.keep_password, audit);
-    service.with_token(Arc::new(account))
+    front::before(service, is_own).with_token(Arc::new(account))
 }
 
 fn profile(settings: &config::CipherTrust) -> TokenProfile {

@@ -15,7 +15,6 @@
 use std::sync::Arc;
 
 use cryptoki_sys::{CKR_DEVICE_ERROR, CKR_RANDOM_NO_RNG};
-use secrecy::SecretString;
 use zeroize::Zeroizing;
 
 use self::names::{Learnt, Paths};
@@ -30,7 +29,8 @@ use crate::config;
 use crate::crypto::digest::Hash;
 use crate::error::{Error, Result};
 use crate::observe::log::Log;
-use crate::transport::{Conventions, Deadline, Transport, auth};
+use crate::transport::auth::{self, Authenticated};
+use crate::transport::{Conventions, Deadline, Transport};
 
 mod errors;
 mod generation;
@@ -137,37 +137,12 @@ impl Backend for CipherTrust {
         false
     }
 
-    fn is_licensed(&self) -> bool {
-        true
-    }
-
-    fn login_required(&self) -> bool {
-        self.service.transport.wants_pin()
-    }
-
-    fn may_list(&self) -> bool {
-        self.service.transport.is_ready()
+    fn account(&self) -> Option<&Authenticated> {
+        Some(&self.service.transport)
     }
 
     fn login(&self, pin: &[u8], deadline: Deadline) -> Result<()> {
         self.log_in(pin, deadline)
-    }
-
-    /// It falls when the password is refused later on, or is not kept and there is nothing to refresh.
-    fn login_stands(&self) -> bool {
-        self.service.transport.is_ready()
-    }
-
-    fn logout(&self) {
-        self.service.transport.logout();
-    }
-
-    fn login_secrets(&self) -> Vec<SecretString> {
-        self.service.transport.login_secrets()
-    }
-
-    fn inherit_login(&self, secrets: &[SecretString]) {
-        self.service.transport.inherit_login(secrets);
     }
 
     fn list(&self, deadline: Deadline) -> Result<Vec<KeyName>> {
@@ -263,13 +238,5 @@ impl Backend for CipherTrust {
 
     fn delete(&self, name: &KeyName, deadline: Deadline) -> Result<()> {
         self.deleted(name, deadline)
-    }
-
-    fn exiting(&self, limit: Deadline) {
-        self.service.transport.exiting(limit);
-    }
-
-    fn close(&self, limit: Deadline) {
-        self.service.transport.close_by(limit);
     }
 }

@@ -14,7 +14,6 @@ use std::fs::File;
 use std::sync::{Arc, OnceLock};
 
 use cryptoki_sys::CKR_DEVICE_ERROR;
-use secrecy::SecretString;
 use zeroize::Zeroizing;
 
 use self::description::Description;
@@ -28,6 +27,7 @@ use crate::backend::types::{
 use crate::config;
 use crate::error::{Error, Result};
 use crate::observe::log::Log;
+use crate::transport::auth::Authenticated;
 use crate::transport::{self, Deadline, Transport};
 
 mod algorithms;
@@ -129,36 +129,12 @@ impl Backend for Declared {
         self.untold(KeyKind::Other("unknown".into()))
     }
 
-    fn is_licensed(&self) -> bool {
-        true
-    }
-
-    fn login_required(&self) -> bool {
-        self.service.transport.wants_pin()
-    }
-
-    fn may_list(&self) -> bool {
-        self.service.transport.is_ready()
+    fn account(&self) -> Option<&Authenticated> {
+        Some(&self.service.transport)
     }
 
     fn login(&self, pin: &[u8], deadline: Deadline) -> Result<()> {
         self.log_in(pin, deadline)
-    }
-
-    fn login_stands(&self) -> bool {
-        !self.service.transport.wants_pin() || self.service.transport.is_ready()
-    }
-
-    fn logout(&self) {
-        self.service.transport.logout();
-    }
-
-    fn login_secrets(&self) -> Vec<SecretString> {
-        self.service.transport.login_secrets()
-    }
-
-    fn inherit_login(&self, secrets: &[SecretString]) {
-        self.service.transport.inherit_login(secrets);
     }
 
     fn list(&self, deadline: Deadline) -> Result<Vec<KeyName>> {
@@ -211,13 +187,5 @@ impl Backend for Declared {
 
     fn random(&self, buffer: &mut [u8], deadline: Deadline) -> Result<()> {
         self.draw(buffer, deadline)
-    }
-
-    fn exiting(&self, limit: Deadline) {
-        self.service.transport.exiting(limit);
-    }
-
-    fn close(&self, limit: Deadline) {
-        self.service.transport.close_by(limit);
     }
 }

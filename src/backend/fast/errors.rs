@@ -14,6 +14,7 @@ use cryptoki_sys::{
 use serde::de::IgnoredAny;
 
 use super::wire::Answer;
+use crate::backend::front;
 use crate::error::Error;
 use crate::transport::auth::GrantError;
 use crate::transport::{self, ErrorKind, Response};
@@ -137,6 +138,11 @@ impl fmt::Display for Refusal {
     }
 }
 
+/// Whether the service says it, and not what stands in front of it.
+pub(super) fn is_own(response: &Response) -> bool {
+    Refusal::read(response).message.is_some()
+}
+
 /// Whether the token was refused: the status line need not say so (section 2).
 pub(super) fn is_unauthorised(response: &Response) -> bool {
     match response.status {
@@ -149,17 +155,19 @@ pub(super) fn is_unauthorised(response: &Response) -> bool {
 
 /// The error for a request that got no answer, if only for want of a token.
 pub(super) fn unanswered(purpose: Purpose, error: transport::Error) -> Error {
-    let rv = match (error.kind, &error.refused) {
-        (ErrorKind::Closed, _) => CKR_CRYPTOKI_NOT_INITIALIZED,
-        // Nothing was sent, and no device is to blame.
-        (ErrorKind::Header, _) => CKR_GENERAL_ERROR,
-        (ErrorKind::Unauthorised, _) => CKR_USER_NOT_LOGGED_IN,
-        (ErrorKind::Refused, Some(response)) => match Refusal::read(response).rv(Purpose::Login) {
-            CKR_PIN_INCORRECT | CKR_PIN_LOCKED => CKR_USER_NOT_LOGGED_IN,
-            other => other,
-        },
-        _ => CKR_DEVICE_ERROR,
-    };
+    let rv = front::barred(&error, purpose == Purpose::Login).unwrap_or_else(|| {
+        match (error.kind, &error.refused) {
+            (ErrorKind::Closed, _) => CKR_CRYPTOKI_NOT_INITIALIZED,
+            // Nothing was sent, and no device is to blame.
+            (ErrorKind::Header, _) => CKR_GENERAL_ERROR,
+            (ErrorKind::Unauthorised, _) => CKR_USER_NOT_LOGGED_IN,
+            (ErrorKind::Refused, Some(response)) => match Refusal::read(response).rv(Purpose::Login) {
+                CKR_PIN_INCORRECT | CKR_PIN_LOCKED => CKR_USER_NOT_LOGGED_IN,
+                other => other,
+            },
+            _ => CKR_DEVICE_ERROR,
+        }
+    });
     Error::new(rv, format!("{purpose}: no answer")).because(error)
 }
 

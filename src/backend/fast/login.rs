@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use cryptoki_sys::{CKR_PIN_INCORRECT, CKR_PIN_LOCKED};
 
 use super::Fast;
-use super::errors::{Refusal, is_unauthorised, not_granted};
+use super::errors::{Refusal, is_own, is_unauthorised, not_granted};
 use super::service::patiently;
 use crate::backend::front;
 use crate::config::{self, FieldValue};
@@ -30,7 +30,7 @@ pub(super) fn layers(
     let password = configured(&token.auth.password, "slot.auth.password");
     let audit = Audit::new(log, &token.label, &user);
     let account = Token::new(profile(settings), user, password, true, audit);
-    service.with_token(Arc::new(account)).refused_by(is_unauthorised)
+    front::before(service, is_own).with_token(Arc::new(account)).refused_by(is_unauthorised)
 }
 
 fn profile(settings: &config::Fast) -> TokenProfile {

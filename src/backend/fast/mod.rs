@@ -16,7 +16,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use cryptoki_sys::{CKR_DEVICE_ERROR, CKR_MECHANISM_INVALID, CKR_RANDOM_NO_RNG};
-use secrecy::SecretString;
 use zeroize::Zeroizing;
 
 use self::batch::Batches;
@@ -32,7 +31,8 @@ use crate::backend::types::{
 use crate::config;
 use crate::error::{Error, Result};
 use crate::observe::log::Log;
-use crate::transport::{self, Conventions, Deadline, Transport, auth};
+use crate::transport::auth::{self, Authenticated};
+use crate::transport::{self, Conventions, Deadline, Transport};
 
 mod batch;
 mod certificates;
@@ -137,37 +137,12 @@ impl Backend for Fast {
         self.certificates.assumed(name)
     }
 
-    fn is_licensed(&self) -> bool {
-        true
-    }
-
-    fn login_required(&self) -> bool {
-        self.service.transport.wants_pin()
-    }
-
-    fn may_list(&self) -> bool {
-        self.service.transport.is_ready()
+    fn account(&self) -> Option<&Authenticated> {
+        Some(&self.service.transport)
     }
 
     fn login(&self, pin: &[u8], deadline: Deadline) -> Result<()> {
         self.log_in(pin, deadline)
-    }
-
-    /// It falls when the password is refused later on.
-    fn login_stands(&self) -> bool {
-        self.service.transport.is_ready()
-    }
-
-    fn logout(&self) {
-        self.service.transport.logout();
-    }
-
-    fn login_secrets(&self) -> Vec<SecretString> {
-        self.service.transport.login_secrets()
-    }
-
-    fn inherit_login(&self, secrets: &[SecretString]) {
-        self.service.transport.inherit_login(secrets);
     }
 
     /// Those of the configuration: the service has no list. Which of them it does not know, `describe` finds out.
@@ -223,13 +198,5 @@ impl Backend for Fast {
 
     fn random(&self, _buffer: &mut [u8], _deadline: Deadline) -> Result<()> {
         Err(Error::new(CKR_RANDOM_NO_RNG, "the service has no random numbers"))
-    }
-
-    fn exiting(&self, limit: Deadline) {
-        self.service.transport.exiting(limit);
-    }
-
-    fn close(&self, limit: Deadline) {
-        self.service.transport.close_by(limit);
     }
 }

@@ -24,10 +24,7 @@ use crate::config::{Role, SetPin};
 use crate::error::{Error, Result};
 use crate::observe::audit::Event;
 use crate::transport::auth::Authenticated;
-use crate::transport::{Class, Deadline, Method, Response};
-
-/// How long the end of a session may take.
-const FAREWELL: Duration = Duration::from_secs(2);
+use crate::transport::{Class, Deadline, FAREWELL, Method, Response};
 
 /// How long a call may be kept waiting to keep the session: it has its own work to do.
 const PING: Duration = Duration::from_secs(2);
@@ -423,7 +420,7 @@ impl Luna {
         }
     }
 
-    /// Logs the role out and ends the private session, for 2 s at most.
+    /// Logs the role out and ends the private session, for [`FAREWELL`] at most.
     pub(super) fn leave(&self) {
         self.leave_by(Deadline::after(FAREWELL));
     }

@@ -215,10 +215,6 @@ impl Backend for Luna {
         false
     }
 
-    fn is_licensed(&self) -> bool {
-        true
-    }
-
     fn login_required(&self) -> bool {
         true
     }

@@ -18,13 +18,10 @@ use crate::error::{Error, Result};
 use crate::observe::audit::{Audit, Event};
 use crate::observe::log::Log;
 use crate::transport::auth::Authenticated;
-use crate::transport::{Class, Deadline, Headers, Kept, Method, Request, Response, Transport};
+use crate::transport::{Class, Deadline, FAREWELL, Headers, Kept, Method, Request, Response, Transport};
 
 /// How long the source of a refused password is not asked again: it may be a command.
 const YOUNG: Duration = Duration::from_secs(5);
-
-/// How long the end of a session that was not used for too long may take.
-const FAREWELL: Duration = Duration::from_secs(2);
 
 const SESSION: &str = "/auth/session";
 

@@ -242,13 +242,15 @@ fn by_status(status: u16) -> CK_RV {
 
 /// The error for a request that got no answer.
 pub(super) fn unanswered(purpose: Purpose, error: transport::Error) -> Error {
-    let rv = match error.kind {
+    let rv = front::barred(&error, purpose == Purpose::Login).unwrap_or_else(|| match error.kind {
         ErrorKind::Closed => CKR_CRYPTOKI_NOT_INITIALIZED,
         // Nothing was sent, and no device is to blame.
         ErrorKind::Header => CKR_GENERAL_ERROR,
         ErrorKind::Refused => error.refused.as_deref().map_or(CKR_USER_NOT_LOGGED_IN, front::refused_code),
         ErrorKind::Unauthorised => CKR_USER_NOT_LOGGED_IN,
-        ErrorKind::Broken
+        ErrorKind::Barred
+        | ErrorKind::BarredPin
+        | ErrorKind::Broken
         | ErrorKind::Connect
         | ErrorKind::Credential
         | ErrorKind::Malformed
@@ -257,7 +259,7 @@ pub(super) fn unanswered(purpose: Purpose, error: transport::Error) -> Error {
         | ErrorKind::Timeout
         | ErrorKind::Tls
         | ErrorKind::TooLarge => CKR_DEVICE_ERROR,
-    };
+    });
     Error::new(rv, format!("{purpose}: no answer")).because(error)
 }
 

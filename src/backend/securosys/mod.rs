@@ -28,11 +28,11 @@ use self::service::{Call, Service, read, succeeded};
 use self::wire::{
     Body, CertificateAnswer, DecryptAnswer, EncryptAnswer, RandomAnswer, SignAnswer, SignedAttributes, Text,
 };
-use crate::backend::Backend;
 use crate::backend::types::{
     DecryptRequest, DecryptScheme, EncryptRequest, EncryptScheme, Encrypted, Firmware, KeyInfo, KeyKind,
     KeyName, KeySpec, NewKey, Outcome, SignInput, SignRequest, SignScheme,
 };
+use crate::backend::{Backend, front};
 use crate::config::{self, PinFormat};
 use crate::crypto::certificate::Certificate;
 use crate::crypto::encode;
@@ -93,7 +93,7 @@ impl Securosys {
         Ok(Self {
             service: Service {
                 // With a number of its own the service speaks, whom a gateway has let the request through to.
-                transport: transport
+                transport: front::before(transport, |answer| Refusal::read(answer).is_own())
                     .refused_by(|answer| answer.status == 401 && !Refusal::read(answer).is_own()),
                 credentials: Credentials::new(&token.auth, log),
                 roles: Roles::default(),

@@ -2,19 +2,16 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 
+use super::front::{Front, Judge};
 use super::grant::Shown;
 use super::presented::{Layer, Lines, Presented};
 use super::token::Tried;
 use super::{ApiKey, AuthError, Basic, Bearer, Credential, GrantError, Signer, Token};
 use crate::observe::audit::{Audit, Endpoint, Event};
-use crate::transport::{Class, Deadline, Error, ErrorKind, Headers, Request, Response, Transport};
-
-/// How long giving a token back may take.
-const FAREWELL: Duration = Duration::from_secs(2);
+use crate::transport::{Class, Deadline, Error, ErrorKind, FAREWELL, Headers, Request, Response, Transport};
 
 /// Adds the header lines of its layers to each request and reacts to a refusal of them: a token is renewed, a secret
 /// with a source is read anew, and the call is repeated once if its class allows. Which answers are refusals is for the
@@ -25,7 +22,8 @@ pub struct Authenticated {
     token: Option<Arc<Token>>,
     /// The generation of the lines that the last answer to a token call was for.
     asked_with: AtomicU64,
-    refuses: Box<dyn Fn(&Response) -> bool + Send + Sync>,
+    refuses: Box<Judge>,
+    front: Front,
     /// Of the secrets that are presented; the token has its own.
     audit: Option<Audit>,
 }
@@ -62,6 +60,7 @@ impl Authenticated {
             token: None,
             asked_with: AtomicU64::new(0),
             refuses: Box::new(|answer| answer.status == 401),
+            front: Front::default(),
             audit: None,
         }
     }
@@ -112,6 +111,13 @@ impl Authenticated {
         Self { refuses: Box::new(refuses), ..self }
     }
 
+    /// Says which refusals are the service's. The layers so far are for what stands in front of it, if there are any: what
+    /// that refuses by itself is [`ErrorKind::Barred`] then, and no word of the service.
+    pub fn fronted(self, is_own: impl Fn(&Response) -> bool + Send + Sync + 'static) -> Self {
+        let front = if self.has_layers() { Front::new(is_own) } else { Front::default() };
+        Self { front, ..self }
+    }
+
     /// Whether anything is shown besides what the requests have themselves.
     pub fn has_layers(&self) -> bool {
         self.token.is_some() || !self.presented.is_empty()
@@ -148,16 +154,17 @@ impl Authenticated {
             return Ok(());
         }
         let pin = secrets.get(self.presented.pins().count()).copied();
-        token.login_with(pin, &self.below(), deadline).inspect_err(|error| {
+        let outcome = token.login_with(pin, &self.below(), deadline).inspect_err(|error| {
             // For the next C_Login: what was shown besides the PIN may be old.
             if matches!(error, GrantError::Refused(_)) {
                 self.read_anew();
             }
             self.clear();
-        })
+        });
+        outcome.map_err(|error| self.front.of_login(error, &self.presented))
     }
 
-    /// Gives the token back, within 2 s, and forgets it and what `C_Login` brought. A token for a password that it did
+    /// Gives the token back, within [`FAREWELL`], and forgets it and what `C_Login` brought. A token for a password that it did
     /// not bring stays until [`Transport::close`].
     pub fn logout(&self) {
         if let Some(token) = self.token.as_ref().filter(|token| token.password().is_pin()) {
@@ -316,17 +323,25 @@ impl Authenticated {
         if let (Some(lines), Some(audit)) = (&attire.presented, &self.audit) {
             match refused {
                 true if token.is_none() => audit.refused(Event::Use, endpoint(), answer.status),
-                false if answer.status < 500 && lines.accept() => audit.granted(Event::Login, endpoint()),
+                false if answer.status < 500 && !self.is_barred(answer) && lines.accept() => {
+                    audit.granted(Event::Login, endpoint())
+                }
                 _ => {}
             }
         }
         refused
     }
 
-    /// What a call may be tried with again that was refused with `attire`; `None` where nothing is better.
+    /// Whether something in front of the service has refused, and the service has seen nothing.
+    fn is_barred(&self, answer: &Response) -> bool {
+        self.front.barred(answer, &self.presented).is_some()
+    }
+
+    /// What a call may be tried with again that was refused with `attire` by `answer`; `None` where nothing is better.
     fn better(
         &self,
         attire: &Attire,
+        answer: &Response,
         tried: &mut Attempts,
         deadline: Deadline,
     ) -> Result<Option<Attire>, Error> {
@@ -336,7 +351,10 @@ impl Authenticated {
         {
             return Ok(Some(better));
         }
-        if let (Some(token), Some(shown)) = (&self.token, &attire.token) {
+        // What does not look at the token is not shown the password for another one.
+        if let (Some(token), Some(shown)) = (&self.token, &attire.token)
+            && !self.is_barred(answer)
+        {
             let mut after = || token.after_refusal(shown, &mut tried.token, &self.below(), deadline);
             if let Some(shown) = self.ask(token, &mut after)? {
                 // On the way to it a secret may have been read anew.
@@ -382,11 +400,12 @@ impl Authenticated {
         self.newer(attire.generation());
     }
 
-    /// What comes of a call that was refused with `attire`; `None` where it stays with that.
+    /// What comes of a call that was refused with `attire` by `first`; `None` where it stays with that.
     fn recover(
         &self,
         request: &Request<'_>,
         mut attire: Attire,
+        first: &Response,
         deadline: Deadline,
     ) -> Result<Option<Response>, Error> {
         if request.class == Class::NeverTwice {
@@ -394,8 +413,8 @@ impl Authenticated {
             return Ok(None);
         }
         let mut tried = Attempts::default();
-        let mut last = None;
-        while let Some(better) = self.better(&attire, &mut tried, deadline)? {
+        let mut last: Option<Response> = None;
+        while let Some(better) = self.better(&attire, last.as_ref().unwrap_or(first), &mut tried, deadline)? {
             let answer = self.send(request, &better, deadline)?;
             if !self.is_refusal(&answer, request, &better) {
                 return Ok(Some(answer));
@@ -430,16 +449,45 @@ impl Dressed<'_> {
 
 impl Transport for Authenticated {
     fn call(&self, request: &Request<'_>, deadline: Deadline) -> Result<Response, Error> {
+        self.front.of_call(self.exchange(request, deadline), &self.presented)
+    }
+
+    /// Of those that are refused, the first finds out whether there is a better credential; the others follow it.
+    fn call_many(
+        &self,
+        requests: &[Request<'_>],
+        width: usize,
+        deadline: Deadline,
+    ) -> Vec<Result<Response, Error>> {
+        let outcomes = self.exchange_many(requests, width, deadline);
+        outcomes.into_iter().map(|outcome| self.front.of_call(outcome, &self.presented)).collect()
+    }
+
+    fn warning(&self) -> Option<String> {
+        self.inner.warning()
+    }
+
+    fn exiting(&self, limit: Deadline) {
+        self.inner.exiting(limit);
+    }
+
+    /// As [`Authenticated::close_by`], within [`FAREWELL`].
+    fn close(&self) {
+        self.close_by(Deadline::after(FAREWELL));
+    }
+}
+
+impl Authenticated {
+    fn exchange(&self, request: &Request<'_>, deadline: Deadline) -> Result<Response, Error> {
         let attire = self.attire(deadline)?;
         let answer = self.send(request, &attire, deadline)?;
         if !self.is_refusal(&answer, request, &attire) {
             return Ok(answer);
         }
-        Ok(self.recover(request, attire, deadline)?.unwrap_or(answer))
+        Ok(self.recover(request, attire, &answer, deadline)?.unwrap_or(answer))
     }
 
-    /// Of those that are refused, the first finds out whether there is a better credential; the others follow it.
-    fn call_many(
+    fn exchange_many(
         &self,
         requests: &[Request<'_>],
         width: usize,
@@ -458,7 +506,8 @@ impl Transport for Authenticated {
         }
         refused.sort_by_key(|(_, request)| request.class == Class::NeverTwice);
         let Some(((scout, request), rest)) = refused.split_first() else { return answers };
-        let outcome = self.recover(request, attire, deadline);
+        let Some(Ok(first)) = answers.get(*scout) else { return answers };
+        let outcome = self.recover(request, attire, first, deadline);
         let found = matches!(&outcome, Ok(Some(answer)) if !(self.refuses)(answer));
         if let Some(outcome) = outcome.transpose() {
             put(&mut answers, *scout, outcome);
@@ -472,21 +521,6 @@ impl Transport for Authenticated {
         answers
     }
 
-    fn warning(&self) -> Option<String> {
-        self.inner.warning()
-    }
-
-    fn exiting(&self, limit: Deadline) {
-        self.inner.exiting(limit);
-    }
-
-    /// As [`Authenticated::close_by`], within 2 s.
-    fn close(&self) {
-        self.close_by(Deadline::after(FAREWELL));
-    }
-}
-
-impl Authenticated {
     fn send_many(
         &self,
         requests: &[Request<'_>],

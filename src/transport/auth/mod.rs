@@ -34,6 +34,7 @@ mod api_key;
 mod authenticated;
 mod basic;
 mod bearer;
+mod front;
 mod gate;
 mod grant;
 mod hmac;

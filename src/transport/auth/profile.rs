@@ -4,10 +4,9 @@
 use std::io;
 use std::time::Duration;
 
-use base64::alphabet;
-use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
-use base64::engine::{DecodePaddingMode, Engine};
+use jsonwebtoken::dangerous::insecure_decode_claims;
 use secrecy::SecretString;
+use serde::Deserialize;
 use serde_json::Value;
 use zeroize::Zeroizing;
 
@@ -23,8 +22,8 @@ pub type Pointer = String;
 /// A token that is told to live for longer is looked at as often as one that lives so long.
 const LONGEST_LIFE: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
-/// Most bytes of the claims of a JWT that are looked at.
-const CLAIMS_LIMIT: usize = 64 * 1024;
+/// A token that is longer is not looked into.
+const JWT_LIMIT: usize = 64 * 1024;
 
 /// How tokens are got, renewed, carried and given back. [`Self::new`] has what most services do:
 /// `TokenProfile { refresh: Some(…), ..TokenProfile::new(login) }`.
@@ -323,37 +322,37 @@ fn number(value: &Value) -> Option<Duration> {
     Duration::try_from_secs_f64(number.min(LONGEST_LIFE.as_secs_f64())).ok()
 }
 
-/// What is left of the life of a JWT (RFC 7519 section 4.1.4) that was issued just now: its signature is the service's
-/// own business. `iat` tells what the clock of the service says now; without it ours has to do. `None` where that cannot
-/// be right, since nobody issues a token that has expired.
-///
-/// Written by hand, for the crate `jsonwebtoken` brings a second copy of `base64` and types of signatures for the sake of
-/// one claim.
+/// The claims that tell of a token's life (RFC 7519 section 4.1), whatever a service writes there.
+#[derive(Deserialize)]
+struct Claims {
+    #[serde(default)]
+    exp: Value,
+    #[serde(default)]
+    iat: Value,
+}
+
+/// What is left of the life of a JWT that was issued just now: its signature is the service's own business, and so is the
+/// algorithm in its head. `iat` tells what the clock of the service says now; without it ours has to do. `None` where that
+/// cannot be right, since nobody issues a token that has expired.
 fn life_of_jwt(token: &str) -> Option<Duration> {
-    const LENIENT: GeneralPurpose = GeneralPurpose::new(
-        &alphabet::URL_SAFE,
-        GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
-    );
-    let mut parts = token.split('.');
-    let (_head, claims, _signature) = (parts.next()?, parts.next()?, parts.next()?);
-    if claims.len() > CLAIMS_LIMIT {
+    if token.len() > JWT_LIMIT {
         return None;
     }
-    let claims = Zeroizing::new(LENIENT.decode(claims).ok()?);
-    let mut claims: Value = serde_json::from_slice(&claims).ok()?;
-    let date = |name: &str| claims.get(name)?.as_f64();
-    let (expires, issued) = (date("exp"), date("iat"));
-    discreet::wipe(&mut claims);
+    // RFC 7515 section 2 has no padding; some services do.
+    let token: Zeroizing<String> = Zeroizing::new(token.replace('=', ""));
+    // What this copies is no credential without the signature.
+    let Claims { exp, iat } = insecure_decode_claims(token.as_str()).ok()?;
     let now = || {
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
         now.ok().map(|now| now.as_secs_f64())
     };
-    let life = Duration::try_from_secs_f64(expires? - issued.or_else(now)?).ok()?;
+    let life = Duration::try_from_secs_f64(exp.as_f64()? - iat.as_f64().or_else(now)?).ok()?;
     Some(life).filter(|life| !life.is_zero())
 }
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine;
     use serde_json::json;
 
     use super::*;
@@ -518,9 +517,30 @@ mod tests {
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
         let left = life(json!({"exp": now.as_secs() + 600})).unwrap();
         assert!((540..=600).contains(&left), "{left}");
-        for text in ["", "opaque", "a.b", "a.%.c", "a.e30.c"] {
+        for text in ["", "opaque", "a.b", "a.%.c", "a.e30.c", "a.W10.c"] {
             assert_eq!(life_of_jwt(text), None, "{text}");
         }
+    }
+
+    /// What RFC 7519 does not have, or leaves to the service, and what services do all the same.
+    #[test]
+    fn an_odd_jwt_tells_its_life_too() {
+        let life = |claims: Value| life_of_jwt(&jwt(&claims)).map(|life| life.as_millis());
+        assert_eq!(life(json!({"iat": 1_000_000_000.25, "exp": 1_000_000_300.5})), Some(300_250));
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+        let left = life(json!({"iat": "now", "exp": now.as_secs() + 600})).unwrap();
+        assert!((540_000..=600_000).contains(&left), "{left}");
+        // Padded, with an algorithm that nobody here knows, and with a head that is none.
+        let encode = |text: &str| base64::prelude::BASE64_URL_SAFE.encode(text);
+        for head in [&encode(r#"{"alg":"none"}"#), &encode(r#"{"alg":"GOST","x":[1]}"#), "%", ""] {
+            for claims in [r#"{"iat":1000,"exp":1300}"#, r#"{"iat":1000,"exp":1300} "#] {
+                let token = format!("{head}.{}.", encode(claims));
+                assert_eq!(life_of_jwt(&token), Some(Duration::from_secs(300)), "{token}");
+            }
+        }
+        let long =
+            format!("a.{}.c", encode(&json!({"iat": 1, "exp": 2, "x": "x".repeat(JWT_LIMIT)}).to_string()));
+        assert_eq!(life_of_jwt(&long), None);
     }
 
     /// The token that RFC 7519 section 3.1 prints: `exp` is 1300819380.

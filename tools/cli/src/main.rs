@@ -8,6 +8,8 @@
 //! application  what a PKCS#11 application does: load, log in, list, sign
 //! scheme       the signature schemes and their names elsewhere
 //! openssl      verification by somebody else
+//! library      libp11rest.so: where it is, loading it
+//! token        list, sign, verify, public-key, random: through the module, as any application
 //! by_hand      the commands that do the same in a shell
 //! luna         what an administrator of a Luna appliance does once
 //! bench        the module beside a bare loop and reqwest, as processes of their own
@@ -29,11 +31,13 @@ mod by_hand;
 mod demo;
 mod emulate;
 mod failure;
+mod library;
 mod luna;
 mod openssl;
 mod options;
 mod report;
 mod scheme;
+mod token;
 
 /// p11rest: one PKCS#11 module in front of REST HSMs.
 #[derive(Parser)]
@@ -52,6 +56,16 @@ enum Command {
     /// The half of the demo that loads the module.
     #[command(name = application::COMMAND, hide = true)]
     Application(application::Args),
+    /// Shows slots and tokens, and the objects and mechanisms of a token.
+    List(token::list::Args),
+    /// Signs a file with a key of a token.
+    Sign(token::sign::SignArgs),
+    /// Verifies a signature with a key of a token.
+    Verify(token::sign::VerifyArgs),
+    /// Writes a public key of a token in PEM.
+    PublicKey(token::export::Args),
+    /// Draws random bytes from the HSM.
+    Random(token::random::Args),
     /// Prepares a Thales Luna appliance for the module.
     Luna(luna::Args),
     /// Measures the module beside two other clients of an emulated HSM. Needs strace and a C compiler.
@@ -90,6 +104,11 @@ fn main() -> ExitCode {
         Command::Emulate(args) => emulate::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Application(args) => application::run(&args),
+        Command::List(args) => token::list::run(&args),
+        Command::Sign(args) => token::sign::sign(&args),
+        Command::Verify(args) => token::sign::verify(&args),
+        Command::PublicKey(args) => token::export::run(&args),
+        Command::Random(args) => token::random::run(&args),
         Command::Luna(args) => luna::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::BenchClient(args) => bench::client::run(&args),
@@ -100,5 +119,15 @@ fn main() -> ExitCode {
             eprintln!("p11rest: {failure}");
             ExitCode::FAILURE
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        super::Cli::command().debug_assert();
     }
 }

@@ -24,7 +24,7 @@ use crate::config::{self, Level};
 use crate::observe::audit::Audit;
 use crate::observe::log::Log;
 use crate::transport::seal::{Outgoing, Sealed, Sealer};
-use crate::transport::{Error, ErrorKind, Headers};
+use crate::transport::{Error, ErrorKind, Headers, Response};
 
 mod answer;
 mod encode;
@@ -114,6 +114,22 @@ impl Signer {
     /// The secret.
     pub(super) fn credential(&self) -> &Credential {
         &self.secret
+    }
+
+    /// Whether a 401 refuses the signature, by its words: of another secret or of another text, or of its time or nonce after
+    /// all attempts at those.
+    pub(super) fn barred(&self, answer: &Response) -> Option<ErrorKind> {
+        let words = String::from_utf8_lossy(&answer.body).to_lowercase();
+        let Scheme { clock_words, replay_words, .. } = &*self.scheme;
+        match () {
+            () if words.contains("signature") && self.secret.is_pin() => Some(ErrorKind::BarredPin),
+            () if words.contains("signature") => Some(ErrorKind::Barred),
+            () => clock_words
+                .iter()
+                .chain(replay_words)
+                .any(|word| words.contains(word))
+                .then_some(ErrorKind::Barred),
+        }
     }
 
     /// Whether what `C_Login` brought is not written as the secret should be.

@@ -9,10 +9,10 @@ use super::encode::{self, dot_net_encode, percent_encode, sorted_query};
 use crate::config::hmac::{
     Derivation, Digest, EmptyBody, Encoding, Part, QueryMode, Scheme, Template, Token,
 };
-use crate::discreet;
+use crate::discreet::{self, Text};
 use crate::observe::audit::{Audit, Endpoint};
 use crate::transport::seal::Outgoing;
-use crate::transport::{Error, ErrorKind, Headers, Kept, Method, Response};
+use crate::transport::{Error, ErrorKind, Headers, Method, Response};
 
 /// Where a request goes, as the scheme sees it.
 #[derive(Clone, Debug)]
@@ -124,6 +124,21 @@ pub(super) struct Values<'a> {
     pub(super) body_hash: OnceCell<String>,
 }
 
+/// What stands for a token of a template.
+enum Value<'a> {
+    Body(&'a [u8]),
+    Text(Text<'a>),
+}
+
+impl Value<'_> {
+    fn as_bytes(&self) -> &[u8] {
+        match self {
+            Self::Body(bytes) => bytes,
+            Self::Text(text) => text.as_bytes(),
+        }
+    }
+}
+
 /// The signature, for the lines that carry it.
 pub(super) struct Signature<'a> {
     pub(super) text: &'a str,
@@ -163,8 +178,8 @@ impl Values<'_> {
         }
         let mut bytes = Zeroizing::default();
         self.render(&template.0, signature, &mut bytes)?;
-        let text = std::str::from_utf8(&bytes).map_err(|_| missing("a header line that is text"))?;
-        Ok((!text.is_empty()).then(|| Zeroizing::new(text.to_owned())))
+        let text = str::from_utf8(&bytes).map_err(|_| missing("a header line that is text"))?;
+        Ok((!text.is_empty()).then(|| text.to_owned().into()))
     }
 
     /// What the signature of Signature Version 4 is good for.
@@ -187,7 +202,7 @@ impl Values<'_> {
     fn lacks(&self, parts: &[Part], signature: Option<&Signature<'_>>) -> Result<bool, Error> {
         for part in parts {
             if let Part::Token(token) = part
-                && self.value(token, signature)?.is_empty()
+                && self.value(token, signature)?.as_bytes().is_empty()
             {
                 return Ok(true);
             }
@@ -206,10 +221,11 @@ impl Values<'_> {
                 Part::Text(more) => discreet::append(text, more.as_bytes()),
                 Part::Token(token) => {
                     let value = self.value(token, signature)?;
-                    if self.shown.hides(token) {
-                        discreet::append(text, format!("[{} bytes]", value.len()).as_bytes());
-                    } else {
-                        discreet::append(text, &value);
+                    match value.as_bytes() {
+                        bytes if self.shown.hides(token) => {
+                            discreet::append(text, format!("{:?}", discreet::Bytes(bytes)).as_bytes());
+                        }
+                        bytes => discreet::append(text, bytes),
                     }
                 }
                 Part::Optional(parts) if self.lacks(parts, signature)? => {}
@@ -219,10 +235,10 @@ impl Values<'_> {
         Ok(())
     }
 
-    fn value(&self, token: &Token, signature: Option<&Signature<'_>>) -> Result<Cow<'_, [u8]>, Error> {
+    fn value<'v>(&'v self, token: &Token, signature: Option<&Signature<'v>>) -> Result<Value<'v>, Error> {
         let Self { target, moment, .. } = self;
-        let text: Cow<'_, str> = match token {
-            Token::Body => return Ok(Cow::Borrowed(self.body())),
+        Ok(Value::Text(match token {
+            Token::Body => return Ok(Value::Body(self.body())),
             Token::Version => self.scheme.version.as_str().into(),
             Token::Method => target.method.as_str().into(),
             Token::MethodLower => target.method.as_str().to_ascii_lowercase().into(),
@@ -233,7 +249,7 @@ impl Values<'_> {
             Token::Path => target.path.as_str().into(),
             Token::PathEncoded => percent_encode(target.path.as_bytes(), b"/").into(),
             Token::Query => target.query.as_str().into(),
-            Token::PathQuery => target.path_query(),
+            Token::PathQuery => target.path_query().into(),
             Token::Url => target.url().into(),
             Token::UrlLowerEncoded => dot_net_encode(&target.url().to_lowercase()).into(),
             Token::Timestamp => moment.timestamp.as_str().into(),
@@ -245,9 +261,9 @@ impl Values<'_> {
             Token::MediaType => self.media_type().into(),
             Token::Bearer => self.bearer(),
             Token::Header(name) => self.header(name).unwrap_or_default(),
-            Token::SignedHeaders => self.signed_headers()?.into(),
+            Token::SignedHeaders => self.signed_headers()?,
             Token::SignedNames => self.scheme.signed_headers.join(";").into(),
-            Token::Components => self.components()?.into(),
+            Token::Components => self.components()?,
             Token::ComponentNames => {
                 let names: Vec<_> =
                     self.scheme.signed_headers.iter().map(|name| format!("\"{name}\"")).collect();
@@ -257,19 +273,13 @@ impl Values<'_> {
             Token::Parameter(name) => self.parameter(name).unwrap_or_default().into(),
             Token::Status => self.status().to_string().into(),
             Token::Attribute(name) => self.attribute(name).into(),
-            Token::Signature => {
-                signature.map(|signature| signature.text.to_owned()).unwrap_or_default().into()
-            }
+            Token::Signature => signature.map_or("", |signature| signature.text).into(),
             Token::SecretHash => signature
-                .map(|signature| encode::digest(Digest::Sha256, &[signature.secret]))
+                .map(|signature| Zeroizing::new(encode::digest(Digest::Sha256, &[signature.secret])))
                 .map(|hash| encode::write(Encoding::Hex, &hash))
                 .unwrap_or_default()
                 .into(),
-        };
-        Ok(match text {
-            Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
-            Cow::Owned(text) => Cow::Owned(text.into_bytes()),
-        })
+        }))
     }
 
     fn body(&self) -> &[u8] {
@@ -337,13 +347,13 @@ impl Values<'_> {
     }
 
     /// The values of all lines of this name, with commas between them (RFC 9110 section 5.3).
-    fn header(&self, name: &str) -> Option<Cow<'_, str>> {
+    fn header(&self, name: &str) -> Option<Text<'_>> {
         match &self.side {
-            Side::Request { .. } if name == "host" => Some(Cow::Borrowed(&self.target.host)),
+            Side::Request { .. } if name == "host" => Some(self.target.host.as_str().into()),
             Side::Request { added, fixed, .. } => {
-                lines(added.as_bytes(), name).or_else(|| lines(fixed, name)).map(Cow::Owned)
+                lines(added.as_bytes(), name).or_else(|| lines(fixed, name))
             }
-            Side::Answer { response, .. } => kept(&response.kept, name).map(Cow::Owned),
+            Side::Answer { response, .. } => joined(response.kept.all(name)),
         }
     }
 
@@ -352,42 +362,43 @@ impl Values<'_> {
         value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
     }
 
-    fn bearer(&self) -> Cow<'_, str> {
-        match self.header(&self.token_header.to_ascii_lowercase()) {
-            Some(value) => match value.split_once(' ') {
-                Some((_, token)) => token.to_owned().into(),
-                None => value,
-            },
-            None => "".into(),
+    fn bearer(&self) -> Text<'_> {
+        let value = self.header(&self.token_header.to_ascii_lowercase()).unwrap_or_default();
+        match value {
+            Text::Lent(value) => value.split_once(' ').map_or(value, |(_, token)| token).into(),
+            // Of several lines, which is none of ours.
+            Text::Own(value) => {
+                value.split_once(' ').map_or(value.as_str(), |(_, token)| token).to_owned().into()
+            }
         }
     }
 
-    fn signed(&self, name: &str) -> Result<Cow<'_, str>, Error> {
+    fn signed(&self, name: &str) -> Result<Text<'_>, Error> {
         self.header(name).ok_or_else(|| missing(&format!("the line {name}, which is to be signed")))
     }
 
-    fn signed_headers(&self) -> Result<String, Error> {
-        self.signed_lines(|name| Ok(format!("{name}:{}", self.signed(name)?)))
+    fn signed_headers(&self) -> Result<Text<'_>, Error> {
+        self.signed_lines(|name| Ok(Text::of(&[name, ":", &self.signed(name)?])))
     }
 
-    fn components(&self) -> Result<String, Error> {
-        self.signed_lines(|name| Ok(format!("\"{name}\": {}", self.component(name)?)))
+    fn components(&self) -> Result<Text<'_>, Error> {
+        self.signed_lines(|name| Ok(Text::of(&["\"", name, "\": ", &self.component(name)?])))
     }
 
-    fn signed_lines(&self, line: impl Fn(&str) -> Result<String, Error>) -> Result<String, Error> {
+    fn signed_lines<'v>(&self, line: impl Fn(&str) -> Result<Text<'v>, Error>) -> Result<Text<'v>, Error> {
         let lines: Result<Vec<_>, _> = self.scheme.signed_headers.iter().map(|name| line(name)).collect();
-        Ok(lines?.join("\n"))
+        Ok(Text::joined(&lines?, "\n"))
     }
 
     /// RFC 9421 section 2.
-    fn component(&self, name: &str) -> Result<Cow<'_, str>, Error> {
+    fn component(&self, name: &str) -> Result<Text<'_>, Error> {
         let target = self.target;
         Ok(match name {
             "@method" => target.method.as_str().into(),
             "@target-uri" => target.url().into(),
             "@authority" => target.host.to_ascii_lowercase().into(),
             "@scheme" => target.scheme().into(),
-            "@request-target" => target.path_query(),
+            "@request-target" => target.path_query().into(),
             "@path" => target.path.as_str().into(),
             "@query" => format!("?{}", target.query).into(),
             name => self.signed(name)?,
@@ -434,19 +445,19 @@ pub(super) fn attribute<'a>(attributes: &'a [(String, String)], name: &str) -> O
     attributes.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
 }
 
-fn lines(bytes: &[u8], name: &str) -> Option<String> {
-    let text = std::str::from_utf8(bytes).ok()?; // all of it is ASCII
+fn lines<'a>(bytes: &'a [u8], name: &str) -> Option<Text<'a>> {
+    let text = str::from_utf8(bytes).ok()?; // all of it is ASCII
     let pairs = text.split("\r\n").filter_map(|line| line.split_once(':'));
     joined(pairs.filter(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim()))
 }
 
-fn kept(kept: &Kept, name: &str) -> Option<String> {
-    joined(kept.all(name))
-}
-
-fn joined<'a>(values: impl Iterator<Item = &'a str>) -> Option<String> {
+fn joined<'a>(values: impl Iterator<Item = &'a str>) -> Option<Text<'a>> {
     let values: Vec<_> = values.collect();
-    (!values.is_empty()).then(|| values.join(", "))
+    match values[..] {
+        [] => None,
+        [value] => Some(value.into()),
+        _ => Some(values.join(", ").into()),
+    }
 }
 
 fn missing(what: &str) -> Error {

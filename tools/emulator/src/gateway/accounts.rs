@@ -6,9 +6,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rand_core::{OsRng, RngCore};
 use serde_json::json;
+use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 use super::refusal::{Answer, Refusal};
+use super::schemes::hex;
 use super::settings::Settings;
 use crate::jwt;
 
@@ -97,6 +99,14 @@ impl Accounts {
     pub(super) fn of_key(&self, key_id: &str) -> Option<(&'static str, &[Zeroizing<String>])> {
         let mut all = self.accounts.iter();
         all.find(|(_, account)| account.key_id == key_id).map(|(user, account)| (*user, &account.secrets[..]))
+    }
+
+    /// The account with a secret of this SHA-256, and its secrets.
+    pub(super) fn of_secret(&self, hash: &str) -> Option<(&'static str, &[Zeroizing<String>])> {
+        let is_meant = |secret: &Zeroizing<String>| hex(&Sha256::digest(secret.as_bytes())) == hash;
+        let mut all = self.accounts.iter();
+        let found = all.find(|(_, account)| account.secrets.iter().any(is_meant));
+        found.map(|(user, account)| (*user, &account.secrets[..]))
     }
 
     /// From now on only these secrets sign for that key id; `false` if there is no such key id.

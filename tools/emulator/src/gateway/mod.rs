@@ -7,7 +7,7 @@
 //! ```text
 //! settings  what a test chooses at the start;  switches: what it changes later
 //! verify    the rules in their order;  allow, nonces: what they need
-//! schemes   what is signed: v3.0, amx, Hawk, time and body
+//! schemes   what is signed, and how answers are
 //! accounts  passwords, secrets, tokens;  tokens: their calls
 //! objects   keys and random bytes
 //! slot      what the module is told
@@ -28,11 +28,9 @@ mod verify;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use hmac::{Hmac, Mac};
 use hyper::Method;
 use parking_lot::{Mutex, RwLock};
 use serde_json::json;
-use sha2::Sha256;
 
 use crate::clock::{self, Clock};
 use crate::error::Error;
@@ -144,15 +142,6 @@ impl Gateway {
             }
         }
     }
-
-    /// The signature over an answer: nonce, time and body, by the secret of the request.
-    fn sign_answer(&self, reply: &mut Reply, signed: &Signed) {
-        let head = format!("{}\n{}\n", signed.nonce, signed.timestamp);
-        if let Ok(mac) = Hmac::<Sha256>::new_from_slice(signed.secret.as_bytes()) {
-            let mac = mac.chain_update(head).chain_update(&reply.body).finalize();
-            reply.headers.push(("x-response-signature", schemes::hex(&mac.into_bytes())));
-        }
-    }
 }
 
 impl Vendor for Gateway {
@@ -167,8 +156,8 @@ impl Vendor for Gateway {
             refusal.into_reply()
         });
         reply.headers.push(("date", clock::http_date(self.clock.seconds())));
-        if let Some(signed) = signed.filter(|_| self.settings.signed_answers) {
-            self.sign_answer(&mut reply, &signed);
+        if let Some(signed) = signed {
+            schemes::sign_answer(&self.settings, request, &signed, self.clock.milliseconds(), &mut reply);
         }
         reply
     }

@@ -11,8 +11,35 @@ use crate::error::Error;
 pub(super) enum Scheme {
     V3,
     Amx,
+    BitGo3,
+    Azure,
+    Acquia2,
     Hawk,
     TsBody,
+    MethodPathBody,
+    SigV4,
+    Rfc9421,
+}
+
+impl Scheme {
+    /// Each by the name of the module's preset.
+    const ALL: [(&str, Scheme); 10] = [
+        ("v3.0", Scheme::V3),
+        ("amx", Scheme::Amx),
+        ("bitgo3", Scheme::BitGo3),
+        ("azure-appconfig", Scheme::Azure),
+        ("acquia2", Scheme::Acquia2),
+        ("hawk", Scheme::Hawk),
+        ("ts.body", Scheme::TsBody),
+        ("method-path-body", Scheme::MethodPathBody),
+        ("sigv4", Scheme::SigV4),
+        ("rfc9421-hmac", Scheme::Rfc9421),
+    ];
+
+    /// The name of the module's preset.
+    pub(super) fn preset(self) -> &'static str {
+        Scheme::ALL.iter().find(|(_, scheme)| *scheme == self).map_or("", |(name, _)| name)
+    }
 }
 
 /// The spelling of names.
@@ -75,15 +102,9 @@ const ROWS: &[Row] = &[
     Row {
         name: "scheme",
         default: "v3.0",
-        values: "v3.0, amx, hawk or ts.body",
+        values: "v3.0, amx, bitgo3, azure-appconfig, acquia2, hawk, ts.body, method-path-body, sigv4 or rfc9421-hmac",
         set: |s, value| {
-            s.scheme = match value {
-                "v3.0" => Scheme::V3,
-                "amx" => Scheme::Amx,
-                "hawk" => Scheme::Hawk,
-                "ts.body" => Scheme::TsBody,
-                _ => return None,
-            };
+            s.scheme = Scheme::ALL.iter().find(|(name, _)| *name == value)?.1;
             Some(())
         },
     },

@@ -2,7 +2,7 @@
 
 use super::accounts::{OPERATOR, OPERATOR_KEY};
 use super::settings::{Names, Scheme, Settings, TokenBody};
-use super::{BASE64_FILE, SECRET_FILE};
+use super::{BASE64_FILE, SECRET_FILE, schemes};
 use crate::files::{Directory, toml_string};
 
 /// The description, in the emulator's directory.
@@ -21,14 +21,18 @@ pub(super) fn slot(settings: &Settings, directory: &Directory, url: &str) -> Str
         slot.push_str(&tokens(settings));
     }
     if settings.signatures {
-        let (preset, secret) = match settings.scheme {
-            Scheme::V3 => ("v3.0", SECRET_FILE),
-            Scheme::Amx => ("amx", BASE64_FILE),
-            Scheme::Hawk => ("hawk", SECRET_FILE),
-            Scheme::TsBody => ("ts.body", SECRET_FILE),
+        // What the scheme wants besides.
+        let (secret, more) = match settings.scheme {
+            Scheme::Acquia2 => (BASE64_FILE, "parameters = [\"realm=p11rest\"]\n"),
+            Scheme::SigV4 => (SECRET_FILE, "parameters = [\"region=here\", \"service=keys\"]\n"),
+            Scheme::Amx | Scheme::Azure | Scheme::Rfc9421 => (BASE64_FILE, ""),
+            Scheme::V3 | Scheme::BitGo3 | Scheme::Hawk | Scheme::TsBody | Scheme::MethodPathBody => {
+                (SECRET_FILE, "")
+            }
         };
         slot.push_str(&format!(
-            "\n[slot.auth.hmac]\npreset = \"{preset}\"\nkey_id = \"{OPERATOR_KEY}\"\nsecret = {}\nsign_token_calls = {}\n",
+            "\n[slot.auth.hmac]\npreset = \"{}\"\nkey_id = \"{OPERATOR_KEY}\"\nsecret = {}\nsign_token_calls = {}\n{more}",
+            settings.scheme.preset(),
             toml_string(&format!("file:{}", path(secret))),
             settings.sign_token_calls,
         ));
@@ -47,10 +51,8 @@ fn tokens(settings: &Settings) -> String {
         _ => ["grant_type", "username", "password"],
     };
     // Where the signature is in Authorization, the token is elsewhere.
-    let header = match settings.scheme {
-        Scheme::Amx | Scheme::Hawk if settings.signatures => "header = \"X-Authorization\"\n",
-        _ => "",
-    };
+    let taken = settings.signatures && schemes::takes_authorization(settings.scheme);
+    let header = if taken { "header = \"X-Authorization\"\n" } else { "" };
     format!(
         "\n[slot.auth]\nuser = \"{OPERATOR}\"\npassword = \"pin\"\n\n[slot.auth.token]\nlogin = \"/token\"\n\
          body = \"{body}\"\n\

@@ -53,14 +53,9 @@ impl Gateway {
             let message = "The time is not one of now; Date has ours.";
             Refusal::new(401, "TIMESTAMP_OUT_OF_RANGE", message)
         };
-        let is_number = presented.timestamp.bytes().all(|digit| digit.is_ascii_digit());
-        let sent: i64 = match presented.timestamp.parse() {
-            Ok(sent) if is_number => sent,
-            _ => return Err(out_of_range()),
-        };
-        let unit = if self.settings.milliseconds { 1 } else { 1000 };
         let skew = self.settings.skew.saturating_mul(1000);
-        if sent.saturating_mul(unit).abs_diff(self.clock.milliseconds()) > skew {
+        let apart = presented.sent.map(|sent| sent.abs_diff(self.clock.milliseconds()));
+        if apart.is_none_or(|apart| apart > skew) {
             return Err(out_of_range());
         }
         match &presented.nonce {
@@ -74,11 +69,15 @@ impl Gateway {
     /// Rules 5 and 6.
     fn find_secret(&self, presented: &Presented) -> Answer<Signed> {
         let accounts = self.accounts.lock();
-        let Some((user, secrets)) = accounts.of_key(&presented.key_id) else {
-            presented.is_signed_with(DUMMY);
+        let found = match self.settings.scheme {
+            Scheme::BitGo3 => accounts.of_secret(&presented.key_id),
+            _ => accounts.of_key(&presented.key_id),
+        };
+        let Some((user, secrets)) = found else {
+            presented.is_signed_with(DUMMY.as_bytes());
             return Err(bad_signature());
         };
-        let secret = secrets.iter().find(|secret| presented.is_signed_with(secret));
+        let secret = secrets.iter().find(|secret| presented.is_signed_with(secret.as_bytes()));
         Ok(Signed {
             user,
             secret: secret.cloned().ok_or_else(bad_signature)?,
