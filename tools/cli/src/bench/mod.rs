@@ -41,6 +41,10 @@ mod table;
 
 /// What `p11rest bench` takes.
 #[derive(clap::Args)]
+#[command(after_help = "\
+Example:
+  About five minutes on a machine that has nothing else to do:
+    p11rest bench --out bench")]
 pub struct Args {
     /// The module; else $P11REST_MODULE, else libp11rest.so in the folder of this program.
     #[arg(long)]

@@ -79,7 +79,8 @@ impl Args {
     }
 }
 
-fn describe(session: &Session, handle: ObjectHandle) -> Result<Key, Failure> {
+/// What is known of it.
+pub fn describe(session: &Session, handle: ObjectHandle) -> Result<Key, Failure> {
     let [class, kind, label, id] = row(session, handle).map_err(pkcs11_failure)?;
     let described = format!("{label:?} ({class}, {kind}, id {id})");
     let wanted = [AttributeType::KeyType, AttributeType::AlwaysAuthenticate];

@@ -6,7 +6,7 @@
 //! key        which key, and what is shown of an object
 //! mechanism  the mechanisms that sign, by their names
 //! encoding   bytes in and out: raw, base64, hexadecimal; ECDSA in DER
-//! list, sign, export, random: the commands
+//! list, sign, export, random, generate: the commands
 //! ```
 
 use std::path::PathBuf;
@@ -22,6 +22,7 @@ use crate::library::{self, pkcs11_failure};
 
 pub mod encoding;
 pub mod export;
+pub mod generate;
 pub mod key;
 pub mod list;
 pub mod mechanism;
@@ -61,6 +62,11 @@ impl Args {
     /// Opens a session that only reads.
     pub fn open(&self) -> Result<Token, Failure> {
         self.open_by(Pkcs11::open_ro_session)
+    }
+
+    /// Opens a session that makes and deletes keys.
+    fn open_to_write(&self) -> Result<Token, Failure> {
+        self.open_by(Pkcs11::open_rw_session)
     }
 
     /// The same before any login, which asks no HSM.

@@ -7,7 +7,9 @@ mod arguments;
 mod bench;
 mod demo;
 mod emulate;
+mod init;
 mod luna;
+mod manual;
 mod token;
 
 /// The tool, without what the environment of the test run would tell it.

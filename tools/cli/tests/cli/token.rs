@@ -151,6 +151,29 @@ fn a_key_with_a_password_of_its_own_signs_with_it() {
     assert!(openssl_verifies(&hsm, &["-sha256"], "locked.pub", "sig"));
 }
 
+#[test]
+fn keys_are_made_and_deleted() {
+    let hsm = Hsm::start();
+    let kinds: [(&str, &[&str]); 3] =
+        [("rsa-2048", &["-sha256"]), ("ec-p384", &["-sha256"]), ("ec-p521", &["-sha256"])];
+    for (kind, options) in kinds {
+        let made = stdout(&hsm.done(&["generate", "--key", "made", "--type", kind]));
+        assert!(made.starts_with("made: \"made\" (CKO_PRIVATE_KEY, "), "{made}");
+        let der: &[&str] = if kind == "rsa-2048" { &[] } else { &["--der"] };
+        hsm.done(&[&["sign", "--key", "made", "--in", "data", "--out", "sig"], der].concat());
+        hsm.done(&["public-key", "--key", "made", "--out", "key.pem"]);
+        assert!(openssl_verifies(&hsm, options, "key.pem", "sig"), "{kind}");
+        hsm.done(&[&["verify", "--key", "made", "--in", "data", "--signature", "sig"], der].concat());
+        let without = hsm.user(&["delete", "--key", "made"]);
+        assert_eq!(without.status.code(), Some(2), "{without:?}");
+        hsm.done(&["delete", "--key", "made", "--for-ever"]);
+        failed(&hsm.user(&["public-key", "--key", "made"]), "there is no CKO_PUBLIC_KEY \"made\"");
+    }
+    let made = stdout(&hsm.done(&["generate", "--key", "made", "--type", "aes-256"]));
+    assert!(made.contains("CKO_SECRET_KEY, CKK_AES"), "{made}");
+    failed(&hsm.user(&["generate", "--key", "made", "--type", "aes-256"]), "C_GenerateKey: ");
+}
+
 /// Standard input and output, text instead of bytes, and the digest of OpenSSL.
 #[test]
 fn it_is_a_filter() {
