@@ -2,12 +2,14 @@
 #
 #   CARGO_TARGET_DIR   where to build; target
 #   PREFIX, DESTDIR    where `make install` puts it; /usr/local
+#   LIBDIR             where it puts the module; PREFIX/lib
 #   FUZZ_TIME          seconds that `make fuzz` gives each target; 60
 
 MAKEFLAGS += --no-print-directory
 
 CARGO ?= cargo
 PREFIX ?= /usr/local
+LIBDIR ?= $(PREFIX)/lib
 INSTALL ?= install
 FUZZ_TIME ?= 60
 
@@ -25,8 +27,8 @@ export P11REST_NODE_MODULES := $(target)/node/node_modules
 rustdoc := RUSTDOCFLAGS='-D warnings -A rustdoc::private-intra-doc-links' \
 	$(CARGO) doc --locked --no-deps --document-private-items
 
-.PHONY: all module tools demo bench test soak fuzz fuzz-lock setup style deny lint unit c-programs applications logs install \
-	uninstall clean
+.PHONY: all module tools demo bench test soak fuzz fuzz-lock setup style deny lint unit c-programs applications logs share \
+	install uninstall package clean
 
 all: tools
 
@@ -113,13 +115,36 @@ applications: setup tools
 logs:
 	$(CARGO) test --locked -p p11rest --test log_check -- --nocapture
 
-install: all
-	$(INSTALL) -D -m 644 $(P11REST_MODULE) $(DESTDIR)$(PREFIX)/lib/libp11rest.so
+# What is installed in $(PREFIX)/share, as it is in $(target)/share: manual pages and shell completion.
+shared := man/man1/p11rest.1 man/man5/p11rest.toml.5 bash-completion/completions/p11rest \
+	zsh/site-functions/_p11rest fish/vendor_completions.d/p11rest.fish
+
+share: all
+	mkdir -p $(addprefix $(target)/share/,$(sort $(dir $(shared))))
+	$(P11REST_TOOL) man --out $(target)/share/man
+	mv $(target)/share/man/p11rest.1 $(target)/share/man/man1
+	mv $(target)/share/man/p11rest.toml.5 $(target)/share/man/man5
+	$(P11REST_TOOL) completion bash >$(target)/share/bash-completion/completions/p11rest
+	$(P11REST_TOOL) completion zsh >$(target)/share/zsh/site-functions/_p11rest
+	$(P11REST_TOOL) completion fish >$(target)/share/fish/vendor_completions.d/p11rest.fish
+
+install: all share
+	$(INSTALL) -D -m 644 $(P11REST_MODULE) $(DESTDIR)$(LIBDIR)/libp11rest.so
 	$(INSTALL) -D -m 755 $(P11REST_TOOL) $(DESTDIR)$(PREFIX)/bin/p11rest
 	$(INSTALL) -D -m 644 include/p11rest.h $(DESTDIR)$(PREFIX)/include/p11rest.h
+	for file in $(shared); do \
+		$(INSTALL) -D -m 644 $(target)/share/$$file $(DESTDIR)$(PREFIX)/share/$$file || exit 1; \
+	done
 
 uninstall:
-	rm -f $(DESTDIR)$(PREFIX)/lib/libp11rest.so $(DESTDIR)$(PREFIX)/bin/p11rest $(DESTDIR)$(PREFIX)/include/p11rest.h
+	rm -f $(DESTDIR)$(LIBDIR)/libp11rest.so $(DESTDIR)$(PREFIX)/bin/p11rest $(DESTDIR)$(PREFIX)/include/p11rest.h
+	rm -f $(addprefix $(DESTDIR)$(PREFIX)/share/,$(shared))
+
+# A Debian package, a tarball and their lists of components, into target/package.
+package:
+	tests/setup package
+	$(MAKE) tools
+	packaging/build $(target)/package
 
 clean:
 	rm -rf $(target)

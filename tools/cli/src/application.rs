@@ -4,19 +4,22 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11};
+use cryptoki::context::Pkcs11;
 use cryptoki::error::Error;
 use cryptoki::object::{Attribute, AttributeType, ObjectClass, ObjectHandle};
 use cryptoki::session::{Session, UserType};
 use cryptoki::slot::Slot;
 use cryptoki::types::AuthPin;
-use der::pem::LineEnding;
 use p11rest_emulator::PIN;
 
 use crate::by_hand::{self, Restart};
 use crate::failure::Failure;
+use crate::library::{self, pkcs11_failure};
 use crate::report::{self, Elapsed, Steps, detail};
 use crate::scheme::Scheme;
+use crate::token::encoding::hex;
+use crate::token::export::public_key_pem;
+use crate::token::key;
 use crate::{demo, openssl};
 
 /// The hidden command behind which it is.
@@ -75,11 +78,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
 
 fn load(steps: &mut Steps, module: &Path) -> Result<Pkcs11, Failure> {
     let step = steps.begin("Load the module with dlopen");
-    let pkcs11 = Pkcs11::new(module).map_err(|error| match error {
-        Error::LibraryLoading(error) => Failure::new(error),
-        error => pkcs11_failure(error),
-    })?;
-    pkcs11.initialize(CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK)).map_err(pkcs11_failure)?;
+    let pkcs11 = library::load(module)?;
     let info = pkcs11.get_library_info().map_err(pkcs11_failure)?;
     step.done();
     detail(module.display());
@@ -114,36 +113,13 @@ fn open(pkcs11: &Pkcs11, slot: Slot) -> Result<Session, Error> {
 fn list(steps: &mut Steps, session: &Session) -> Result<(), Failure> {
     let step = steps.begin("List the objects");
     let objects = session.find_objects(&[]).map_err(pkcs11_failure)?;
-    let mut rows = vec![["class", "type", "label", "id"].map(str::to_owned)];
+    let mut rows = vec![key::COLUMNS.map(str::to_owned)];
     for object in &objects {
-        rows.push(row(session, *object).map_err(pkcs11_failure)?);
+        rows.push(key::row(session, *object).map_err(pkcs11_failure)?);
     }
     step.done();
     report::columns(&rows).iter().for_each(detail);
     Ok(())
-}
-
-/// Class, type, label and id of an object; empty what it does not have.
-fn row(session: &Session, object: ObjectHandle) -> Result<[String; 4], Error> {
-    const WANTED: [AttributeType; 5] = [
-        AttributeType::Class,
-        AttributeType::KeyType,
-        AttributeType::CertificateType,
-        AttributeType::Label,
-        AttributeType::Id,
-    ];
-    let [mut class, mut kind, mut label, mut id] = [const { String::new() }; 4];
-    for attribute in session.get_attributes(object, &WANTED)? {
-        match attribute {
-            Attribute::Class(value) => class = value.to_string(),
-            Attribute::KeyType(value) => kind = value.to_string(),
-            Attribute::CertificateType(value) => kind = value.to_string(),
-            Attribute::Label(value) => label = String::from_utf8_lossy(&value).into_owned(),
-            Attribute::Id(value) => id = hex(&value),
-            _ => {}
-        }
-    }
-    Ok([class, kind, label, id])
 }
 
 fn sign_all(steps: &mut Steps, session: &Session, args: &Args) -> Result<Vec<Signed>, Failure> {
@@ -177,9 +153,7 @@ fn sign(
     write(&signature, &scheme.for_openssl(raw)?)?;
 
     let public_key = find(session, ObjectClass::PUBLIC_KEY, label, scheme)?;
-    let spki = attribute(session, public_key, AttributeType::PublicKeyInfo)?;
-    let pem = der::pem::encode_string("PUBLIC KEY", LineEnding::LF, &spki)
-        .map_err(Failure::in_context("CKA_PUBLIC_KEY_INFO"))?;
+    let pem = public_key_pem(session, public_key)?;
     let public_key = dir.join(format!("{label}.pub.pem"));
     write(&public_key, pem.as_bytes())?;
     Ok(Signed { label, id: hex(&id), scheme, public_key, signature })
@@ -198,7 +172,7 @@ fn find(session: &Session, class: ObjectClass, label: &str, scheme: Scheme) -> R
 fn attribute(session: &Session, object: ObjectHandle, kind: AttributeType) -> Result<Vec<u8>, Failure> {
     let found = session.get_attributes(object, &[kind]).map_err(pkcs11_failure)?;
     match found.into_iter().next() {
-        Some(Attribute::Id(value) | Attribute::PublicKeyInfo(value)) => Ok(value),
+        Some(Attribute::Id(value)) => Ok(value),
         _ => Err(Failure::new(format_args!("the key has no {kind}"))),
     }
 }
@@ -230,16 +204,4 @@ fn say_how_to_go_on(args: &Args, signed: &[Signed]) -> Result<(), Failure> {
 
 fn write(path: &Path, contents: &[u8]) -> Result<(), Failure> {
     fs::write(path, contents).map_err(Failure::in_context(path.display()))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// A refusal of the module, with the function that gave it.
-pub fn pkcs11_failure(error: Error) -> Failure {
-    match error {
-        Error::Pkcs11(code, function) => Failure::new(format_args!("C_{function:?}: {code:?}: {code}")),
-        error => Failure::new(error),
-    }
 }

@@ -19,14 +19,13 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use tempfile::TempDir;
 
 use crate::failure::Failure;
+use crate::library::existing_file;
 use crate::report::{Steps, detail, line, shell};
-use crate::{DemoArgs, application, openssl};
+use crate::{DemoArgs, application, library, openssl};
 
 /// Those of the application included.
 pub const STEPS: u8 = 6;
 
-/// Names the module where `--module` does not.
-const MODULE_VARIABLE: &str = "P11REST_MODULE";
 /// Variables with this beginning change slots of the configuration file.
 const SLOT_VARIABLES: &[u8] = b"P11REST_SLOT_";
 const MESSAGE: &str = "Signed through PKCS#11, by a key that never left the HSM.\n";
@@ -34,7 +33,7 @@ const MESSAGE: &str = "Signed through PKCS#11, by a key that never left the HSM.
 /// Runs the whole demo.
 pub fn run(args: &DemoArgs) -> Result<(), Failure> {
     // What is missing is told before anything is started.
-    let module = find_module(args.module.as_deref())?;
+    let module = library::find(args.module.as_deref())?;
     let openssl = openssl::version()?;
     let file = args.file.as_deref().map(existing_file).transpose()?;
     let interrupt = Interrupt::watch()?;
@@ -54,34 +53,6 @@ pub fn run(args: &DemoArgs) -> Result<(), Failure> {
     emulator.stop();
     folder.keep();
     Ok(())
-}
-
-/// The absolute path of the module: as named, else by the environment, else beside this program.
-pub fn find_module(named: Option<&Path>) -> Result<PathBuf, Failure> {
-    let path = module_path(named)?;
-    existing_file(&path).map_err(|failure| {
-        failure.remedy(format_args!("run make first, or name the module with --module or {MODULE_VARIABLE}"))
-    })
-}
-
-fn module_path(named: Option<&Path>) -> Result<PathBuf, Failure> {
-    if let Some(path) = named {
-        return Ok(path.to_owned());
-    }
-    if let Some(path) = env::var_os(MODULE_VARIABLE).filter(|path| !path.is_empty()) {
-        return Ok(path.into());
-    }
-    let program = env::current_exe().map_err(Failure::in_context("path of this program"))?;
-    Ok(program.with_file_name("libp11rest.so"))
-}
-
-/// The absolute path of a file: dlopen searches the system for a name without a slash.
-fn existing_file(path: &Path) -> Result<PathBuf, Failure> {
-    let absolute = path.canonicalize().map_err(Failure::in_context(path.display()))?;
-    match absolute.is_file() {
-        true => Ok(absolute),
-        false => Err(Failure::new(format_args!("{}: not a file", path.display()))),
-    }
 }
 
 fn start_emulator(steps: &mut Steps, dir: &Path, tls: bool) -> Result<Emulator, Failure> {

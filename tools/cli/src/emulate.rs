@@ -9,7 +9,7 @@ use signal_hook::iterator::Signals;
 use crate::failure::Failure;
 use crate::options::EmulateArgs;
 use crate::report::{line, shell};
-use crate::{by_hand, demo};
+use crate::{by_hand, library};
 
 /// Runs until SIGINT or SIGTERM.
 ///
@@ -57,7 +57,7 @@ impl Emulators {
 /// Says where they are and how to use them.
 fn announce(args: &EmulateArgs, emulators: &Emulators) -> Result<(), Failure> {
     let dir = args.dir.canonicalize().map_err(Failure::in_context(args.dir.display()))?;
-    let module = demo::find_module(None).ok();
+    let module = library::find(None).ok();
     let commands = match emulators {
         Emulators::One(api, emulator) => {
             line(format_args!("Emulated {api} on {}, files in {}", emulator.url(), dir.display()));

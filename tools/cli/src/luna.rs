@@ -36,6 +36,12 @@ enum Command {
 
 /// What `p11rest luna enroll` takes.
 #[derive(clap::Args)]
+#[command(after_help = "\
+Example:
+  A certificate for the account p11rest, which an administrator enrols:
+    openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=p11rest -days 730 -keyout key.pem -out cert.pem
+    p11rest luna enroll --url https://luna.example:8443 --user p11rest --by admin \\
+      --password-file admin.password --certificate cert.pem --ca luna.pem")]
 struct EnrollArgs {
     /// The appliance: https://HOST:8443. Plain http is for loopback alone.
     #[arg(long)]

@@ -8,6 +8,11 @@
 //! application  what a PKCS#11 application does: load, log in, list, sign
 //! scheme       the signature schemes and their names elsewhere
 //! openssl      verification by somebody else
+//! library      libp11rest.so: where it is, loading it
+//! token        list, sign, verify, public-key, random, generate, delete: through the module, as any application
+//! init         a configuration for one slot
+//! reference    docs/configuration.md, which has every key
+//! manual       manual pages and shell completion
 //! by_hand      the commands that do the same in a shell
 //! luna         what an administrator of a Luna appliance does once
 //! bench        the module beside a bare loop and reqwest, as processes of their own
@@ -29,15 +34,34 @@ mod by_hand;
 mod demo;
 mod emulate;
 mod failure;
+mod init;
+mod library;
 mod luna;
+mod manual;
 mod openssl;
 mod options;
+mod reference;
 mod report;
 mod scheme;
+mod token;
 
 /// p11rest: one PKCS#11 module in front of REST HSMs.
 #[derive(Parser)]
-#[command(name = "p11rest", version, about)]
+#[command(
+    name = "p11rest",
+    version,
+    about,
+    after_help = "\
+Examples:
+  Without an HSM: emulate one, sign, and verify with OpenSSL:
+    p11rest demo
+  With one: write a configuration, look, sign:
+    p11rest init
+    p11rest list --objects
+    p11rest sign --key KEY --in FILE --out FILE.sig
+
+\"p11rest COMMAND --help\" has examples of each command; p11rest(1) and p11rest.toml(5) have all of it."
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -45,15 +69,35 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Runs an emulator of a REST HSM on loopback until SIGINT or SIGTERM.
-    Emulate(Box<options::EmulateArgs>),
+    /// Writes a configuration for the module.
+    Init(init::Args),
+    /// Shows slots and tokens, and the objects and mechanisms of a token.
+    List(token::list::Args),
+    /// Signs a file with a key of a token.
+    Sign(token::sign::SignArgs),
+    /// Verifies a signature with a key of a token.
+    Verify(token::sign::VerifyArgs),
+    /// Writes a public key of a token in PEM.
+    PublicKey(token::export::Args),
+    /// Draws random bytes from the HSM.
+    Random(token::random::Args),
+    /// Has the HSM make a key.
+    Generate(token::generate::GenerateArgs),
+    /// Deletes a key at the HSM.
+    Delete(token::generate::DeleteArgs),
     /// Signs a file through the module with keys of an emulated HSM, and lets OpenSSL verify it.
     Demo(DemoArgs),
     /// The half of the demo that loads the module.
     #[command(name = application::COMMAND, hide = true)]
     Application(application::Args),
+    /// Runs an emulator of a REST HSM on loopback until SIGINT or SIGTERM.
+    Emulate(Box<options::EmulateArgs>),
     /// Prepares a Thales Luna appliance for the module.
     Luna(luna::Args),
+    /// Writes a script for a shell that completes the commands and options of this program.
+    Completion(manual::CompletionArgs),
+    /// Writes the manual pages p11rest(1) and p11rest.toml(5).
+    Man(manual::ManArgs),
     /// Measures the module beside two other clients of an emulated HSM. Needs strace and a C compiler.
     Bench(bench::Args),
     /// One client of the benchmark.
@@ -63,6 +107,12 @@ enum Command {
 
 /// What `p11rest demo` takes.
 #[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  Everything, from an emulated HSM to signatures that OpenSSL verifies:
+    p11rest demo
+  With a file of yours, in a folder that stays:
+    p11rest demo --dir /tmp/hsm --file contract.pdf")]
 struct DemoArgs {
     /// The module; else $P11REST_MODULE, else libp11rest.so in the folder of this program.
     #[arg(long)]
@@ -90,7 +140,17 @@ fn main() -> ExitCode {
         Command::Emulate(args) => emulate::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Application(args) => application::run(&args),
+        Command::Init(args) => init::run(&args),
+        Command::List(args) => token::list::run(&args),
+        Command::Sign(args) => token::sign::sign(&args),
+        Command::Verify(args) => token::sign::verify(&args),
+        Command::PublicKey(args) => token::export::run(&args),
+        Command::Random(args) => token::random::run(&args),
+        Command::Generate(args) => token::generate::generate(&args),
+        Command::Delete(args) => token::generate::delete(&args),
         Command::Luna(args) => luna::run(&args),
+        Command::Completion(args) => manual::completion(&args),
+        Command::Man(args) => manual::man(&args),
         Command::Bench(args) => bench::run(&args),
         Command::BenchClient(args) => bench::client::run(&args),
     };
@@ -100,5 +160,15 @@ fn main() -> ExitCode {
             eprintln!("p11rest: {failure}");
             ExitCode::FAILURE
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        super::Cli::command().debug_assert();
     }
 }

@@ -11,6 +11,13 @@ use p11rest_emulator::{
 };
 
 #[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  A Securosys TSB with HTTPS; in another terminal, with the PIN 1234:
+    p11rest emulate --dir /tmp/hsm --tls
+    p11rest list --objects --config /tmp/hsm/p11rest.toml
+  All vendors at once, with one configuration for their slots:
+    p11rest emulate --vendor all --dir /tmp/hsms")]
 pub struct EmulateArgs {
     /// Where keys, secrets and the ready-made configuration are kept; made if missing.
     #[arg(long)]

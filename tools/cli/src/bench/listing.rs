@@ -10,8 +10,8 @@ use super::cells::median;
 use super::client::{self, Args, Kind, nanoseconds};
 use super::hsm::{Hsm, Vendor};
 use super::{Bench, module};
-use crate::application::pkcs11_failure;
 use crate::failure::Failure;
+use crate::library::pkcs11_failure;
 use crate::report::line;
 
 /// How long the server holds each answer back, in milliseconds.

@@ -19,9 +19,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::demo;
 use crate::failure::Failure;
 use crate::report::line;
+use crate::{demo, library};
 use cells::{Cell, Figures, Plan, median};
 use client::Kind;
 use counting::Counter;
@@ -41,6 +41,10 @@ mod table;
 
 /// What `p11rest bench` takes.
 #[derive(clap::Args)]
+#[command(after_help = "\
+Example:
+  About five minutes on a machine that has nothing else to do:
+    p11rest bench --out bench")]
 pub struct Args {
     /// The module; else $P11REST_MODULE, else libp11rest.so in the folder of this program.
     #[arg(long)]
@@ -63,7 +67,7 @@ struct Bench {
 
 /// Measures everything and writes the report.
 pub fn run(args: &Args) -> Result<(), Failure> {
-    let module = demo::find_module(args.module.as_deref())?;
+    let module = library::find(args.module.as_deref())?;
     fs::create_dir_all(&args.out).map_err(Failure::in_context(args.out.display()))?;
     let work = tempfile::tempdir_in(&args.out).map_err(Failure::in_context(args.out.display()))?;
     let work = work.path().canonicalize().map_err(Failure::in_context(args.out.display()))?;

@@ -38,7 +38,12 @@ fn help_names_the_commands_that_are_for_users() {
     let output = run(p11rest().arg("--help"));
     assert_eq!(output.status.code(), Some(0));
     let help = stdout(&output);
-    assert!(["emulate", "demo", "luna", "bench"].iter().all(|name| help.contains(name)), "{help}");
+    assert!(
+        ["init", "list", "sign", "verify", "random", "generate", "emulate", "demo", "luna", "man", "bench"]
+            .iter()
+            .all(|name| help.contains(name)),
+        "{help}"
+    );
     assert!(!help.contains("demo-application") && !help.contains("bench-client"), "{help}");
 }
 

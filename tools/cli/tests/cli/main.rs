@@ -7,12 +7,17 @@ mod arguments;
 mod bench;
 mod demo;
 mod emulate;
+mod init;
 mod luna;
+mod manual;
+mod token;
 
 /// The tool, without what the environment of the test run would tell it.
 fn p11rest() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_p11rest"));
-    command.env_remove("P11REST_MODULE").env_remove("P11REST_CONFIG").env_remove("P11REST_LOG");
+    for name in ["P11REST_MODULE", "P11REST_CONFIG", "P11REST_LOG", "P11REST_PIN"] {
+        command.env_remove(name);
+    }
     command
 }
 

@@ -1,0 +1,235 @@
+#!/bin/bash
+# `make package`: made twice, installed, used from where it is installed, removed. dpkg, readelf and OpenSSL have the last word.
+#
+# As root it is installed on this machine, for as long as the test lasts. Otherwise, or if p11rest is installed already, below a
+# folder.
+set -euo pipefail
+. "$(dirname "$0")/lib.sh"
+
+built=$scratch/built
+again=$scratch/again
+message=$work/message
+head -c 5000 /dev/urandom >"$message"
+
+# What the packages and docs/packaging.md promise.
+triplet=x86_64-linux-gnu
+library=/usr/lib/$triplet/pkcs11/libp11rest.so
+registration=/usr/share/p11-kit/modules/p11rest.module
+
+pack() {
+    P11REST_MODULE=$module P11REST_TOOL=$tool "$root/packaging/build" "$1"
+}
+
+# At another time of the day, for another user.
+pack_again() {
+    umask 077
+    TZ=Asia/Tokyo XZ_OPT=-9 pack "$again"
+    diff -r "$built" "$again"
+}
+
+sums_are_right() {
+    (cd "$built" && sha256sum --check --strict SHA256SUMS)
+    [ "$(wc -l <"$built/SHA256SUMS")" -eq "$(find "$built" -type f ! -name SHA256SUMS | wc -l)" ]
+}
+
+# No path of where it was built, no user, and one time.
+tarball_is_neutral() {
+    local list
+    list=$(tar --list --verbose --numeric-owner --utc --full-time --file "$tarball")
+    printf '%s\n' "$list"
+    [ "$(awk '{ print $2 }' <<<"$list" | sort -u)" = 0/0 ]
+    [ "$(awk '{ print $4, $5 }' <<<"$list" | sort -u | wc -l)" -eq 1 ]
+    tar --list --file "$tarball" | sort --check
+}
+
+# glibc_of FILE...: the least version of glibc that has all that they ask for.
+glibc_of() {
+    readelf --wide --version-info "$@" | grep -o 'Name: GLIBC_[0-9.]*' | sed 's/.*_//' | sort -V | tail -n 1
+}
+
+needs_only_libraries_of_c() {
+    local needed
+    needed=$(readelf --wide --dynamic "$unpacked$library" | sed -n 's/.*Shared library: \[\(.*\)\]/\1/p' | sort | xargs)
+    [ "$needed" = "ld-linux-x86-64.so.2 libc.so.6 libgcc_s.so.1" ] || { echo "$needed"; return 1; }
+}
+
+depends_on_what_it_needs() {
+    local depends glibc
+    depends=$(dpkg-deb --field "$deb" Depends)
+    glibc=$(glibc_of "$unpacked$library" "$unpacked/usr/bin/p11rest")
+    echo "$depends; needs glibc $glibc"
+    [[ $depends =~ ^libc6\ \(\>=\ ([0-9.]+)\),\ libgcc-s1$ ]]
+    dpkg --compare-versions "${BASH_REMATCH[1]}" ge "$glibc"
+}
+
+pages_tell_of_glibc() {
+    local glibc told
+    glibc=$(glibc_of "$unpacked$library" "$unpacked/usr/bin/p11rest")
+    told=$(cat "$root/README.md" "$root/docs/packaging.md" | tr '\n' ' ' | grep -o 'glibc [0-9][0-9.]*[0-9]' | sort -u)
+    echo "told: $told; needed: $glibc"
+    [ "$told" = "glibc $glibc" ]
+}
+
+# stripped FILE: no symbols but those for the loader, and no lines of source.
+stripped() {
+    says 'no symbols' nm "$1"
+    ! readelf --wide --sections "$1" | grep '\.debug_\(info\|line\)'
+}
+
+# lists_components PACKAGE FILE: the list of components is what cargo links; each has the checksum of Cargo.lock; and none is
+# missing whose source the debugger's lines in the built file name.
+lists_components() {
+    local list=$built/$1-$version.cdx.json
+    jq -e '.bomFormat == "CycloneDX" and .specVersion == "1.5" and all(.components[]; .purl and .licenses)' "$list"
+    jq -r '.components[] | select(.hashes) | "\(.name) \(.version) \(.hashes[0].content)"' "$list" | sort >"$work/listed"
+    awk -F'"' '$1 == "name = " { name = $2 } $1 == "version = " { version = $2 } $1 == "checksum = " { print name, version, $2 }' \
+        "$root/Cargo.lock" | sort >"$work/locked"
+    [ -z "$(comm -23 "$work/listed" "$work/locked")" ]
+    cut -d ' ' -f 1,2 "$work/listed" >"$work/names"
+    (cd "$root" && cargo tree --locked --quiet -p "$1" --edges normal --target x86_64-unknown-linux-gnu --prefix none \
+        --format '{p}') | grep -v '^p11rest' | awk '{ print $1, substr($2, 2) }' | sort -u | diff - "$work/names"
+    grep -a -o 'registry/src/[a-z0-9.-]*/[A-Za-z0-9_-]*-[0-9][0-9A-Za-z.+-]*' "$2" | cut -d / -f 4 | sort -u >"$work/seen"
+    [ "$(wc -l <"$work/seen")" -gt 50 ]
+    tr ' ' - <"$work/names" | sort | comm -13 - "$work/seen" >"$work/unlisted"
+    cat "$work/unlisted"
+    [ ! -s "$work/unlisted" ]
+}
+
+# A path of this machine would tell of it, and change the bytes from one to the next.
+lists_are_neutral() {
+    ! grep -F -e "$root" -e "$HOME/" -e /tmp/ "$built"/*.cdx.json
+}
+
+has_notices_of_all() {
+    local notices=$unpacked/usr/share/doc/p11rest/third-party.txt.gz crate
+    zcat "$notices" >"$work/notices"
+    jq -r '.components[] | select(.hashes) | "\(.name) \(.version) ("' "$built"/*.cdx.json | sort -u | while IFS= read -r crate; do
+        grep -q -F "$crate" "$work/notices" || { echo "$crate"; return 1; }
+    done
+    grep -q 'Permission is hereby granted, free of charge' "$work/notices"
+}
+
+# The machine itself, or a folder that looks like one. Sets $prefix, and the options of dpkg.
+choose_place() {
+    place=()
+    prefix=
+    if [ "$(id -u)" -eq 0 ] && ! dpkg-query --status p11rest >/dev/null 2>&1; then return; fi
+    prefix=$scratch/root
+    mkdir -p "$prefix/var/lib/dpkg/updates" "$prefix/var/lib/dpkg/info"
+    touch "$prefix/var/lib/dpkg/status" "$prefix/var/lib/dpkg/available"
+    # Nothing that it depends on is installed there.
+    place=(--root="$prefix" --force-not-root --force-depends --log=/dev/null)
+}
+
+# Some machines leave documents out.
+package_manager() {
+    PATH=$PATH:/usr/sbin:/sbin dpkg "${place[@]}" --path-include='/usr/share/*' "$@"
+}
+
+# Which of the files and folders of the package are there.
+remains() {
+    local path
+    dpkg-deb --fsys-tarfile "$deb" | tar --list | sed -e 's|^\.||' -e 's|/$||' | while IFS= read -r path; do
+        [ ! -e "$prefix$path" ] || printf '%s\n' "$path"
+    done
+}
+
+installs() {
+    package_manager --install "$deb"
+    # `dpkg --verify` needs sums of files, which cargo-deb does not pack.
+    (cd "$unpacked" && find . -type f) | while IFS= read -r path; do
+        cmp "$unpacked/$path" "$prefix/$path"
+        [ "$(stat -c '%a %U' "$unpacked/$path")" = "$(stat -c '%a %U' "$prefix/$path")" ]
+    done
+    for path in "$library" "$registration" /usr/bin/p11rest /usr/include/p11rest.h /usr/share/doc/p11rest/{copyright,README.md}; do
+        [ -f "$prefix$path" ]
+    done
+}
+
+has_manuals_and_changes() {
+    local doc=$prefix/usr/share/doc/p11rest
+    zcat "$doc/changelog.gz" | cmp - "$root/CHANGELOG.md"
+    zcat "$doc/changelog.Debian.gz" >"$work/changelog"
+    [ "$(dpkg-parsechangelog --file "$work/changelog" --show-field Version)" = "$version-1" ]
+    diff -r "$root/docs" "$doc/docs"
+    diff -r "$root/pkcs11-test-config" "$doc/examples"
+}
+
+signs() {
+    local id
+    id=$(pkcs11-tool --module "$1" --list-objects --type pubkey | awk '$1 == "label:" { found = $2 == "ec-p256" } $1 == "ID:" && found { print $2; exit }')
+    pkcs11-tool --module "$1" --login --pin "$pin" --sign -m ECDSA-SHA256 --signature-format openssl --id "$id" -i "$message" \
+        -o "$work/signature"
+    openssl dgst -sha256 -verify "$work/ec-p256.pub" -signature "$work/signature" "$message"
+}
+
+# Its .module file has no folder: that of p11-kit is the one that the package fills.
+is_registered() {
+    if [ -z "$prefix" ]; then
+        says '^p11rest: libp11rest.so$' p11-kit list-modules
+        says "^    token: $token$" p11-kit list-modules
+    else
+        grep '^module: libp11rest.so$' "$prefix$registration"
+    fi
+}
+
+header_compiles() {
+    printf '#define CKA_VENDOR_DEFINED 0x80000000UL\n#include <p11rest.h>\nunsigned long name = CKA_P11REST_KEY_NAME;\n' |
+        cc -isystem "$prefix/usr/include" -Wall -Werror -c -x c -o /dev/null -
+}
+
+leaves_nothing() {
+    package_manager --purge p11rest
+    installed=
+    remains | diff "$work/before" -
+    if package_manager --status p11rest; then return 1; fi
+}
+
+# Whatever happens, the machine is as it was.
+leave() {
+    local status=$?
+    [ -z "${installed-}" ] || package_manager --purge p11rest
+    (exit "$status")
+    clean_up
+}
+trap leave EXIT
+
+check "packs" pack "$built"
+version=$(sed -n '/^\[workspace.package\]/,/^$/s/^version = "\(.*\)"/\1/p' "$root/Cargo.toml")
+deb=$built/p11rest_$version-1_amd64.deb
+tarball=$built/p11rest-$version-$triplet.tar.gz
+unpacked=$scratch/unpacked
+dpkg-deb --extract "$deb" "$unpacked"
+tar --extract --file "$tarball" --directory "$scratch"
+untarred=$scratch/p11rest-$version-$triplet
+
+check "packs the same bytes again" pack_again
+check "SHA256SUMS" sums_are_right
+check "tarball: one owner, one time, sorted" tarball_is_neutral
+check "tarball and Debian package have the same module" cmp "$unpacked$library" "$untarred/lib/libp11rest.so"
+check "module: needs libc, libgcc_s and the loader" needs_only_libraries_of_c
+check "package: depends on these" depends_on_what_it_needs
+check "README and docs/packaging.md: the version of glibc" pages_tell_of_glibc
+check "module: stripped" stripped "$unpacked$library"
+check "tool: stripped" stripped "$unpacked/usr/bin/p11rest"
+check "components of the module" lists_components p11rest "$module"
+check "components of the tool" lists_components p11rest-cli "$tool"
+check "components: no path of this machine" lists_are_neutral
+check "the licences of all components" has_notices_of_all
+
+choose_place
+remains >"$work/before"
+installed=yes
+check "dpkg --install" installs
+check "documents, examples and changes" has_manuals_and_changes
+check "p11rest --version" says "^p11rest $version$" "$prefix/usr/bin/p11rest" --version
+tool=$prefix/usr/bin/p11rest
+start_emulator tls
+check "pkcs11-tool signs with the installed module" signs "$prefix$library"
+check "p11-kit knows the installed module" is_registered
+check "p11rest.h" header_compiles
+check "dpkg --purge leaves nothing" leaves_nothing
+installed=
+check "pkcs11-tool signs with the module of the tarball" signs "$untarred/lib/libp11rest.so"
+
+finish

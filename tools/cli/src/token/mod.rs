@@ -1,0 +1,145 @@
+//! The commands that use a token through the module, as any application does.
+//!
+//! ```text
+//! mod        which token, the session, the login
+//! pin        where the PIN comes from
+//! key        which key, and what is shown of an object
+//! mechanism  the mechanisms that sign, by their names
+//! encoding   bytes in and out: raw, base64, hexadecimal; ECDSA in DER
+//! list, sign, export, random, generate: the commands
+//! ```
+
+use std::path::PathBuf;
+
+use cryptoki::context::Pkcs11;
+use cryptoki::error::{Error, RvError};
+use cryptoki::mechanism::{MechanismInfo, MechanismType};
+use cryptoki::session::{Session, UserType};
+use cryptoki::slot::{Slot, TokenInfo};
+
+use crate::failure::Failure;
+use crate::library::{self, pkcs11_failure};
+
+pub mod encoding;
+pub mod export;
+pub mod generate;
+pub mod key;
+pub mod list;
+pub mod mechanism;
+mod pin;
+pub mod random;
+pub mod sign;
+
+/// Which token, and who logs in.
+#[derive(clap::Args)]
+#[group(skip)]
+#[command(next_help_heading = "The token")]
+pub struct Args {
+    /// Its label; needed where there are several. "p11rest list" shows them.
+    #[arg(long, value_name = "LABEL")]
+    token: Option<String>,
+    /// The file whose first line is the PIN; else $P11REST_PIN; else it is asked for at the terminal.
+    #[arg(long, value_name = "FILE")]
+    pin_file: Option<PathBuf>,
+    /// Does not log in.
+    #[arg(long, conflicts_with = "pin_file")]
+    no_login: bool,
+    #[command(flatten)]
+    module: library::Args,
+}
+
+/// A token with a session in which the user is logged in, if it has one.
+pub struct Token {
+    pkcs11: Pkcs11,
+    slot: Slot,
+    /// Its label.
+    pub label: String,
+    /// The session.
+    pub session: Session,
+}
+
+impl Args {
+    /// Opens a session that only reads.
+    pub fn open(&self) -> Result<Token, Failure> {
+        self.open_by(Pkcs11::open_ro_session)
+    }
+
+    /// Opens a session that makes and deletes keys.
+    fn open_to_write(&self) -> Result<Token, Failure> {
+        self.open_by(Pkcs11::open_rw_session)
+    }
+
+    /// The same before any login, which asks no HSM.
+    fn open_without_login(&self) -> Result<Token, Failure> {
+        let pkcs11 = self.module.load()?;
+        let (slot, info) = self.choose(&pkcs11)?;
+        let session = pkcs11.open_ro_session(slot).map_err(pkcs11_failure)?;
+        Ok(Token { pkcs11, slot, label: info.label().to_owned(), session })
+    }
+
+    fn open_by(&self, open: impl Fn(&Pkcs11, Slot) -> Result<Session, Error>) -> Result<Token, Failure> {
+        let pkcs11 = self.module.load()?;
+        let (slot, info) = self.choose(&pkcs11)?;
+        let session = open(&pkcs11, slot).map_err(pkcs11_failure)?;
+        if info.login_required() && !self.no_login {
+            self.login(&session, &info).map_err(|failure| self.module.or_log(failure))?;
+        }
+        Ok(Token { pkcs11, slot, label: info.label().to_owned(), session })
+    }
+
+    /// The token that is named, or the only one.
+    fn choose(&self, pkcs11: &Pkcs11) -> Result<(Slot, TokenInfo), Failure> {
+        let mut tokens = Vec::new();
+        for slot in pkcs11.get_slots_with_token().map_err(pkcs11_failure)? {
+            tokens.push((slot, pkcs11.get_token_info(slot).map_err(pkcs11_failure)?));
+        }
+        let labels: Vec<_> = tokens.iter().map(|(_, info)| format!("{:?}", info.label())).collect();
+        let those = format!("there are: {}", labels.join(", "));
+        let wanted = |info: &TokenInfo| self.token.as_deref().is_none_or(|label| info.label() == label);
+        tokens.retain(|(_, info)| wanted(info));
+        match (tokens.pop(), &self.token) {
+            (Some(token), _) if tokens.is_empty() => Ok(token),
+            (_, _) if labels.is_empty() => Err(Failure::new("the module shows no token").remedy(
+                "name a configuration with --config; with --log warn the module says what is wrong with it",
+            )),
+            (Some(_), _) => Err(Failure::new("which token? Name it with --token").remedy(those)),
+            (None, label) => {
+                let label = label.as_deref().unwrap_or_default();
+                Err(Failure::new(format_args!("there is no token {label:?}")).remedy(those))
+            }
+        }
+    }
+
+    fn login(&self, session: &Session, info: &TokenInfo) -> Result<(), Failure> {
+        let pin = match info.protected_authentication_path() {
+            true => None,
+            false => Some(pin::Source::of_token(self.pin_file.as_deref(), info.label()).read()?),
+        };
+        session.login(UserType::User, pin.as_ref()).map_err(pkcs11_failure)
+    }
+}
+
+impl Token {
+    /// What the token offers.
+    pub fn mechanisms(&self) -> Result<Vec<MechanismType>, Failure> {
+        self.pkcs11.get_mechanism_list(self.slot).map_err(pkcs11_failure)
+    }
+
+    /// Which of the operations of C functions a mechanism is for.
+    pub fn mechanism_info(&self, mechanism: MechanismType) -> Result<MechanismInfo, Failure> {
+        self.pkcs11.get_mechanism_info(self.slot, mechanism).map_err(pkcs11_failure)
+    }
+
+    /// A refusal of an operation, with what the token could do where that helps.
+    pub fn refused(&self, error: Error, mechanism: MechanismType) -> Failure {
+        let is_about_mechanism = matches!(error, Error::Pkcs11(RvError::MechanismInvalid, _));
+        let failure = pkcs11_failure(error);
+        match self.mechanisms() {
+            Ok(offered) if is_about_mechanism => failure.remedy(format_args!(
+                "{mechanism} cannot be used here. The token offers: {}",
+                offered.iter().map(MechanismType::to_string).collect::<Vec<_>>().join(", ")
+            )),
+            _ => failure,
+        }
+    }
+}
