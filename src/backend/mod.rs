@@ -259,7 +259,7 @@ pub trait Backend: Send + Sync {
     }
 
     /// The process ends, and the calling thread ends it: other threads begin nothing that its end would break. What is
-    /// under way is waited for until `limit`.
+    /// under way is waited for until `limit`; one that has passed is the very end, when no call comes any more.
     fn exiting(&self, limit: Deadline) {
         if let Some(account) = self.account() {
             account.exiting(limit);

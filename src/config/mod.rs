@@ -261,6 +261,9 @@ impl Token {
                 capacity: 100,
                 width: 4,
                 hide: Vec::new(),
+                aliases: None,
+                hide_types: Vec::new(),
+                unsigned_certificates: false,
                 cache: None,
             },
             certificates: Vec::new(),
@@ -356,6 +359,12 @@ pub struct Catalog {
     /// Names not to show: exact, or with `*` for any run of characters. The built-in ones are among them, unless
     /// `show_internal` dropped them.
     pub hide: Vec<String>,
+    /// Where labels and ids that applications give to keys are kept; `None`: they cannot.
+    pub aliases: Option<PathBuf>,
+    /// Types of keys not to show.
+    pub hide_types: Vec<KeyFamily>,
+    /// Whether a pair without a certificate is shown beside one that nobody signed.
+    pub unsigned_certificates: bool,
     /// Where public attributes are kept between processes, mode 0600; `None`: nowhere.
     pub cache: Option<PathBuf>,
 }
@@ -398,6 +407,28 @@ pub struct Key {
     pub key_type: Option<KeyType>,
     /// Whether each use needs the key's password (`CKA_ALWAYS_AUTHENTICATE`).
     pub password: bool,
+}
+
+/// Keys that applications tell apart by `CKA_KEY_TYPE`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum KeyFamily {
+    Rsa,
+    Ec,
+    Ed25519,
+    Aes,
+    Hmac,
+}
+
+impl KeyFamily {
+    /// By their names in the configuration.
+    pub const NAMES: [(&'static str, Self); 5] = [
+        ("rsa", Self::Rsa),
+        ("ec", Self::Ec),
+        ("ed25519", Self::Ed25519),
+        ("aes", Self::Aes),
+        ("hmac", Self::Hmac),
+    ];
 }
 
 /// The type of a key without a public key.

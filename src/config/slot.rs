@@ -10,8 +10,8 @@ use super::environment::RawSlot;
 use super::problem::{Fault, Problem};
 use super::read::{self, Section, Source, read_all, word};
 use super::{
-    Backend, BackendKind, Catalog, Crypto, EdwardsPoint, Hedge, Key, KeyType, Pool, ProxyScheme, Timeouts,
-    Token, Url, address, auth, ciphertrust, declared, fast, luna, proxy, tls,
+    Backend, BackendKind, Catalog, Crypto, EdwardsPoint, Hedge, Key, KeyFamily, KeyType, Pool, ProxyScheme,
+    Timeouts, Token, Url, address, auth, ciphertrust, declared, fast, luna, proxy, tls,
 };
 
 /// The largest `CK_SLOT_ID` that a `CK_ULONG` of 32 bits holds, less the one that means "no slot".
@@ -276,6 +276,13 @@ fn catalog(section: &Section<'_>, pool: Pool) -> Result<Catalog, Problem> {
         _ => Ok(text.to_owned()),
     };
     let given = section.list("hide", pattern)?.unwrap_or_default();
+    let family = |_: &Place, text: &str| {
+        let known = KeyFamily::NAMES.into_iter().find(|(name, _)| *name == text);
+        known.map(|(_, family)| family).ok_or_else(|| {
+            let names = KeyFamily::NAMES.map(|(name, _)| name).join(", ");
+            Fault::new(format!("{text:?} is no type of keys"), format!("write one of {names}"))
+        })
+    };
     let shown = section.boolean("show_internal")?.unwrap_or(false);
     let internal = INTERNAL.iter().filter(|_| !shown).map(|&name| name.to_owned());
     Ok(Catalog {
@@ -284,6 +291,9 @@ fn catalog(section: &Section<'_>, pool: Pool) -> Result<Catalog, Problem> {
         // More requests than connections would only wait for each other.
         width: section.count("width", 1, 4096)?.unwrap_or(32).min(pool.max),
         hide: internal.chain(given).collect(),
+        aliases: section.path("aliases")?,
+        hide_types: section.list("hide_types", family)?.unwrap_or_default(),
+        unsigned_certificates: section.boolean("unsigned_certificates")?.unwrap_or(false),
         cache: section.path("cache")?,
     })
 }

@@ -167,9 +167,13 @@ pub(super) fn watch_exit() {
 /// other libraries' destructors call, but aws-lc's own destructors have ended its random numbers: a thread that draws its
 /// first ones for a handshake would abort the host, any other would wait for ever.
 extern "C" fn end() {
-    if let Some(page) = page() {
-        page.stage.store(SETTLED, Ordering::SeqCst);
-        page.module.store(ptr::null_mut(), Ordering::SeqCst);
+    let Some(page) = page() else { return };
+    page.stage.store(SETTLED, Ordering::SeqCst);
+    let module = page.module.swap(ptr::null_mut(), Ordering::SeqCst);
+    // SAFETY: as in `enter`; whoever takes the pointer away may free it, and this function does not.
+    if let Some(module) = unsafe { module.as_ref() } {
+        // A daemon's first process has a child that goes on, with copies of the connections that nobody else would end.
+        module.exiting(Deadline::after(Duration::ZERO));
     }
 }
 

@@ -11,9 +11,10 @@ use cryptoki_sys::{
     CKA_NEVER_EXTRACTABLE, CKA_PRIVATE, CKA_PUBLIC_EXPONENT, CKA_SENSITIVE, CKA_SIGN, CKA_SIGN_RECOVER,
     CKA_START_DATE, CKA_SUBJECT, CKA_TOKEN, CKA_TRUSTED, CKA_UNIQUE_ID, CKA_UNWRAP, CKA_VALUE_LEN,
     CKA_VERIFY, CKA_VERIFY_RECOVER, CKA_WRAP, CKA_WRAP_WITH_TRUSTED, CKF_GENERATE, CKF_GENERATE_KEY_PAIR,
-    CKO_PRIVATE_KEY, CKO_PUBLIC_KEY, CKO_SECRET_KEY, CKR_ATTRIBUTE_READ_ONLY, CKR_ATTRIBUTE_TYPE_INVALID,
-    CKR_ATTRIBUTE_VALUE_INVALID, CKR_CURVE_NOT_SUPPORTED, CKR_DOMAIN_PARAMS_INVALID,
-    CKR_FUNCTION_NOT_SUPPORTED, CKR_MECHANISM_INVALID, CKR_TEMPLATE_INCOMPLETE, CKR_TEMPLATE_INCONSISTENT,
+    CKK_AES, CKK_EC, CKK_EC_EDWARDS, CKK_RSA, CKO_PRIVATE_KEY, CKO_PUBLIC_KEY, CKO_SECRET_KEY,
+    CKR_ATTRIBUTE_READ_ONLY, CKR_ATTRIBUTE_TYPE_INVALID, CKR_ATTRIBUTE_VALUE_INVALID,
+    CKR_CURVE_NOT_SUPPORTED, CKR_DOMAIN_PARAMS_INVALID, CKR_FUNCTION_NOT_SUPPORTED, CKR_MECHANISM_INVALID,
+    CKR_TEMPLATE_INCOMPLETE, CKR_TEMPLATE_INCONSISTENT,
 };
 
 use super::mechanism::{self, Chosen, KeyGenerator};
@@ -234,6 +235,17 @@ fn length(template: &Template) -> Result<Option<usize>> {
     Ok(template.ulong(CKA_VALUE_LEN)?.map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX)))
 }
 
+/// `CKA_KEY_TYPE` of such a key.
+pub(super) fn key_type_of(spec: &KeySpec) -> Option<CK_KEY_TYPE> {
+    match spec {
+        KeySpec::Rsa { .. } => Some(CKK_RSA),
+        KeySpec::Ec(_) => Some(CKK_EC),
+        KeySpec::Ed25519 => Some(CKK_EC_EDWARDS),
+        KeySpec::Aes { .. } => Some(CKK_AES),
+        KeySpec::Hmac { hash, .. } => mechanism::hmac_key_type(*hash),
+    }
+}
+
 /// Why no key of this kind is made.
 pub(super) fn not_made(spec: &KeySpec) -> Error {
     match spec {
@@ -345,7 +357,7 @@ fn domain(error: crate::crypto::Error) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use cryptoki_sys::{CKA_MODULUS, CKK_GENERIC_SECRET, CKK_RSA, CKK_SHA256_HMAC};
+    use cryptoki_sys::{CKA_MODULUS, CKK_GENERIC_SECRET, CKK_SHA256_HMAC};
 
     use super::*;
     use crate::crypto::digest::Hash;

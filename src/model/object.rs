@@ -105,6 +105,8 @@ pub struct Maker<'a> {
     pub offers: &'a [(&'static Mechanism, Offer)],
     /// Whether the service deletes keys.
     pub deletes: bool,
+    /// Whether labels and ids change, on this machine.
+    pub renames: bool,
 }
 
 /// What is known of one key.
@@ -237,7 +239,7 @@ impl Maker<'_> {
             .date(CKA_END_DATE, None)
             .bool(CKA_DERIVE, known.info.usage.derive && private)
             .bool(CKA_LOCAL, protection.local)
-            .bool(CKA_MODIFIABLE, protection.modifiable)
+            .bool(CKA_MODIFIABLE, protection.modifiable || self.renames)
             .bool(CKA_COPYABLE, protection.copyable)
             .bool(CKA_DESTROYABLE, protection.destroyable && self.deletes)
             .bytes(CKA_P11REST_KEY_NAME, known.name.as_str().as_bytes())

@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use rand_core::{OsRng, RngCore};
 
 use super::catalog::{Catalog, Made, Traits, lock_until, other_handle};
-use super::generate::{Wish, not_made};
+use super::generate::{self, Wish, not_made};
 use super::handle::{Counter, Registry};
 use super::heritage::{Changes, Login, TokenHeritage};
 use super::mechanism::{self, Chosen, Mechanism, Offer};
@@ -421,7 +421,7 @@ impl Token {
         }
         let Wish { label, id, spec, usage, protection } = wish;
         let label = label.unwrap_or_else(|| format!("p11rest-{:016x}", OsRng.next_u64()));
-        self.catalog.check_new_label(&label)?;
+        self.catalog.check_new(&label, generate::key_type_of(&spec))?;
         let deadline = self.deadline();
         let request = NewKey { label: &label, id: id.as_deref(), spec, usage, protection };
         let name = self.backend.generate(&request, deadline)?;
@@ -505,11 +505,18 @@ impl Token {
         if held.is_none() {
             self.check_writable()?;
         }
-        let name = object.attributes.get(CKA_P11REST_KEY_NAME).and_then(|name| str::from_utf8(name).ok());
-        match name.filter(|_| held.is_none() && destroyable && self.sees_private()) {
-            Some(name) => self.delete_key(&name.into()),
+        match key_name(&object).filter(|_| held.is_none() && destroyable && self.sees_private()) {
+            Some(name) => self.delete_key(&name),
             None => Err(Error::new(CKR_ACTION_PROHIBITED, "the object is not to be destroyed")),
         }
+    }
+
+    fn rename(&self, object: &Object, template: &Template) -> Result<()> {
+        let Some(name) = key_name(object).filter(|_| self.sees_private()) else {
+            return Err(Error::new(CKR_ACTION_PROHIBITED, "the object is not to be changed"));
+        };
+        template.check_consistent()?;
+        self.catalog.rename(&name, template)
     }
 
     fn delete_key(&self, name: &KeyName) -> Result<()> {
@@ -519,15 +526,19 @@ impl Token {
             Err(error) if error.rv() == CKR_KEY_HANDLE_INVALID => {}
             Err(_) => return outcome,
         }
-        self.catalog.forget(name);
+        self.catalog.deleted(name);
         outcome
     }
 
-    /// `C_SetAttributeValue`: of session objects; the HSM's API has no such call.
+    /// `C_SetAttributeValue`: of session objects, and of keys that may be called otherwise on this machine; no HSM's API has
+    /// such a call.
     pub fn set_attributes(&self, handle: CK_OBJECT_HANDLE, template: &Template) -> Result<()> {
         let object = self.object(handle)?;
         let held = self.session_objects.get(handle);
         if held.is_none() {
+            if self.catalog.renames() {
+                return self.rename(&object, template);
+            }
             self.check_writable()?;
         }
         let Some(held) = held.filter(|_| object.attributes.is_true(CKA_MODIFIABLE)) else {
@@ -544,6 +555,12 @@ impl Token {
         }
         Err(Error::new(CKR_OBJECT_HANDLE_INVALID, "the object was destroyed meanwhile"))
     }
+}
+
+/// The name at the HSM, of keys there.
+fn key_name(object: &Object) -> Option<KeyName> {
+    let name = object.attributes.get(CKA_P11REST_KEY_NAME)?;
+    str::from_utf8(name).ok().map(KeyName::from)
 }
 
 /// What the back end can do of what the configuration lets the token offer.

@@ -289,6 +289,9 @@ impl Transport for Cluster {
         if let Some(tls) = &self.tls {
             tls.exiting(limit);
         }
+        if limit.remaining().is_none() {
+            self.groups.iter().flatten().for_each(Member::hang_up);
+        }
     }
 
     fn close(&self) {

@@ -171,6 +171,11 @@ impl Member {
         self.pool.close();
     }
 
+    /// Ends the idle connections, as the process ends.
+    pub fn hang_up(&self) {
+        self.pool.hang_up();
+    }
+
     fn refused(&self, refused: Refused, wait: Option<Deadline>) -> Grounded {
         let (kind, reason) = match refused {
             Refused::Busy if wait.is_none() => return Grounded::Busy,

@@ -72,7 +72,8 @@ pub trait Transport: Send + Sync {
     }
 
     /// The process ends, and the calling thread ends it: other threads begin nothing that its end would break. What is
-    /// under way is waited for until `limit`.
+    /// under way is waited for until `limit`. One that has passed is the very end, when no call comes any more: idle
+    /// connections end, of which children of a fork may have copies.
     fn exiting(&self, limit: Deadline);
 
     /// Closes all idle connections and refuses new calls with [`ErrorKind::Closed`]. Calls in flight finish.

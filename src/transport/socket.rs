@@ -8,7 +8,7 @@
 
 use std::io::{self, ErrorKind, Read};
 use std::mem::MaybeUninit;
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -160,6 +160,11 @@ impl Socket {
         }
     }
 
+    /// Ends the connection, whoever has it.
+    pub fn hang_up(&self) {
+        let _ = self.tcp.shutdown(Shutdown::Both); // one that has ended already needs no end
+    }
+
     fn set_read_timeout(&mut self, left: Duration) -> io::Result<()> {
         self.read_timeout = part_of(left);
         self.tcp.set_read_timeout(Some(self.read_timeout))
@@ -168,6 +173,14 @@ impl Socket {
     fn set_write_timeout(&mut self, left: Duration) -> io::Result<()> {
         self.write_timeout = part_of(left);
         self.tcp.set_write_timeout(Some(self.write_timeout))
+    }
+}
+
+impl Drop for Socket {
+    /// Ends the connection, and not just this descriptor of it: a child of a fork has copies of all that were open, and
+    /// with these alone a server would keep it as long as the child lives. A child drops none that it inherited.
+    fn drop(&mut self) {
+        self.hang_up();
     }
 }
 
@@ -185,4 +198,25 @@ fn limit_unacknowledged(_: &TcpStream) -> io::Result<()> {
 /// The timeout to set when `left` is what is left.
 fn part_of(left: Duration) -> Duration {
     (left / 4 * 3).max(SHORTEST)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    #[test]
+    fn a_dropped_connection_ends_though_a_child_has_a_copy_of_it() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let limit = Deadline::after(Duration::from_secs(5));
+        let socket = Socket::connect(listener.local_addr().unwrap(), limit).unwrap();
+        let (mut peer, _) = listener.accept().unwrap();
+        // What a fork leaves in the child: another descriptor of the same connection.
+        let copy = socket.tcp.try_clone().unwrap();
+        drop(socket);
+        peer.set_read_timeout(limit.remaining()).unwrap();
+        assert_eq!(peer.read(&mut [0]).unwrap(), 0);
+        drop(copy);
+    }
 }

@@ -67,11 +67,10 @@ check "pkcs11-tool does not sign a digest" refused "C_SignInit failed: rv = CKR_
 check "nor with ECDSA" refused "C_SignInit failed: rv = CKR_MECHANISM_INVALID" signs ec-p256 ECDSA sha256
 check "a wrong PIN" refused CKR_PIN_INCORRECT p11 --login --pin 4321 --list-objects
 
-# makes LABEL TYPE ID: a pair, with the public key where `signs` looks for it.
+# makes LABEL TYPE ID: a pair, with the public key of the server's where `signs` looks for it.
 makes() {
     user --keypairgen --key-type "$2" --label "$1" --id "$3" --usage-sign &&
-        user --read-object --type pubkey --id "$3" --output-file "$work/$1.der" &&
-        openssl pkey -pubin -inform DER -in "$work/$1.der" -out "$work/$1.pub" &&
+        openssl pkey -in "$hsm/keys/$1.pem" -pubout -out "$work/$1.pub" &&
         [ "$(id_of privkey "$1")" = "$3" ]
 }
 # deletes TYPE LABEL: all objects of that name are gone then, here and at the server.
@@ -88,11 +87,13 @@ check "pkcs11-tool makes an EC pair" makes new-ec EC:secp384r1 0a02
 check "and signs with it" signs new-ec ECDSA-SHA384 sha384
 check "a name that is taken" refused CKR_ATTRIBUTE_VALUE_INVALID makes new-ec EC:secp384r1 0a03
 check "pkcs11-tool deletes the RSA pair" deletes privkey new-rsa
-check "but no half alone" refused CKR_ACTION_PROHIBITED user --delete-object --type pubkey --label new-ec
+# CKR_ACTION_PROHIBITED, which pkcs11-tool has no name for.
+check "but no half alone" refused '(0x1b)' user --delete-object --type pubkey --label new-ec
 check "and the EC pair" deletes privkey new-ec
 check "the names are free again" makes new-ec EC:prime256v1 0a04
-check "pkcs11-tool makes an AES key" user --keygen --key-type AES:32 --label new-aes --id 0a05
+check "pkcs11-tool makes an AES key" user --keygen --key-type AES:32 --label new-aes --id 0a05 --sensitive
 check "and deletes it" deletes secrkey new-aes
+check "but none that shows itself" refused CKR_ATTRIBUTE_VALUE_INVALID user --keygen --key-type AES:32 --label new-aes
 
 gnutls() {
     GNUTLS_PIN=$pin p11tool --provider "$module" --login "$@"

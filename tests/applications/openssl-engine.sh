@@ -9,7 +9,7 @@ start_emulator tls
 # libp11 0.4.12 gives up on a token that shows an Ed25519 key.
 configure engine <<'TOML'
 [slot.catalog]
-hide = ["ed25519"]
+hide_types = ["ed25519"]
 TOML
 cd "$work"
 
@@ -120,7 +120,7 @@ ed25519_shown() {
 second_slot() {
     local slot
     slot=$(sed -n '/^\[\[slot\]\]/,$p' "$hsm/p11rest.toml")
-    configure two <<<"${slot/label = \"$token\"/label = \"for the engine\"}"$'\n[slot.catalog]\nhide = ["ed25519"]'
+    configure two <<<"${slot/label = \"$token\"/label = \"for the engine\"}"$'\n[slot.catalog]\nhide_types = ["ed25519"]'
     says 'Private key (EdDSA' p11tool --batch --provider "$M" --login --set-pin "$pin" --list-privkeys "pkcs11:token=$token"
     token="for%20the%20engine" signature rsa-2048 sha256
 }
@@ -170,6 +170,7 @@ commands=$(section openssl "The engine: a TLS server")
 for key in rsa-2048 ec-p256; do
     serve "${commands//rsa-2048/$key}"
     check "100 handshakes with $key" tls_server "$key"
+    check "a server goes on when the HSM has refused its key for a while" recovers "$key.crt"
     stop_server
 done
 

@@ -141,6 +141,7 @@ commands=$(section openssl "The provider: a TLS server")
 for key in rsa-cert ec-cert; do
     serve "${commands//rsa-cert/$key}"
     check "100 handshakes with $key" tls_server "$key" 50 1
+    check "a server goes on when the HSM has refused its key for a while" recovers "$hsm/keys/$key.crt"
     stop_server
 done
 

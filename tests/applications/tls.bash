@@ -40,6 +40,20 @@ counts = json.load(sys.stdin)["requests"]
 print(sum(count for path, count in counts.items() if re.search(sys.argv[1], path)))' "$1"
 }
 
+# api_keys KEY: the key for key operations, and so the PIN, that the emulator takes from now on.
+api_keys() {
+    curl -sS --fail --cacert "$hsm/ca.pem" -X PUT -d "[\"$1\"]" "$(emulator_url)/_emulator/api-keys/key_operation"
+}
+
+# recovers CA: the server's credential is refused for a while, and its next handshake is as good as ever.
+recovers() {
+    api_keys another
+    refused 'alert' shakes "$1" 1.3 1
+    api_keys "$pin"
+    shakes "$1" 1.2 2
+    shakes "$1" 1.3 2
+}
+
 # connections: how many connections the emulator has open, that of the question not counted.
 connections() {
     curl -sS --cacert "$hsm/ca.pem" "$(emulator_url)/_emulator/stats" |

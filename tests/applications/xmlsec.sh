@@ -7,7 +7,7 @@ start_emulator tls
 # libp11 0.4.12 gives up on a token that shows an Ed25519 key.
 configure engine <<'TOML'
 [slot.catalog]
-hide = ["ed25519"]
+hide_types = ["ed25519"]
 TOML
 cd "$work"
 

@@ -96,6 +96,9 @@ macro_rules! contract_cases {
                     shared Described a_key_with_a_password_signs [passwords];
                     shared Described the_configuration_describes_keys [passwords aes ec];
                     shared Certificates certificates_come_from_files [uncertified];
+                    shared WithoutRsa a_type_of_keys_is_hidden [ec];
+                    shared Unsigned a_certificate_that_nobody_signed [uncertified ec];
+                    own Aliases keys_are_called_what_applications_like [new_keys];
                 }
                 slots {
                     shared Plain have_a_token;

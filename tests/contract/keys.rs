@@ -144,3 +144,63 @@ pub fn certificates_come_from_files(case: &Case) {
         "with those of the HSM"
     );
 }
+
+pub fn a_type_of_keys_is_hidden(case: &Case) {
+    let session = case.user();
+    assert_eq!(session.find(&[number(CKA_KEY_TYPE, CKK_RSA)]), Ok(vec![]));
+    assert_eq!(session.find(&[bytes(CKA_LABEL, case.rsa()), number(CKA_CLASS, CKO_PRIVATE_KEY)]), Ok(vec![]));
+    let labels = session.labels(&[number(CKA_CLASS, CKO_PRIVATE_KEY)]);
+    assert!(labels.contains(&EC.to_owned()) && !labels.contains(&case.rsa().to_owned()), "{labels:?}");
+}
+
+/// Java shows a key only beside a certificate.
+pub fn a_certificate_that_nobody_signed(case: &Case) {
+    let session = case.user();
+    let seed = case.seed();
+    let label = seed.ec.iter().chain(seed.rsa).find(|label| !seed.certified.contains(label)).unwrap();
+    let made = certificate(&session, label);
+    let key = private(&session, label);
+    assert_eq!(session.attribute(made, CKA_ID), session.attribute(key, CKA_ID));
+    assert_eq!(session.attribute(made, CKA_PUBLIC_KEY_INFO).unwrap(), case.spki(label));
+    let der = session.attribute(made, CKA_VALUE).unwrap();
+    let told = openssl(&["x509", "-inform", "DER", "-noout", "-subject", "-issuer"], &der);
+    let name = format!("CN = {label}, OU = not signed\n");
+    assert_eq!(String::from_utf8(told).unwrap(), format!("subject={name}issuer={name}"));
+    let read = Certificate::from_der(&der).unwrap();
+    assert_eq!(read.signature_algorithm.oid.to_string(), "1.3.6.1.5.5.7.6.36", "RFC 9925");
+    if let Some(label) = seed.certified.first().filter(|_| case.able("certificates")) {
+        let own = session.attribute(certificate(&session, label), CKA_VALUE).unwrap();
+        assert_eq!(own, case.certificate(label), "what has one keeps it");
+    }
+}
+
+/// Applications give label and id to a key that is there already; no vendor's API can.
+pub fn keys_are_called_what_applications_like(case: &Case) {
+    let session = case.user();
+    let (label, other) = (case.rsa(), case.signer().label);
+    let (key, half) = (private(&session, label), public(&session, label));
+    let new = format!("renamed-{}", case.slot);
+    refused(case.session().set(key, &[bytes(CKA_LABEL, &new)]), CKR_SESSION_READ_ONLY);
+    session.set(key, &[bytes(CKA_LABEL, &new), bytes(CKA_ID, [0x77, 1])]).unwrap();
+    assert_eq!((private(&session, &new), public(&session, &new)), (key, half), "handles stay");
+    assert_eq!(session.attribute(half, CKA_ID).unwrap(), [0x77, 1], "both halves have one id");
+    assert_eq!(session.find(&[bytes(CKA_ID, [0x77, 1]), number(CKA_CLASS, CKO_PRIVATE_KEY)]), Ok(vec![key]));
+    assert_eq!(session.find(&[bytes(CKA_LABEL, label), number(CKA_CLASS, CKO_PRIVATE_KEY)]), Ok(vec![]));
+    let labels = session.labels(&[]);
+    assert!(labels.contains(&new) && !labels.contains(&label.to_owned()), "{labels:?}");
+
+    session.sign_init(&CKM_SHA256_RSA_PKCS.into(), key).unwrap();
+    let signature = session.sign(b"data").unwrap();
+    verifies_digest("sha256", &[], &case.spki(label), b"data", &signature).unwrap();
+
+    refused(session.set(key, &[bytes(CKA_SUBJECT, [])]), CKR_ATTRIBUTE_READ_ONLY);
+    refused(session.set(key, &[bytes(CKA_LABEL, [0xff])]), CKR_ATTRIBUTE_VALUE_INVALID);
+    if other != label {
+        refused(session.set(key, &[bytes(CKA_LABEL, other)]), CKR_ATTRIBUTE_VALUE_INVALID);
+    }
+    let kept = case.emulator.text("aliases.json");
+    assert!(kept.contains(&format!(r#""{label}":{{"label":"{new}","id":"7701"}}"#)), "{kept}");
+    session.set(half, &[bytes(CKA_LABEL, []), bytes(CKA_ID, [])]).unwrap();
+    assert_eq!(private(&session, label), key, "and back again");
+    assert_eq!(case.emulator.text("aliases.json"), r#"{"keys":{}}"#);
+}

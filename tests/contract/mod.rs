@@ -240,6 +240,12 @@ pub enum Setting {
     Narrow,
     /// `show_internal = true`
     ShowInternal,
+    /// `hide_types = ["rsa"]`
+    WithoutRsa,
+    /// `unsigned_certificates = true`
+    Unsigned,
+    /// `aliases` names a file in the emulator's folder.
+    Aliases,
     /// Nobody listens at the URL.
     Unreachable,
     /// A call may take half a second.

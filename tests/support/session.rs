@@ -6,7 +6,7 @@ use std::ptr;
 use cryptoki_sys::{
     CK_ATTRIBUTE, CK_ATTRIBUTE_TYPE, CK_BYTE, CK_FLAGS, CK_GCM_MESSAGE_PARAMS, CK_GENERATOR_FUNCTION,
     CK_OBJECT_CLASS, CK_OBJECT_HANDLE, CK_RV, CK_SESSION_HANDLE, CK_SESSION_INFO, CK_ULONG, CK_USER_TYPE,
-    CKA_CLASS, CKA_LABEL, CKR_OK, CKU_USER,
+    CKA_CLASS, CKA_LABEL, CKR_OBJECT_HANDLE_INVALID, CKR_OK, CKU_USER,
 };
 
 use super::mechanism::Mechanism;
@@ -404,13 +404,15 @@ impl Session {
         found[0]
     }
 
-    /// The labels of what a search finds, in order of the alphabet.
+    /// The labels of what a search finds, in order of the alphabet, but for objects that another test deletes meanwhile.
     #[track_caller]
     pub fn labels(&self, template: &[Pair]) -> Vec<String> {
-        let found = self.find(template).expect("a search");
-        let label = |object| self.attribute(object, CKA_LABEL).expect("every object has a label");
-        let mut labels: Vec<_> =
-            found.into_iter().map(|object| String::from_utf8(label(object)).expect("UTF-8")).collect();
+        let found = self.find(template).expect("a search").into_iter();
+        let label = |object| match self.attribute(object, CKA_LABEL) {
+            Err(Code(CKR_OBJECT_HANDLE_INVALID)) => None,
+            label => Some(String::from_utf8(label.expect("every object has a label")).expect("UTF-8")),
+        };
+        let mut labels: Vec<_> = found.filter_map(label).collect();
         labels.sort();
         labels
     }

@@ -6,12 +6,11 @@ use std::sync::Arc;
 use super::answer::Found;
 use super::description::{Context, DECRYPT, ENCRYPT, SIGN};
 use super::reader::{Node, Read, Section};
-use super::request::Call;
+use super::request::{Call, Usual};
 use super::template::{Constant, Source};
 use crate::backend::types::{DecryptScheme, EncryptScheme, SignInput, SignScheme};
 use crate::config::document;
 use crate::crypto::digest::Hash;
-use crate::transport::Class;
 
 /// The longest message that a description may ask for, in bytes.
 pub(super) const MOST: u32 = 64 << 20;
@@ -19,7 +18,7 @@ pub(super) const MOST: u32 = 64 << 20;
 /// Bytes of the IV of GCM: what services have.
 const IV_LENGTH: usize = 12;
 
-const HASHES: [(&str, Hash); 5] = [
+pub(super) const HASHES: [(&str, Hash); 5] = [
     ("sha1", Hash::Sha1),
     ("sha224", Hash::Sha224),
     ("sha256", Hash::Sha256),
@@ -91,7 +90,7 @@ impl SignTable {
             let signature = signature
                 .ok_or_else(|| section.missing("signature", "write signature = \"/signature|base64\""))?;
             let hash = if input == SignInput::Digest { makes.hash() } else { None };
-            let call = call(section, context, &row, &SIGN, hash, Class::OnceOnly)?;
+            let call = call(section, context, &row, &SIGN, hash, Usual::SIGNING)?;
             rows.push(SignRow { makes, input, call, signature });
         }
         Ok(Self(rows))
@@ -208,7 +207,7 @@ impl DecryptTable {
             if rows.iter().any(|(other, _)| *other == cipher) {
                 return Err(twice(&row));
             }
-            rows.push((cipher, call(section, context, &row, &DECRYPT, None, Class::Repeatable)?));
+            rows.push((cipher, call(section, context, &row, &DECRYPT, None, Usual::READING)?));
         }
         Ok(Self { rows, plaintext: Some(plaintext) })
     }
@@ -265,7 +264,7 @@ impl EncryptTable {
                     return Err(section.missing(name, "write where it stands in the answer, for CKM_AES_GCM"));
                 }
             }
-            rows.push((cipher, call(section, context, &row, &ENCRYPT, None, Class::Repeatable)?));
+            rows.push((cipher, call(section, context, &row, &ENCRYPT, None, Usual::READING)?));
         }
         Ok(Self { rows, ciphertext: Some(ciphertext), iv, tag })
     }
@@ -295,7 +294,7 @@ fn has_tag(call: &Call, bits: usize) -> bool {
     bits == 128 || call.has(Source::TagBits)
 }
 
-const MECHANISM: &str = "write mechanism = \"CKM_…\"";
+pub(super) const MECHANISM: &str = "write mechanism = \"CKM_…\"";
 
 fn decryption(name: &str) -> Option<Cipher> {
     Some(match name {
@@ -311,13 +310,13 @@ fn decryption(name: &str) -> Option<Cipher> {
 }
 
 /// The rows of a call, of which there is one at least.
-fn algorithms<'a>(section: &Section<'a>, known: &[&str]) -> Read<Vec<Section<'a>>> {
+pub(super) fn algorithms<'a>(section: &Section<'a>, known: &[&str]) -> Read<Vec<Section<'a>>> {
     let rows = section.tables("algorithm", known)?;
     let remedy = format!("write [[{}.algorithm]]", section.key);
     if rows.is_empty() { Err(section.missing("algorithm", &remedy)) } else { Ok(rows) }
 }
 
-fn mechanism<T>(node: &Node<'_>, call: &str, parse: impl Fn(&str) -> Option<T>) -> Read<T> {
+pub(super) fn mechanism<T>(node: &Node<'_>, call: &str, parse: impl Fn(&str) -> Option<T>) -> Read<T> {
     let name = node.text()?;
     parse(name).ok_or_else(|| {
         let what = format!("\"{name}\" is not one that can be declared for {call}");
@@ -331,17 +330,17 @@ fn twice(row: &Section<'_>) -> super::reader::Fault {
 }
 
 /// The call with the words of one row.
-fn call(
+pub(super) fn call(
     section: &Section<'_>,
     context: &Context<'_>,
     row: &Section<'_>,
     sources: &[Source],
     hash: Option<Hash>,
-    class: Class,
+    usual: Usual,
 ) -> Read<Call> {
     let with = with(row)?;
     let scope = context.scope(sources, Some(&with), hash);
-    Call::read(section, &scope, class, &context.taken)
+    Call::read(section, &scope, usual, &context.taken)
 }
 
 /// What the service calls the algorithm.

@@ -46,6 +46,7 @@ pub(super) enum Writing {
     Path,
     /// Changes nothing either: what is known to be a number stands as one.
     Number,
+    Not,
     DigestInfo(Hash),
 }
 
@@ -55,7 +56,7 @@ impl Writing {
     /// # Errors
     /// What is wrong, and what would be right.
     pub(super) fn parse(name: &str, hash: Option<Hash>) -> Result<Self, (String, String)> {
-        const KNOWN: [&str; 10] = [
+        const KNOWN: [&str; 11] = [
             "base64",
             "base64-nopad",
             "base64url",
@@ -65,6 +66,7 @@ impl Writing {
             "text",
             "path",
             "number",
+            "not",
             "digest-info",
         ];
         Ok(match name {
@@ -77,6 +79,7 @@ impl Writing {
             "text" => Self::Text,
             "path" => Self::Path,
             "number" => Self::Number,
+            "not" => Self::Not,
             "digest-info" => Self::DigestInfo(hash.ok_or_else(|| {
                 let remedy = "take it out, or name a mechanism such as CKM_SHA256_RSA_PKCS";
                 ("digest-info needs a digest whose hash the mechanism names".to_owned(), remedy.to_owned())
@@ -93,6 +96,7 @@ impl Writing {
                 Some(Kind::Text)
             }
             (Self::Number, Kind::Text) => Some(Kind::Number),
+            (Self::Not, Kind::Boolean) => Some(Kind::Boolean),
             (Self::DigestInfo(_), Kind::Bytes) => Some(Kind::Bytes),
             _ => None,
         }
@@ -115,6 +119,10 @@ impl Writing {
                 text
             }
             Self::Text | Self::Path | Self::Number => Zeroizing::new(value.to_vec()),
+            Self::Not => {
+                let turned: &[u8] = if value == b"true" { b"false" } else { b"true" };
+                Zeroizing::new(turned.to_vec())
+            }
             Self::DigestInfo(hash) => Zeroizing::new(encode::digest_info(hash, value)),
         }
     }

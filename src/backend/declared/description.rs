@@ -6,13 +6,14 @@ use std::path::Path;
 use super::algorithms::{DecryptTable, EncryptTable, MOST, SignTable};
 use super::answer::{Found, pointer};
 use super::errors::{Errors, Success};
+use super::flags::Flag;
+use super::making::Generate;
 use super::pointer::Pointer;
 use super::reader::{Fault, Node, Read, Section};
-use super::request::{self, Call, Taken};
+use super::request::{self, Call, Taken, Usual};
 use super::template::{Constant, Parameters, Scope, Source};
 use crate::config::{self, Problem, document};
 use crate::crypto::digest::Hash;
-use crate::transport::Class;
 
 /// What one request takes if the description does not say.
 const PAYLOAD_LIMIT: usize = 65536;
@@ -53,6 +54,8 @@ pub(super) struct Description {
     pub(super) decrypt: DecryptTable,
     pub(super) encrypt: EncryptTable,
     pub(super) random: Option<Random>,
+    pub(super) generate: Option<Generate>,
+    pub(super) delete: Option<Call>,
     pub(super) health: Option<(Call, Found)>,
     pub(super) probe: Option<Call>,
 }
@@ -111,6 +114,7 @@ pub(super) struct Describe {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum KeyType {
     Aes(Option<usize>),
+    Hmac(Hash),
     Public,
 }
 
@@ -121,38 +125,6 @@ pub(super) struct Told {
     /// Whether it tells the contrary.
     pub(super) turned: bool,
 }
-
-/// What may be told of a key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Flag {
-    Sign,
-    Decrypt,
-    Unwrap,
-    Derive,
-    Sensitive,
-    Extractable,
-    NeverExtractable,
-    AlwaysSensitive,
-    Modifiable,
-    Copyable,
-    Destroyable,
-    Local,
-}
-
-const FLAGS: [(&str, Flag); 12] = [
-    ("sign", Flag::Sign),
-    ("decrypt", Flag::Decrypt),
-    ("unwrap", Flag::Unwrap),
-    ("derive", Flag::Derive),
-    ("sensitive", Flag::Sensitive),
-    ("extractable", Flag::Extractable),
-    ("never_extractable", Flag::NeverExtractable),
-    ("always_sensitive", Flag::AlwaysSensitive),
-    ("modifiable", Flag::Modifiable),
-    ("copyable", Flag::Copyable),
-    ("destroyable", Flag::Destroyable),
-    ("local", Flag::Local),
-];
 
 /// `[random]`
 pub(super) struct Random {
@@ -179,8 +151,13 @@ impl Context<'_> {
         Scope { sources, parameters: self.parameters, with, hash }
     }
 
-    fn call(&self, section: &Section<'_>, sources: &[Source]) -> Read<Call> {
-        Call::read(section, &self.scope(sources, None, None), Class::Repeatable, &self.taken)
+    /// A call that makes no difference between algorithms.
+    pub(super) fn call(&self, section: &Section<'_>, sources: &[Source], usual: Usual) -> Read<Call> {
+        Call::read(section, &self.scope(sources, None, None), usual, &self.taken)
+    }
+
+    fn reading(&self, section: &Section<'_>, sources: &[Source]) -> Read<Call> {
+        self.call(section, sources, Usual::READING)
     }
 }
 
@@ -204,9 +181,20 @@ impl Description {
     }
 
     fn read(root: Section<'_>, of_the_slot: &BTreeMap<String, String>, auth: &config::Auth) -> Read<Self> {
-        const CALLS: [&str; 9] =
-            ["list", "describe", "certificate", "sign", "decrypt", "encrypt", "random", "health", "probe"];
-        const OTHERS: [&str; 12] = [
+        const CALLS: [&str; 11] = [
+            "list",
+            "describe",
+            "certificate",
+            "sign",
+            "decrypt",
+            "encrypt",
+            "random",
+            "generate",
+            "delete",
+            "health",
+            "probe",
+        ];
+        const OTHERS: [&str; 10] = [
             "version",
             "manufacturer",
             "model",
@@ -217,11 +205,9 @@ impl Description {
             "token",
             "success",
             "errors",
-            "generate",
-            "delete",
         ];
         let root = root.of(&[&CALLS[..], &OTHERS[..]].concat())?;
-        check(&root)?;
+        root.need("version", "write version = 1", |node| node.count(1, 1))?;
         let parameters = Parameters::new(root.texts("parameters")?, of_the_slot);
         let payload_limit = root.read("payload_limit", |node| node.count(1, MOST))?.unwrap_or(PAYLOAD_LIMIT);
         let token = root.read("token", token)?.unwrap_or_default();
@@ -250,9 +236,14 @@ impl Description {
                 .read("encrypt", &["ciphertext", "iv", "tag", "algorithm"], EncryptTable::read)?
                 .unwrap_or_default(),
             random: calls.read("random", &["bytes", "limit"], random)?,
+            generate: calls.read("generate", &Generate::KEYS, Generate::read)?,
+            delete: calls.read("delete", &[], |section, context| {
+                context.call(section, &[Source::Key], Usual::DELETING)
+            })?,
             health: calls.read("health", &["version"], health)?,
-            probe: calls.read("probe", &[], |section, context| context.call(section, &[]))?,
+            probe: calls.read("probe", &[], |section, context| context.reading(section, &[]))?,
         };
+        check_finding(&root, &description)?;
         match parameters.unused() {
             Some(name) => {
                 let what = format!("the slot gives {name}, which no template has");
@@ -281,12 +272,18 @@ impl<'c, 'a> Calls<'c, 'a> {
     }
 }
 
-/// The version, and what is for later.
-fn check(root: &Section<'_>) -> Read<()> {
-    root.need("version", "write version = 1", |node| node.count(1, 1))?;
-    for name in ["generate", "delete"] {
-        if let Some(node) = root.get(name) {
-            return Err(node.fault("is reserved", "take it out: the module makes and deletes no keys"));
+/// A key that is made has to be found again, and one that is deleted must not be.
+fn check_finding(root: &Section<'_>, description: &Description) -> Read<()> {
+    let Description { list, describe, generate, delete, .. } = description;
+    for (name, has, needed, there) in [
+        ("generate", generate.is_some(), "list", list.is_some()),
+        ("generate", generate.is_some(), "describe", describe.is_some()),
+        ("delete", delete.is_some(), "list", list.is_some()),
+    ] {
+        if let Some(node) = root.get(name).filter(|_| has && !there) {
+            return Err(
+                node.fault(format!("needs [{needed}]"), format!("write [{needed}] too, or take it out"))
+            );
         }
     }
     Ok(())
@@ -361,7 +358,7 @@ fn list(section: &Section<'_>, context: &Context<'_>) -> Read<List> {
         node.table()?.members().into_iter().map(one).collect::<Read<Vec<_>>>()
     };
     Ok(List {
-        call: context.call(section, &[place, limit].concat())?,
+        call: context.reading(section, &[place, limit].concat())?,
         items: section.need("items", "write items = \"/keys\"", pointer)?,
         name: section.read("name", pointer)?.unwrap_or(Pointer::WHOLE),
         only: section.read("only", only)?.unwrap_or_default(),
@@ -399,11 +396,16 @@ fn paging(node: &Node<'_>) -> Read<Paging> {
 }
 
 fn describe(section: &Section<'_>, context: &Context<'_>) -> Read<Describe> {
-    const TYPES: [(&str, KeyType); 5] = [
+    const TYPES: [(&str, KeyType); 10] = [
         ("aes-128", KeyType::Aes(Some(16))),
         ("aes-192", KeyType::Aes(Some(24))),
         ("aes-256", KeyType::Aes(Some(32))),
         ("aes", KeyType::Aes(None)),
+        ("hmac-sha1", KeyType::Hmac(Hash::Sha1)),
+        ("hmac-sha224", KeyType::Hmac(Hash::Sha224)),
+        ("hmac-sha256", KeyType::Hmac(Hash::Sha256)),
+        ("hmac-sha384", KeyType::Hmac(Hash::Sha384)),
+        ("hmac-sha512", KeyType::Hmac(Hash::Sha512)),
         ("public", KeyType::Public),
     ];
     let types = |node: &Node<'_>| {
@@ -416,7 +418,7 @@ fn describe(section: &Section<'_>, context: &Context<'_>) -> Read<Describe> {
         return Err(node.fault("has no `type` beside it", "write type = \"/type\""));
     }
     Ok(Describe {
-        call: context.call(section, &[Source::Key])?,
+        call: context.reading(section, &[Source::Key])?,
         public_key: section.read("public_key", Found::bytes)?,
         kind,
         kinds,
@@ -427,8 +429,8 @@ fn describe(section: &Section<'_>, context: &Context<'_>) -> Read<Describe> {
 
 fn flags(node: &Node<'_>) -> Read<Vec<Told>> {
     let one = |(name, node): (&str, Node<'_>)| {
-        let found = FLAGS.iter().find(|(known, _)| *known == name).map(|(_, flag)| *flag);
-        let known: Vec<_> = FLAGS.iter().map(|(known, _)| *known).collect();
+        let found = Flag::ALL.iter().find(|(known, _)| *known == name).map(|(_, flag)| *flag);
+        let known: Vec<_> = Flag::ALL.iter().map(|(known, _)| *known).collect();
         let flag = found.ok_or_else(|| node.fault("is not a flag", format!("write {}", known.join(", "))))?;
         let text = node.text()?;
         let (place, turned) = match text.strip_prefix('!') {
@@ -444,12 +446,12 @@ fn flags(node: &Node<'_>) -> Read<Vec<Told>> {
 
 fn certificate(section: &Section<'_>, context: &Context<'_>) -> Read<(Call, Found)> {
     let remedy = "write certificate = \"/certificate|pem\"";
-    Ok((context.call(section, &[Source::Key])?, section.need("certificate", remedy, Found::bytes)?))
+    Ok((context.reading(section, &[Source::Key])?, section.need("certificate", remedy, Found::bytes)?))
 }
 
 fn random(section: &Section<'_>, context: &Context<'_>) -> Read<Random> {
     Ok(Random {
-        call: context.call(section, &[Source::Count])?,
+        call: context.reading(section, &[Source::Count])?,
         bytes: section.need("bytes", "write bytes = \"/random|base64\"", Found::bytes)?,
         limit: section.read("limit", |node| node.count(1, MOST))?.unwrap_or(RANDOM_LIMIT),
     })
@@ -457,5 +459,5 @@ fn random(section: &Section<'_>, context: &Context<'_>) -> Read<Random> {
 
 fn health(section: &Section<'_>, context: &Context<'_>) -> Read<(Call, Found)> {
     let version = section.need("version", "write version = \"/version\"", Found::text)?;
-    Ok((context.call(section, &[])?, version))
+    Ok((context.reading(section, &[])?, version))
 }

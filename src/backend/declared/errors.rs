@@ -26,12 +26,14 @@ pub(super) enum Purpose {
     Decrypt,
     Encrypt,
     Random,
+    Generate,
+    Delete,
     Health,
 }
 
 impl Purpose {
     /// With their names in a description. What proves the credentials is the login, whichever call it is.
-    const ALL: [(&'static str, Self); 10] = [
+    const ALL: [(&'static str, Self); 12] = [
         ("list", Self::List),
         ("describe", Self::Describe),
         ("certificate", Self::Certificate),
@@ -39,6 +41,8 @@ impl Purpose {
         ("decrypt", Self::Decrypt),
         ("encrypt", Self::Encrypt),
         ("random", Self::Random),
+        ("generate", Self::Generate),
+        ("delete", Self::Delete),
         ("health", Self::Health),
         ("probe", Self::Login),
         ("login", Self::Login),
@@ -56,6 +60,8 @@ impl fmt::Display for Purpose {
             Self::Decrypt => "decrypting",
             Self::Encrypt => "encrypting",
             Self::Random => "drawing random bytes",
+            Self::Generate => "making a key",
+            Self::Delete => "deleting a key",
             Self::Health => "asking for the version",
         })
     }
@@ -66,12 +72,13 @@ macro_rules! codes {
 }
 
 /// What a rule may say.
-const CODES: [(&str, CK_RV); 22] = codes! {
-    CKR_ARGUMENTS_BAD CKR_ATTRIBUTE_VALUE_INVALID CKR_DATA_INVALID CKR_DATA_LEN_RANGE CKR_DEVICE_ERROR
+const CODES: [(&str, CK_RV); 24] = codes! {
+    CKR_ACTION_PROHIBITED CKR_ARGUMENTS_BAD CKR_ATTRIBUTE_VALUE_INVALID CKR_DATA_INVALID CKR_DATA_LEN_RANGE CKR_DEVICE_ERROR
     CKR_DEVICE_MEMORY CKR_ENCRYPTED_DATA_INVALID CKR_ENCRYPTED_DATA_LEN_RANGE CKR_FUNCTION_FAILED
     CKR_FUNCTION_NOT_SUPPORTED CKR_FUNCTION_REJECTED CKR_KEY_FUNCTION_NOT_PERMITTED CKR_KEY_HANDLE_INVALID
     CKR_KEY_SIZE_RANGE CKR_KEY_TYPE_INCONSISTENT CKR_MECHANISM_INVALID CKR_MECHANISM_PARAM_INVALID
-    CKR_OBJECT_HANDLE_INVALID CKR_PIN_EXPIRED CKR_PIN_INCORRECT CKR_PIN_LOCKED CKR_USER_NOT_LOGGED_IN
+    CKR_OBJECT_HANDLE_INVALID CKR_PIN_EXPIRED CKR_PIN_INCORRECT CKR_PIN_LOCKED CKR_TOKEN_WRITE_PROTECTED
+    CKR_USER_NOT_LOGGED_IN
 };
 
 /// Ranges of status codes.
@@ -105,18 +112,20 @@ fn statuses(node: &Node<'_>) -> Read<(u16, u16)> {
 pub(super) struct Success {
     status: Statuses,
     says: Option<(Pointer, Value)>,
+    /// Where nothing may be.
+    absent: Option<Pointer>,
 }
 
 /// Any 2xx.
 impl Default for Success {
     fn default() -> Self {
-        Self { status: Statuses(vec![(200, 299)]), says: None }
+        Self { status: Statuses(vec![(200, 299)]), says: None, absent: None }
     }
 }
 
 impl Success {
     pub(super) fn read(node: &Node<'_>) -> Read<Self> {
-        let section = node.section(&["status", "at", "equals"])?;
+        let section = node.section(&["status", "at", "equals", "absent"])?;
         let at = section.read("at", answer::pointer)?;
         let equals = section.read("equals", |node| match node.value() {
             document::Value::Text(text) => Ok(Value::from(text.as_str())),
@@ -131,12 +140,16 @@ impl Success {
             (None, Some(_)) => return Err(section.missing("at", "write at = \"/success\"")),
         };
         let status = section.read("status", Statuses::read)?;
-        Ok(Self { status: status.unwrap_or(Self::default().status), says })
+        let absent = section.read("absent", answer::pointer)?;
+        Ok(Self { status: status.unwrap_or(Self::default().status), says, absent })
     }
 
     fn is_met(&self, status: u16, answer: &Answer<'_>) -> bool {
         let said = |(at, equals): &(Pointer, Value)| at.find(answer.tree()) == Some(equals);
-        self.status.have(status) && self.says.as_ref().is_none_or(said)
+        let lacks = |at: &Pointer| at.find(answer.tree()).is_none_or(Value::is_null);
+        self.status.have(status)
+            && self.says.as_ref().is_none_or(said)
+            && self.absent.as_ref().is_none_or(lacks)
     }
 }
 

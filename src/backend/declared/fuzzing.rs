@@ -7,8 +7,10 @@ use serde_json::Value;
 
 use super::answer::Answer;
 use super::description::Description;
+use super::making::Generate;
 use super::request::Call;
 use super::template::Values;
+use crate::backend::types::{KeySpec, NewKey, Protection, Usage};
 use crate::config::{self, Problem};
 use crate::transport::{Kept, Response};
 
@@ -36,6 +38,7 @@ pub fn text(data: &[u8]) {
         Err(problem) => return told_well(&problem, &read(description).err()),
     };
     let bytes = value.as_bytes();
+    let new = new_key(value, Some(bytes));
     let values = Values {
         key: value,
         password: value,
@@ -45,6 +48,7 @@ pub fn text(data: &[u8]) {
         iv: bytes,
         aad: bytes,
         cursor: value,
+        new: Some(&new),
         ..Values::default()
     };
     calls(&description).into_iter().for_each(|call| stays(call, &values));
@@ -68,7 +72,8 @@ fn told_well(problem: &Problem, again: &Option<Problem>) {
 }
 
 fn calls(description: &Description) -> Vec<&Call> {
-    let Description { list, describe, certificate, random, health, probe, .. } = description;
+    let Description { list, describe, certificate, random, generate, delete, health, probe, .. } =
+        description;
     let mut calls: Vec<_> = description.sign.calls().collect();
     calls.extend(description.decrypt.calls());
     calls.extend(description.encrypt.calls());
@@ -76,14 +81,21 @@ fn calls(description: &Description) -> Vec<&Call> {
     calls.extend(describe.iter().map(|describe| &describe.call));
     calls.extend(certificate.iter().map(|(call, _)| call));
     calls.extend(random.iter().map(|random| &random.call));
+    calls.extend(generate.iter().flat_map(Generate::calls));
+    calls.extend(delete);
     calls.extend(health.iter().map(|(call, _)| call));
     calls.extend(probe);
     calls
 }
 
+fn new_key<'a>(label: &'a str, id: Option<&'a [u8]>) -> NewKey<'a> {
+    NewKey { label, id, spec: KeySpec::Ed25519, usage: Usage::default(), protection: Protection::UNTOLD }
+}
+
 /// Values stay where they were put.
 fn stays(call: &Call, values: &Values<'_>) {
-    let harmless = Values { key: "k", ..Values::default() };
+    let new = new_key("k", None);
+    let harmless = Values { key: "k", new: Some(&new), ..Values::default() };
     let (Ok(filled), Ok(plain)) = (call.fill(values), call.fill(&harmless)) else { return };
     let ((path, headers, body), (plain_path, ..)) = (filled.parts(), plain.parts());
     assert!(path.starts_with('/') && path.bytes().all(|byte| byte.is_ascii_graphic()), "{path:?}");

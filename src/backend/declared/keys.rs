@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::Declared;
 use super::answer::{Answer, shown};
-use super::description::{Describe, Description, Flag, KeyType, List, Paging, Told};
+use super::description::{Describe, Description, KeyType, List, Paging};
 use super::errors::{Purpose, Refusal, unreadable};
 use super::service::Judged;
 use super::template::Values;
@@ -107,6 +107,8 @@ impl Declared {
         let Description { sign, decrypt, .. } = &*self.service.description;
         let (signs, decrypts) = match &kind {
             KeyKind::Aes(_) => (false, true),
+            // No call makes MACs.
+            KeyKind::Hmac { .. } => (false, false),
             KeyKind::Pair(public) | KeyKind::Public(public) => {
                 (true, matches!(public.kind(), PublicKeyKind::Rsa { .. }))
             }
@@ -130,13 +132,14 @@ impl Declared {
             (Some(KeyType::Public), Some(public)) => KeyKind::Public(public),
             (_, Some(public)) => KeyKind::Pair(public),
             (Some(KeyType::Aes(bytes)), None) => KeyKind::Aes(*bytes),
+            (Some(KeyType::Hmac(hash)), None) => KeyKind::Hmac { hash: *hash, bytes: None },
             (_, None) => KeyKind::Other(kind.map_or_else(|| "unknown".to_owned(), |kind| shown(&kind))),
         };
         let mut info = self.untold(kind);
         info.id = describe.id.as_ref().and_then(|id| id.find(&answer, None)).map(|id| id.to_vec());
         for told in &describe.flags {
             if let Some(Value::Bool(value)) = told.pointer.find(answer.tree()) {
-                set(&mut info, told, *value);
+                told.flag.set(&mut info, *value != told.turned);
             }
         }
         info
@@ -276,23 +279,4 @@ fn is_shown(list: &List, item: &Value) -> bool {
     list.only
         .iter()
         .all(|(at, values)| at.find(item).and_then(told).is_some_and(|told| values.contains(&told)))
-}
-
-fn set(info: &mut KeyInfo, told: &Told, value: bool) {
-    let KeyInfo { usage, protection, .. } = info;
-    let flag = match told.flag {
-        Flag::Sign => &mut usage.sign,
-        Flag::Decrypt => &mut usage.decrypt,
-        Flag::Unwrap => &mut usage.unwrap,
-        Flag::Derive => &mut usage.derive,
-        Flag::Sensitive => &mut protection.sensitive,
-        Flag::Extractable => &mut protection.extractable,
-        Flag::NeverExtractable => &mut protection.never_extractable,
-        Flag::AlwaysSensitive => &mut protection.always_sensitive,
-        Flag::Modifiable => &mut protection.modifiable,
-        Flag::Copyable => &mut protection.copyable,
-        Flag::Destroyable => &mut protection.destroyable,
-        Flag::Local => &mut protection.local,
-    };
-    *flag = value != told.turned;
 }

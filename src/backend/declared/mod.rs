@@ -4,7 +4,8 @@
 //!
 //! # Layout
 //! * `mod.rs`: the calls of [`Backend`]
-//! * `reader.rs`: TOML with line and key; `description.rs`: the whole file; `algorithms.rs`: its tables of mechanisms
+//! * `reader.rs`: TOML with line and key; `description.rs`: the whole file; `algorithms.rs`, `making.rs`: its tables of
+//!   mechanisms; `flags.rs`: attributes that are true or false
 //! * `template.rs`: texts with values; `path.rs`: paths and queries of them; `request.rs`: whole requests
 //! * `pointer.rs`, `codec.rs`, `answer.rs`: what is found in answers
 //! * `errors.rs`: the one table from refusals to `CKR_*`
@@ -22,7 +23,7 @@ use self::service::Service;
 use crate::backend::Backend;
 use crate::backend::types::{
     DecryptRequest, DecryptScheme, EncryptRequest, EncryptScheme, Encrypted, Firmware, KeyInfo, KeyKind,
-    KeyName, Outcome, SignInput, SignRequest, SignScheme,
+    KeyName, KeySpec, NewKey, Outcome, SignInput, SignRequest, SignScheme,
 };
 use crate::config;
 use crate::error::{Error, Result};
@@ -35,10 +36,12 @@ mod answer;
 mod codec;
 mod description;
 mod errors;
+mod flags;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
 mod keys;
 mod login;
+mod making;
 mod operations;
 mod path;
 mod pointer;
@@ -187,5 +190,21 @@ impl Backend for Declared {
 
     fn random(&self, buffer: &mut [u8], deadline: Deadline) -> Result<()> {
         self.draw(buffer, deadline)
+    }
+
+    fn can_generate(&self, spec: &KeySpec) -> bool {
+        self.service.description.generate.as_ref().is_some_and(|generate| generate.makes(spec))
+    }
+
+    fn generate(&self, request: &NewKey<'_>, deadline: Deadline) -> Result<KeyName> {
+        self.made(request, deadline)
+    }
+
+    fn can_delete(&self) -> bool {
+        self.service.description.delete.is_some()
+    }
+
+    fn delete(&self, name: &KeyName, deadline: Deadline) -> Result<()> {
+        self.deleted(name, deadline)
     }
 }

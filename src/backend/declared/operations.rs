@@ -1,6 +1,9 @@
 //! What is done with keys.
 
-use cryptoki_sys::{CKR_DATA_INVALID, CKR_DATA_LEN_RANGE, CKR_MECHANISM_INVALID, CKR_RANDOM_NO_RNG};
+use cryptoki_sys::{
+    CKR_ACTION_PROHIBITED, CKR_ATTRIBUTE_VALUE_INVALID, CKR_DATA_INVALID, CKR_DATA_LEN_RANGE,
+    CKR_MECHANISM_INVALID, CKR_RANDOM_NO_RNG,
+};
 use secrecy::{ExposeSecret, SecretString};
 use zeroize::Zeroizing;
 
@@ -8,9 +11,11 @@ use super::Declared;
 use super::answer::{Answer, Found};
 use super::codec::Held;
 use super::errors::{Purpose, unreadable};
+use super::service::misfitting;
 use super::template::Values;
 use crate::backend::types::{
-    DecryptRequest, DecryptScheme, EncryptRequest, EncryptScheme, Encrypted, SignRequest, SignScheme,
+    DecryptRequest, DecryptScheme, EncryptRequest, EncryptScheme, Encrypted, KeyName, NewKey, SignRequest,
+    SignScheme,
 };
 use crate::error::{Error, Result};
 use crate::transport::{Deadline, Response};
@@ -130,6 +135,72 @@ impl Declared {
             part.copy_from_slice(&bytes);
         }
         Ok(())
+    }
+}
+
+impl Declared {
+    /// Makes a key.
+    pub(super) fn made(&self, new: &NewKey<'_>, deadline: Deadline) -> Result<KeyName> {
+        let purpose = Purpose::Generate;
+        let unfit = |what: &str| Error::new(CKR_ATTRIBUTE_VALUE_INVALID, format!("{purpose}: {what}"));
+        let Some(generate) = &self.service.description.generate else {
+            return Err(no_such_scheme(purpose));
+        };
+        let call = generate.find(new).ok_or_else(|| unfit("the service makes none that may do this"))?;
+        let label = KeyName::from(new.label);
+        if generate.key.is_none() {
+            self.check_findable(&label)?;
+        }
+        if generate.check && self.is_there(&label, deadline)? {
+            return Err(unfit("there is a key of that name"));
+        }
+        let values = Values { new: Some(new), ..Values::default() };
+        let response = self.service.call(call, &values, purpose, deadline)?;
+        let name = match &generate.key {
+            None => label,
+            Some(found) => {
+                let name = found.find_text(&Answer::new(&response)).filter(|name| !name.is_empty());
+                name.map(KeyName::from).ok_or_else(|| unreadable(purpose, &response, "no name of the key"))?
+            }
+        };
+        if let Some(then) = &generate.then {
+            let values = Values { key: name.as_str(), ..values };
+            // The key is there: who asks for its attributes sees what it lacks.
+            if let Err(error) = self.service.call(then, &values, purpose, deadline) {
+                self.service
+                    .log
+                    .warn(format_args!("key {name:?} was made, and is not as it should be: {error}"));
+            }
+        }
+        Ok(name)
+    }
+
+    /// # Errors
+    /// A name that cannot be asked for.
+    fn check_findable(&self, name: &KeyName) -> Result<()> {
+        let describe = self.service.description.describe.as_ref();
+        let values = Values { key: name.as_str(), ..Values::default() };
+        let filled = describe.map(|describe| describe.call.fill(&values)).transpose();
+        filled.map(drop).map_err(|misfit| misfitting(Purpose::Generate, misfit))
+    }
+
+    /// Whether the service tells of a key of this name.
+    fn is_there(&self, name: &KeyName, deadline: Deadline) -> Result<bool> {
+        let told = self.described(std::slice::from_ref(name), deadline).into_iter().next();
+        Ok(told.transpose()?.flatten().is_some())
+    }
+
+    /// Deletes a key.
+    pub(super) fn deleted(&self, name: &KeyName, deadline: Deadline) -> Result<()> {
+        let purpose = Purpose::Delete;
+        let Some(call) = &self.service.description.delete else {
+            return Err(Error::new(
+                CKR_ACTION_PROHIBITED,
+                format!("{purpose}: the description has no call for it"),
+            ));
+        };
+        let values = Values { key: name.as_str(), ..Values::default() };
+        self.service.call(call, &values, purpose, deadline).map(drop)
     }
 }
 

@@ -40,6 +40,27 @@ pub(super) fn is_of_the_module(name: &str) -> bool {
     OWN.iter().any(|own| name.eq_ignore_ascii_case(own))
 }
 
+/// What a call is unless the description says it.
+#[derive(Clone, Copy)]
+pub(super) struct Usual {
+    /// Of a call without a body; one with a body is a POST.
+    method: Method,
+    /// What may be done when the answer does not come.
+    class: Class,
+    /// Whether the description may let it be repeated.
+    repeats: bool,
+}
+
+impl Usual {
+    pub(super) const READING: Self = Self { method: Method::Get, class: Class::Repeatable, repeats: true };
+    /// A signature may be counted.
+    pub(super) const SIGNING: Self = Self { class: Class::OnceOnly, ..Self::READING };
+    /// A second key would be nobody's.
+    pub(super) const MAKING: Self = Self { method: Method::Post, class: Class::OnceOnly, repeats: false };
+    /// The name may be another key's by then.
+    pub(super) const DELETING: Self = Self { method: Method::Delete, ..Self::MAKING };
+}
+
 /// A call with open values.
 pub(super) struct Call {
     method: Method,
@@ -71,12 +92,11 @@ pub(super) struct Filled<'c> {
 }
 
 impl Call {
-    /// `class`: what may be done when the answer does not come, unless the description says it; `taken`: the lines that
-    /// it may not have.
+    /// `taken`: the header lines that it may not have.
     pub(super) fn read(
         section: &Section<'_>,
         scope: &Scope<'_>,
-        class: Class,
+        usual: Usual,
         taken: &[Taken],
     ) -> Read<Self> {
         let path = |node: &Node<'_>| {
@@ -92,12 +112,13 @@ impl Call {
             ("PATCH", Method::Patch),
             ("DELETE", Method::Delete),
         ];
-        let usual = if matches!(body, Body::None) { Method::Get } else { Method::Post };
+        let method = if matches!(body, Body::None) { usual.method } else { Method::Post };
         let classes = [
             ("repeatable", Class::Repeatable),
             ("once", Class::OnceOnly),
             ("never-twice", Class::NeverTwice),
         ];
+        let classes = classes.get(usize::from(!usual.repeats)..).unwrap_or_default();
         let mut fixed = Headers::default();
         if let Some(media) = media {
             let unfit = |_| section.fault("content_type is no value of a header", "write visible ASCII");
@@ -105,12 +126,12 @@ impl Call {
         }
         let headers = headers(section, scope, taken, &mut fixed)?;
         let mut call = Self {
-            method: section.read("method", |node| node.word(&methods))?.unwrap_or(usual),
+            method: section.read("method", |node| node.word(&methods))?.unwrap_or(method),
             path,
             fixed,
             headers,
             body,
-            class: section.read("class", |node| node.word(&classes))?.unwrap_or(class),
+            class: section.read("class", |node| node.word(classes))?.unwrap_or(usual.class),
             has_password: false,
             success: section.read("success", Success::read)?,
         };
@@ -359,8 +380,8 @@ impl Body {
 enum Json {
     Literal(Vec<u8>),
     String(Text),
-    /// A number that is one also as a template's only value.
-    Number(Value),
+    /// A number or a truth value, which is one also as a template's only value.
+    Bare(Value),
     List(Vec<Json>),
     /// Each name with its quotes and colon.
     Object(Vec<(Vec<u8>, Json)>),
@@ -398,13 +419,13 @@ impl Json {
 
     /// A string that is one placeholder keeps the type of its source.
     fn of(mut parts: Vec<Part>) -> Result<Self, (String, String)> {
-        let bare = |value: &Value| value.kind == Kind::Number && value.is_bare();
+        let bare = |value: &Value| matches!(value.kind, Kind::Number | Kind::Boolean);
         let alone = parts.len() == 1;
         match parts.pop() {
             Some(Part::Known { kind: Kind::Number | Kind::Boolean, text, .. }) if alone => {
                 Ok(Self::Literal(text.into_bytes()))
             }
-            Some(Part::Value(value)) if alone && bare(&value) => Ok(Self::Number(value)),
+            Some(Part::Value(value)) if alone && bare(&value) => Ok(Self::Bare(value)),
             last => {
                 parts.extend(last);
                 Text::of(parts, Place::Json).map(Self::String)
@@ -416,7 +437,7 @@ impl Json {
         match self {
             Self::Literal(_) => {}
             Self::String(text) => values.extend(text.values()),
-            Self::Number(value) => values.push(value),
+            Self::Bare(value) => values.push(value),
             Self::List(items) => items.iter().for_each(|item| item.add_values(values)),
             Self::Object(members) => members.iter().for_each(|(_, value)| value.add_values(values)),
         }
@@ -425,7 +446,7 @@ impl Json {
     fn is_absent(&self, values: &Values<'_>) -> bool {
         match self {
             Self::String(text) => text.is_absent(values),
-            Self::Number(value) => value.is_absent(values),
+            Self::Bare(value) => value.is_absent(values),
             Self::Literal(_) | Self::List(_) | Self::Object(_) => false,
         }
     }
@@ -433,7 +454,7 @@ impl Json {
     fn fill(&self, values: &Values<'_>, out: &mut Held) -> Result<(), Misfit> {
         match self {
             Self::Literal(literal) => discreet::append(out, literal),
-            Self::Number(value) => value.put(values, out),
+            Self::Bare(value) => value.put(values, out),
             Self::String(text) => {
                 discreet::append(out, b"\"");
                 text.fill(values, out)?;

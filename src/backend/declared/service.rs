@@ -1,6 +1,6 @@
 //! One call at the service.
 
-use cryptoki_sys::CKR_FUNCTION_FAILED;
+use cryptoki_sys::{CKR_ATTRIBUTE_VALUE_INVALID, CKR_FUNCTION_FAILED};
 
 use super::answer::Answer;
 use super::description::Description;
@@ -29,7 +29,8 @@ impl Service {
     /// The answer to a call, which is a success.
     ///
     /// # Errors
-    /// By the table where the service refuses; `CKR_FUNCTION_FAILED` for a value that must not stand where it would.
+    /// By the table where the service refuses; `CKR_FUNCTION_FAILED` for a value that must not stand where it would,
+    /// `CKR_ATTRIBUTE_VALUE_INVALID` where it is that of a new key.
     pub(super) fn call(
         &self,
         call: &Call,
@@ -105,6 +106,8 @@ impl Service {
     }
 }
 
-fn misfitting(purpose: Purpose, Misfit { value, what }: Misfit) -> Error {
-    Error::new(CKR_FUNCTION_FAILED, format!("{purpose}: nothing was sent, for {value} {what}"))
+/// The error for a value that must not stand where it would.
+pub(super) fn misfitting(purpose: Purpose, Misfit { value, what }: Misfit) -> Error {
+    let rv = if purpose == Purpose::Generate { CKR_ATTRIBUTE_VALUE_INVALID } else { CKR_FUNCTION_FAILED };
+    Error::new(rv, format!("{purpose}: nothing was sent, for {value} {what}"))
 }

@@ -8,6 +8,8 @@ use std::ops::Deref;
 use zeroize::Zeroizing;
 
 use super::codec::{Held, Kind, Writing};
+use super::flags::Flag;
+use crate::backend::types::{KeySpec, NewKey};
 use crate::crypto::digest::Hash;
 use crate::discreet;
 
@@ -34,10 +36,17 @@ pub(super) enum Source {
     Offset,
     Limit,
     Cursor,
+    Label,
+    Id,
+    Curve,
+    Bits,
+    Bytes,
+    /// Whether a new key is to be so.
+    Asked(Flag),
 }
 
 impl Source {
-    const ALL: [(&'static str, Self, Kind); 13] = [
+    const ALL: [(&'static str, Self, Kind); 27] = [
         ("key", Self::Key, Kind::Text),
         ("password", Self::Password, Kind::Text),
         ("payload", Self::Payload, Kind::Bytes),
@@ -51,11 +60,44 @@ impl Source {
         ("offset", Self::Offset, Kind::Number),
         ("limit", Self::Limit, Kind::Number),
         ("cursor", Self::Cursor, Kind::Text),
+        ("label", Self::Label, Kind::Text),
+        ("id", Self::Id, Kind::Bytes),
+        ("curve", Self::Curve, Kind::Text),
+        ("bits", Self::Bits, Kind::Number),
+        ("bytes", Self::Bytes, Kind::Number),
+        ("sign", Self::Asked(Flag::Sign), Kind::Boolean),
+        ("decrypt", Self::Asked(Flag::Decrypt), Kind::Boolean),
+        ("unwrap", Self::Asked(Flag::Unwrap), Kind::Boolean),
+        ("derive", Self::Asked(Flag::Derive), Kind::Boolean),
+        ("sensitive", Self::Asked(Flag::Sensitive), Kind::Boolean),
+        ("extractable", Self::Asked(Flag::Extractable), Kind::Boolean),
+        ("modifiable", Self::Asked(Flag::Modifiable), Kind::Boolean),
+        ("copyable", Self::Asked(Flag::Copyable), Kind::Boolean),
+        ("destroyable", Self::Asked(Flag::Destroyable), Kind::Boolean),
     ];
 
     /// Whether it says more than which key: it is the caller's, or secret.
     pub(super) fn is_discreet(self) -> bool {
-        !matches!(self, Self::Key | Self::Count | Self::Page | Self::Offset | Self::Limit)
+        matches!(
+            self,
+            Self::Password
+                | Self::Payload
+                | Self::Ciphertext
+                | Self::Tag
+                | Self::Iv
+                | Self::Aad
+                | Self::TagBits
+                | Self::Cursor
+        )
+    }
+
+    /// What says as much as nothing.
+    fn nothing(self) -> &'static [u8] {
+        match Self::ALL.into_iter().find(|(_, source, _)| *source == self) {
+            Some((.., Kind::Number)) => b"0",
+            Some((.., Kind::Boolean)) => b"false",
+            _ => b"",
+        }
     }
 }
 
@@ -75,6 +117,8 @@ pub(super) struct Values<'a> {
     pub(super) offset: usize,
     pub(super) limit: usize,
     pub(super) cursor: &'a str,
+    /// The key that is to be made.
+    pub(super) new: Option<&'a NewKey<'a>>,
 }
 
 impl<'a> Values<'a> {
@@ -94,7 +138,38 @@ impl<'a> Values<'a> {
             Source::Page => return number(self.page),
             Source::Offset => return number(self.offset),
             Source::Limit => return number(self.limit),
+            Source::Label => self.new.map_or("", |new| new.label).as_bytes(),
+            Source::Id => self.new.and_then(|new| new.id).unwrap_or_default(),
+            Source::Curve => self.new.map_or("", |new| curve(&new.spec)).as_bytes(),
+            Source::Bits => return number(self.new.map_or(0, |new| bits(&new.spec))),
+            Source::Bytes => return number(self.new.map_or(0, |new| bytes(&new.spec))),
+            Source::Asked(flag) => match self.new.is_some_and(|new| flag.of(&new.usage, &new.protection)) {
+                true => b"true",
+                false => b"false",
+            },
         })
+    }
+}
+
+/// Bytes of a secret key.
+fn bytes(spec: &KeySpec) -> usize {
+    match spec {
+        KeySpec::Aes { bytes } => *bytes,
+        KeySpec::Hmac { bytes, .. } => bytes.unwrap_or(0),
+        KeySpec::Rsa { .. } | KeySpec::Ec(_) | KeySpec::Ed25519 => 0,
+    }
+}
+
+/// Bits of a modulus or of a secret key.
+fn bits(spec: &KeySpec) -> usize {
+    if let KeySpec::Rsa { bits } = spec { *bits } else { 8 * bytes(spec) }
+}
+
+fn curve(spec: &KeySpec) -> &'static str {
+    match spec {
+        KeySpec::Ec(curve) => curve.name(),
+        KeySpec::Ed25519 => "ed25519",
+        KeySpec::Rsa { .. } | KeySpec::Aes { .. } | KeySpec::Hmac { .. } => "",
     }
 }
 
@@ -203,17 +278,16 @@ impl Value {
         self.atoms.iter().any(|atom| matches!(atom, Atom::Source(source) if wanted(*source)))
     }
 
-    /// Whether it is as it came.
-    pub(super) fn is_bare(&self) -> bool {
-        self.codecs.is_empty()
-    }
-
     pub(super) fn is_absent(&self, values: &Values<'_>) -> bool {
-        self.optional
-            && self.atoms.iter().all(|atom| match atom {
-                Atom::Known(bytes) => bytes.is_empty(),
-                Atom::Source(source) => matches!(&*values.of(*source), b"" | b"0"),
-            })
+        let is_nothing = |atom: &Atom| match atom {
+            Atom::Known(bytes) => bytes.is_empty(),
+            Atom::Source(source) => *values.of(*source) == *source.nothing(),
+        };
+        match self.kind {
+            // It may have been turned round.
+            Kind::Boolean => self.optional && *self.write(values) == *b"false",
+            _ => self.optional && self.atoms.iter().all(is_nothing),
+        }
     }
 
     /// As it is.

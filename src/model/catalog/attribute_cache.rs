@@ -137,7 +137,7 @@ impl AttributeCache {
 }
 
 /// Writes a new file and puts it in the place of the old one, so that nobody reads half of it.
-fn write_whole(path: &Path, content: &Content) -> io::Result<()> {
+pub(super) fn write_whole(path: &Path, content: &impl Serialize) -> io::Result<()> {
     let mut fresh = path.as_os_str().to_owned();
     fresh.push(format!(".{}", std::process::id()));
     let fresh = PathBuf::from(fresh);

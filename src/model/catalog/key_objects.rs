@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use cryptoki_sys::{
-    CKK_AES, CKM_AES_KEY_GEN, CKM_GENERIC_SECRET_KEY_GEN, CKO_PRIVATE_KEY, CKO_PUBLIC_KEY, CKO_SECRET_KEY,
+    CK_KEY_TYPE, CKA_KEY_TYPE, CKK_AES, CKM_AES_KEY_GEN, CKM_GENERIC_SECRET_KEY_GEN, CKO_PRIVATE_KEY,
+    CKO_PUBLIC_KEY, CKO_SECRET_KEY,
 };
 
+use super::aliases::Alias;
 use crate::backend::{KeyInfo, KeyKind, KeyName};
 use crate::config;
 use crate::crypto::digest::Hash;
@@ -21,6 +23,7 @@ pub const PUBLIC: u64 = 1;
 pub const CERTIFICATE: u64 = 2;
 
 /// The objects of one name, but for its certificate.
+#[derive(Default)]
 pub struct KeyObjects {
     /// The private or secret key.
     pub key: Option<Arc<Object>>,
@@ -38,17 +41,33 @@ pub struct KeyObjects {
     pub remark: Option<String>,
 }
 
-/// The objects for what the HSM tells, completed by what the configuration says of the key.
+impl KeyObjects {
+    /// Takes out what is of one of these types.
+    pub fn hide(&mut self, types: &[CK_KEY_TYPE]) {
+        let is_hidden = |object: &Option<Arc<Object>>| {
+            let key_type = object.as_ref().and_then(|object| object.attributes.ulong(CKA_KEY_TYPE));
+            key_type.is_some_and(|key_type| types.contains(&key_type))
+        };
+        if is_hidden(&self.key) || is_hidden(&self.public) {
+            let Self { id, label, .. } = std::mem::take(self);
+            *self = Self { id, label, ..Self::default() };
+        }
+    }
+}
+
+/// The objects for what the HSM tells, completed by what the configuration says of the key and by what it is called here.
 pub fn build(
     maker: &Maker<'_>,
     name: &KeyName,
     info: &KeyInfo,
     configured: Option<&config::Key>,
+    alias: Alias,
 ) -> KeyObjects {
     let mut remark = None;
     let locked = matches!(info.kind, KeyKind::Locked);
-    let info = completed(info, configured, &mut remark);
-    let id = id_of(name, &info, configured);
+    let mut info = completed(info, configured, &mut remark);
+    let id = alias.id.unwrap_or_else(|| id_of(name, &info, configured));
+    info.label = alias.label.or(info.label);
     let password = locked || configured.is_some_and(|key| key.password);
     let known = Known { name, id: &id, info: &info, password };
     let (key, public, public_key) = match &info.kind {

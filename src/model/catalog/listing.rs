@@ -139,6 +139,7 @@ impl Catalog {
         loop {
             let era = self.entries.read().era;
             let names = self.names(deadline)?;
+            self.refresh_aliases();
             let mut entries = self.entries.write();
             // A key was made or deleted meanwhile, or a login began or ended: this may be from before. At the deadline it is
             // still the best that there is.
@@ -181,10 +182,8 @@ impl Catalog {
 
     /// The entry of one label; a label that no recent listing has is asked for by name.
     pub(super) fn entry_by_label(&self, label: &[u8], deadline: Deadline) -> Result<Option<Arc<Entry>>> {
-        let Some(name) = std::str::from_utf8(label).ok().filter(|name| !name.is_empty()).map(KeyName::from)
-        else {
-            return Ok(None);
-        };
+        let text = std::str::from_utf8(label).ok().filter(|name| !name.is_empty());
+        let Some(name) = text.and_then(|label| self.called(label)) else { return Ok(None) };
         if self.settings.hides(name.as_str()) {
             return Ok(None);
         }

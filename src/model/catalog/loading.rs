@@ -134,7 +134,10 @@ impl Catalog {
     }
 
     fn store_keys(&self, entry: &Entry, info: &KeyInfo) {
-        let keys = key_objects::build(&self.maker(), &entry.name, info, self.known.get(&entry.name));
+        let alias = self.aliases.as_ref().and_then(|aliases| aliases.of(&entry.name)).unwrap_or_default();
+        let configured = self.known.get(&entry.name);
+        let mut keys = key_objects::build(&self.maker(), &entry.name, info, configured, alias);
+        keys.hide(&self.hidden_types);
         if let Some(odd) = &keys.remark {
             self.log.info(format_args!("key {:?}: {odd}", entry.name));
         }
@@ -175,7 +178,14 @@ impl Catalog {
     }
 
     fn store_certificate(&self, entry: &Entry, keys: &KeyObjects, certificate: Option<&Certificate>) {
+        let made = match (certificate, &keys.public_key, &keys.key) {
+            (None, Some(public), Some(_)) if self.settings.unsigned_certificates => {
+                Some(Certificate::unsigned(public, &keys.label))
+            }
+            _ => None,
+        };
         let object = certificate
+            .or(made.as_ref())
             .map(|certificate| Arc::new(self.maker().certificate(&keys.label, &keys.id, certificate)));
         entry.loaded.write().put_certificate(object);
     }

@@ -3,18 +3,19 @@
 //! A listing is believed for a while and then taken anew by one caller, while the others still see the old one
 //! (`listing`). Attributes and certificates are read when a search needs them, many at once, and kept up to a bound
 //! (`loading`). A search that names a label reads that label only; all others are answered by an index that lives until
-//! something changes (`index`). A key that cannot be read spoils nothing but itself.
+//! something changes (`index`). What keys are called on this machine stands in a file (`aliases`, `naming`). A key that cannot be read spoils nothing but itself.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use cryptoki_sys::{
-    CK_OBJECT_HANDLE, CKO_CERTIFICATE, CKO_PRIVATE_KEY, CKO_PUBLIC_KEY, CKO_SECRET_KEY,
+    CK_KEY_TYPE, CK_OBJECT_HANDLE, CKO_CERTIFICATE, CKO_PRIVATE_KEY, CKO_PUBLIC_KEY, CKO_SECRET_KEY,
     CKR_ATTRIBUTE_VALUE_INVALID, CKR_DEVICE_ERROR,
 };
 use parking_lot::{Mutex, MutexGuard, RwLock};
 
+use self::aliases::Aliases;
 use self::attribute_cache::AttributeCache;
 use self::certificate_store::CertificateStore;
 use self::entry::{Found, PARTS, Wanted};
@@ -24,7 +25,7 @@ use self::index::Index;
 use self::listing::Entries;
 use super::handle::Counter;
 use super::heritage::Changes;
-use super::mechanism::{Mechanism, Offer};
+use super::mechanism::{Mechanism, Offer, key_types};
 use super::object::{Maker, Object};
 use super::template::Template;
 use crate::backend::{Backend, KeyName};
@@ -33,6 +34,7 @@ use crate::error::{Error, Result};
 use crate::observe::log::Log;
 use crate::transport::Deadline;
 
+mod aliases;
 mod attribute_cache;
 mod certificate_store;
 mod entry;
@@ -41,6 +43,7 @@ mod index;
 mod key_objects;
 mod listing;
 mod loading;
+mod naming;
 
 /// The objects of one token that live at the HSM.
 pub struct Catalog {
@@ -48,8 +51,11 @@ pub struct Catalog {
     settings: config::Catalog,
     traits: Traits,
     known: HashMap<KeyName, config::Key>,
+    /// `CKA_KEY_TYPE` of what is not shown.
+    hidden_types: Vec<CK_KEY_TYPE>,
     files: CertificateStore,
     on_disk: Option<AttributeCache>,
+    aliases: Option<Aliases>,
     counter: Arc<Counter>,
     changes: Arc<Changes>,
     log: Log,
@@ -114,8 +120,10 @@ impl Catalog {
             settings: token.catalog.clone(),
             traits,
             known,
+            hidden_types: token.catalog.hide_types.iter().copied().flat_map(key_types).collect(),
             files: CertificateStore::new(token.certificates.clone(), log.clone()),
             on_disk,
+            aliases: token.catalog.aliases.clone().map(|path| Aliases::open(path, log.clone())),
             counter,
             changes,
             log,
@@ -172,16 +180,17 @@ impl Catalog {
         Ok(objects.into_iter().find(|(other, _)| *other == handle).map(|(_, object)| object))
     }
 
+    /// That a new key could be found.
+    ///
     /// # Errors
-    /// `CKR_ATTRIBUTE_VALUE_INVALID` for a label that the configuration hides: what is made could not be found.
-    pub fn check_new_label(&self, label: &str) -> Result<()> {
-        if self.backend.labels_are_names() && self.settings.hides(label) {
-            return Err(Error::new(
-                CKR_ATTRIBUTE_VALUE_INVALID,
-                "the configuration hides keys of that label",
-            ));
+    /// `CKR_ATTRIBUTE_VALUE_INVALID` for a label or a type of keys that the configuration hides, and for a label that another
+    /// key has here.
+    pub fn check_new(&self, label: &str, key_type: Option<CK_KEY_TYPE>) -> Result<()> {
+        let hidden = self.backend.labels_are_names() && self.settings.hides(label);
+        if hidden || key_type.is_some_and(|key_type| self.hidden_types.contains(&key_type)) {
+            return Err(Error::new(CKR_ATTRIBUTE_VALUE_INVALID, "the configuration hides such keys"));
         }
-        Ok(())
+        self.check_free(label, None)
     }
 
     /// Takes in a key that was just made, and that no listing has yet.
@@ -190,6 +199,7 @@ impl Catalog {
     /// `CKR_DEVICE_ERROR` when the HSM does not tell what it made; what the back end says.
     pub fn admit(&self, name: KeyName, deadline: Deadline) -> Result<Made> {
         let entry = self.new_entry(name);
+        self.forget_alias(&entry.name);
         {
             let mut entries = self.entries.write();
             // Of a key that another client deleted under that name.
@@ -208,6 +218,12 @@ impl Catalog {
             Error::new(CKR_DEVICE_ERROR, format!("key {:?} was made, and is not told of", entry.name))
         })?;
         Ok(Made { key, public: of(|class| class == CKO_PUBLIC_KEY) })
+    }
+
+    /// Forgets a key that was deleted, with what it was called.
+    pub fn deleted(&self, name: &KeyName) {
+        self.forget(name);
+        self.forget_alias(name);
     }
 
     /// Forgets a key that the HSM says is gone.
@@ -261,6 +277,7 @@ impl Catalog {
             edwards_point: self.traits.edwards_point,
             offers: &self.traits.offers,
             deletes: self.traits.deletes,
+            renames: self.renames(),
         }
     }
 }

@@ -68,3 +68,19 @@ fn so_many_idle_connections_may_have_ended_that_a_limit_on_repetitions_would_be_
         assert_eq!(body(post(&cluster, Class::Repeatable, soon())), "ok");
     }
 }
+
+#[test]
+fn idle_connections_end_with_the_process_and_not_before() {
+    let server = Server::saying(OK);
+    let cluster = cluster(&server);
+    assert_eq!(body(post(&cluster, Class::Repeatable, soon())), "ok");
+    cluster.exiting(soon());
+    assert_eq!(body(post(&cluster, Class::Repeatable, soon())), "ok");
+    assert_eq!((server.connections(), server.ended()), (1, 0));
+    cluster.exiting(Deadline::after(Duration::ZERO));
+    let limit = soon();
+    while server.ended() == 0 {
+        assert!(limit.remaining().is_some(), "the connection is still there");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}

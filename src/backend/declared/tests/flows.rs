@@ -99,7 +99,7 @@ text = "not found"
 rv = "CKR_KEY_HANDLE_INVALID"
 "#;
 
-fn describe(text: &str, parameters: &[(&str, &str)]) -> std::result::Result<Description, String> {
+pub(super) fn describe(text: &str, parameters: &[(&str, &str)]) -> std::result::Result<Description, String> {
     let parameters: BTreeMap<_, _> =
         parameters.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     Description::parse(text, &parameters, &config::Auth::default(), Path::new("x.toml"))
@@ -109,21 +109,21 @@ fn describe(text: &str, parameters: &[(&str, &str)]) -> std::result::Result<Desc
 /// A slot with this description; its bearer token is the PIN.
 fn open(server: &Server, text: &str) -> Declared {
     let auth = config::Auth { bearer: Some(Secret::Pin), ..config::Auth::default() };
-    open_with(server, text, auth, &Log::off())
+    open_with(server.port, text, auth, &Log::off())
 }
 
-fn open_with(server: &Server, text: &str, auth: config::Auth, log: &Log) -> Declared {
-    let url = config::Url { tls: false, host: "127.0.0.1".into(), port: server.port, path: String::new() };
+pub(super) fn open_with(port: u16, text: &str, auth: config::Auth, log: &Log) -> Declared {
+    let url = config::Url { tls: false, host: "127.0.0.1".into(), port, path: String::new() };
     let token = config::Token { members: vec![vec![url]], auth, ..config::Token::plain("test") };
     Declared::new(&token, describe(text, &[]).unwrap(), log).unwrap()
 }
 
-fn soon() -> Deadline {
+pub(super) fn soon() -> Deadline {
     Deadline::after(Duration::from_secs(10))
 }
 
 /// A slot that is logged in.
-fn ready(server: &Server, text: &str) -> Declared {
+pub(super) fn ready(server: &Server, text: &str) -> Declared {
     let hsm = open(server, text);
     hsm.service.transport.login("t0ken", soon()).unwrap();
     hsm
@@ -574,7 +574,7 @@ fn the_audit_has_no_path_with_what_is_a_callers() {
         [[sign.algorithm]]\nmechanism = \"CKM_ECDSA\"\n";
     let events = told::events(&["0707"], |log| {
         let auth = config::Auth { bearer: Some(Secret::Pin), ..config::Auth::default() };
-        let hsm = open_with(&server, text, auth, log);
+        let hsm = open_with(server.port, text, auth, log);
         hsm.service.transport.login("t0ken", soon()).unwrap();
         sign(&hsm, "k", P256, &[7; 32]).unwrap_err();
     });
@@ -598,7 +598,7 @@ fn a_pin_has_a_secret_for_each_layer_and_each_login_is_an_event() {
             pin_format: config::PinFormat::Roles,
             ..config::Auth::default()
         };
-        let hsm = open_with(&server, TRANSIT, auth, log);
+        let hsm = open_with(server.port, TRANSIT, auth, log);
         for pin in ["t0ken", "bearer=t0ken", "bearer=t0ken,header=g4te,hmac=x"] {
             assert_eq!(hsm.login(pin.as_bytes(), soon()).unwrap_err().rv(), CKR_PIN_INCORRECT, "{pin}");
         }
@@ -608,7 +608,7 @@ fn a_pin_has_a_secret_for_each_layer_and_each_login_is_an_event() {
         hsm.login(b"bearer=t0ken,header=g4te", soon()).unwrap();
         hsm.logout();
         let auth = config::Auth { bearer: Some(Secret::Pin), ..config::Auth::default() };
-        assert!(open_with(&server, TRANSIT, auth, log).login(b"t0ken", soon()).is_err());
+        assert!(open_with(server.port, TRANSIT, auth, log).login(b"t0ken", soon()).is_err());
     });
     let event = |level, account, what| format!("{level} slot \"test\", account {account:?}: {what}");
     let probe = "/v1/auth/token/lookup-self";

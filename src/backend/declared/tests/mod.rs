@@ -3,4 +3,5 @@
 mod examples;
 mod flows;
 mod headers;
+mod making;
 mod shipped;

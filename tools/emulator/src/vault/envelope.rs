@@ -7,15 +7,20 @@ use crate::vendor::Reply;
 
 /// What was asked for.
 pub(super) fn data(data: Value) -> Reply {
-    envelope(data, Value::Null)
+    envelope(data, Value::Null, Value::Null)
+}
+
+/// The same with a word beside it.
+pub(super) fn warned(data: Value, warning: String) -> Reply {
+    envelope(data, Value::Null, json!([warning]))
 }
 
 /// A token.
 pub(super) fn auth(auth: Value) -> Reply {
-    envelope(Value::Null, auth)
+    envelope(Value::Null, auth, Value::Null)
 }
 
-fn envelope(data: Value, auth: Value) -> Reply {
+fn envelope(data: Value, auth: Value, warnings: Value) -> Reply {
     Reply::json(
         200,
         &json!({
@@ -25,7 +30,7 @@ fn envelope(data: Value, auth: Value) -> Reply {
             "lease_duration": 0,
             "data": data,
             "wrap_info": null,
-            "warnings": null,
+            "warnings": warnings,
             "auth": auth,
         }),
     )

@@ -17,6 +17,7 @@ use crate::error::Error;
 use crate::keys::{Attributes, Key, KeyStore};
 use crate::material::{AesSize, Curve, Kind, Material, RsaSize};
 use crate::securosys::time;
+use crate::vendor::Reply;
 
 /// All keys by name.
 pub(super) struct Keys {
@@ -29,6 +30,8 @@ pub(super) struct Keys {
 pub(super) struct Versions {
     keys: BTreeMap<u32, Arc<Key>>,
     least: Least,
+    /// Whether it may be deleted; in memory alone.
+    deletable: bool,
 }
 
 /// The oldest versions that are of use; the body of the administration's change.
@@ -43,6 +46,58 @@ pub(super) struct Least {
 
 fn first() -> u32 {
     1
+}
+
+/// The body of `POST /v1/transit/keys/{name}`.
+#[derive(Deserialize, Default)]
+pub(super) struct CreateBody {
+    #[serde(rename = "type")]
+    kind: Option<String>,
+    #[serde(default)]
+    exportable: bool,
+}
+
+impl CreateBody {
+    pub(super) const MEMBERS: &[&str] = &["type", "exportable"];
+
+    fn kind(&self) -> Answer<Kind> {
+        let name = self.kind.as_deref().unwrap_or("aes256-gcm96");
+        TYPES
+            .into_iter()
+            .find(|kind| type_name(*kind) == name)
+            .ok_or_else(|| Refusal::bad(format!("unknown key type {name}")))
+    }
+}
+
+/// The body of `POST /v1/transit/keys/{name}/config`.
+#[derive(Deserialize)]
+pub(super) struct ConfigBody {
+    deletion_allowed: Option<bool>,
+}
+
+impl ConfigBody {
+    pub(super) const MEMBERS: &[&str] = &["deletion_allowed"];
+}
+
+/// What may be made.
+const TYPES: [Kind; 9] = [
+    Kind::Aes(AesSize::Bits128),
+    Kind::Aes(AesSize::Bits256),
+    Kind::Ec(Curve::P256),
+    Kind::Ec(Curve::P384),
+    Kind::Ec(Curve::P521),
+    Kind::Ed25519,
+    Kind::Rsa(RsaSize::Bits2048),
+    Kind::Rsa(RsaSize::Bits3072),
+    Kind::Rsa(RsaSize::Bits4096),
+];
+
+/// Whether the paths of the service take such a name: letters, digits and `_`, and between them `-` and `.` too.
+fn is_name(name: &str) -> bool {
+    let is_word = |char: char| char.is_ascii_alphanumeric() || char == '_';
+    name.starts_with(is_word)
+        && name.ends_with(is_word)
+        && name.chars().all(|char| is_word(char) || ".-".contains(char))
 }
 
 /// Name and kind of the keys that there are from the start, how many versions, whether with a certificate.
@@ -72,7 +127,7 @@ impl Keys {
         for (name, kind, versions, certified) in seeds.into_iter().chain(extra) {
             for version in 1..=versions {
                 if store.get(&stored(&name, version)).is_none() {
-                    store.insert(make(&name, version, kind, certified)?)?;
+                    store.insert(make(&name, version, kind, false, certified)?)?;
                 }
             }
         }
@@ -107,12 +162,65 @@ impl Keys {
         Ok(envelope::data(key.describe(name)))
     }
 
+    /// `POST /v1/transit/keys/{name}`: one that is there stays what it is, whatever is asked for.
+    pub(super) fn create(&self, name: &str, body: &CreateBody) -> Answer {
+        if !is_name(name) {
+            return Err(Refusal::no_path());
+        }
+        let kind = body.kind()?;
+        let there = self.names.read().get(name).cloned();
+        let (versions, is_new) = match there {
+            Some(versions) => (versions, false),
+            // No lock is held while a pair is made.
+            None => self.add(name, make(name, 1, kind, body.exportable, false)?)?,
+        };
+        let data = versions.describe(name);
+        if is_new {
+            return Ok(envelope::data(data));
+        }
+        Ok(envelope::warned(data, format!("key {name} already existed")))
+    }
+
+    /// The key of that name, which is this one unless another was quicker.
+    fn add(&self, name: &str, key: Key) -> Result<(Arc<Versions>, bool), Error> {
+        let mut names = self.names.write();
+        if let Some(versions) = names.get(name) {
+            return Ok((Arc::clone(versions), false));
+        }
+        self.store.insert(key)?;
+        let key = self.store.get(&stored(name, 1)).map(|key| (1, key));
+        let versions = Arc::new(Versions { keys: key.into_iter().collect(), ..Versions::none() });
+        names.insert(name.to_owned(), Arc::clone(&versions));
+        Ok((versions, true))
+    }
+
+    /// `POST /v1/transit/keys/{name}/config`
+    pub(super) fn configure(&self, name: &str, body: &ConfigBody) -> Answer {
+        let mut names = self.names.write();
+        let missing = || Refusal::bad(format!("no existing key named {name} could be found"));
+        let versions = Arc::make_mut(names.get_mut(name).ok_or_else(missing)?);
+        versions.deletable = body.deletion_allowed.unwrap_or(versions.deletable);
+        Ok(envelope::data(versions.describe(name)))
+    }
+
+    /// `DELETE /v1/transit/keys/{name}`
+    pub(super) fn delete(&self, name: &str) -> Answer {
+        let refused = |why| Err(Refusal::bad(format!("error deleting policy {name}: {why}")));
+        match self.names.read().get(name).map(|versions| versions.deletable) {
+            None => return refused("could not delete key; not found"),
+            Some(false) => return refused("deletion is not allowed for this key"),
+            Some(true) => {}
+        }
+        self.lose(name)?;
+        Ok(Reply::empty(204))
+    }
+
     /// Makes a newer version; `false` if there is no such key.
     pub(super) fn rotate(&self, name: &str) -> Result<bool, Error> {
         let mut names = self.names.write();
         let Some(versions) = names.get_mut(name) else { return Ok(false) };
         let version = versions.latest() + 1;
-        self.store.insert(make(name, version, versions.kind(), false)?)?;
+        self.store.insert(make(name, version, versions.kind(), versions.is_exportable(), false)?)?;
         let key = self.store.get(&stored(name, version));
         Arc::make_mut(versions).keys.extend(key.map(|key| (version, key)));
         Ok(true)
@@ -134,9 +242,12 @@ impl Keys {
     }
 }
 
-fn make(name: &str, version: u32, kind: Kind, certified: bool) -> Result<Key, Error> {
+fn make(name: &str, version: u32, kind: Kind, exportable: bool, certified: bool) -> Result<Key, Error> {
     let decrypts = matches!(kind, Kind::Rsa(_) | Kind::Aes(_));
-    let attributes = Attributes::confined(!matches!(kind, Kind::Aes(_)), decrypts);
+    let attributes = Attributes {
+        extractable: exportable,
+        ..Attributes::confined(!matches!(kind, Kind::Aes(_)), decrypts)
+    };
     let key = Key::generate(&stored(name, version), kind, attributes, None, None)?;
     if !certified {
         return Ok(key);
@@ -150,6 +261,7 @@ impl Versions {
         Versions {
             keys: BTreeMap::new(),
             least: Least { min_decryption_version: 1, min_encryption_version: 0 },
+            deletable: false,
         }
     }
 
@@ -160,6 +272,10 @@ impl Versions {
     /// All versions are of one kind, and there is one at least.
     pub(super) fn kind(&self) -> Kind {
         self.keys.values().next().map_or(Kind::Ed25519, |key| key.metadata.kind)
+    }
+
+    fn is_exportable(&self) -> bool {
+        self.keys.values().any(|key| key.metadata.attributes.extractable)
     }
 
     /// The version that signs or encrypts: the newest, or the one that was asked for. `doing` is a word for refusals.
@@ -202,9 +318,9 @@ impl Versions {
         json!({
             "allow_plaintext_backup": false,
             "auto_rotate_period": 0,
-            "deletion_allowed": false,
+            "deletion_allowed": self.deletable,
             "derived": false,
-            "exportable": false,
+            "exportable": self.is_exportable(),
             "imported_key": false,
             "keys": versions,
             "latest_version": self.latest(),

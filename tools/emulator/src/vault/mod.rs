@@ -31,7 +31,7 @@ use crate::files::{Directory, toml_string, write_atomically};
 use crate::keys::{KeyStore, unix_time};
 use crate::vendor::{JSON, Reply, Request, Route, Vendor};
 use crypto::{DecryptBody, EncryptBody, RandomBody, SignBody};
-use keys::{Keys, Least};
+use keys::{ConfigBody, CreateBody, Keys, Least};
 use refusal::{Answer, Refusal};
 use routes::{Operation, Target, operation, target};
 use settings::{Login, Settings};
@@ -107,6 +107,15 @@ impl Transit {
             (Target::RevokeSelf, Operation::Write) => self.tokens.revoke(token),
             (Target::Keys, Operation::List) => keys.list(),
             (Target::Key(name), Operation::Read) => keys.describe(name),
+            (Target::Key(name), Operation::Write) => {
+                let body = self.optional_body(request, CreateBody::MEMBERS)?;
+                keys.create(name, &body).map(|reply| self.shown(reply))
+            }
+            (Target::Key(name), Operation::Delete) => keys.delete(name),
+            (Target::Config(name), Operation::Write) => {
+                let body = self.body(request, ConfigBody::MEMBERS)?;
+                keys.configure(name, &body).map(|reply| self.shown(reply))
+            }
             (Target::Sign(name, hash), Operation::Write) => {
                 crypto::sign(keys, name, hash.as_deref(), &self.body(request, SignBody::MEMBERS)?)
             }
@@ -148,6 +157,16 @@ impl Transit {
         if self.denied.read().iter().any(is_denied) { Err(Refusal::denied()) } else { Ok(()) }
     }
 
+    /// The answer to a change, as far as the release has one.
+    fn shown(&self, reply: Reply) -> Reply {
+        if self.settings.shows_changes { reply } else { Reply::empty(204) }
+    }
+
+    /// The body of a call that has these members, if there is one.
+    fn optional_body<T: DeserializeOwned + Default>(&self, request: &Request, members: &[&str]) -> Answer<T> {
+        if request.body.is_empty() { Ok(T::default()) } else { self.body(request, members) }
+    }
+
     /// The body of a call that has these members.
     fn body<T: DeserializeOwned>(&self, request: &Request, members: &[&str]) -> Answer<T> {
         let object: Map<String, Value> = strict(request)?;
@@ -183,8 +202,8 @@ impl Vendor for Transit {
         let target = target(path, &self.settings.mount);
         Route {
             pattern: target.as_ref().map_or("(unknown path)", Target::pattern),
-            writes: method != Method::GET && target.as_ref().is_some_and(Target::gives_tokens),
-            slow: target.is_some_and(|target| target.computes()),
+            writes: method != Method::GET && target.as_ref().is_some_and(Target::changes),
+            slow: method != Method::GET && target.is_some_and(|target| target.computes()),
         }
     }
 

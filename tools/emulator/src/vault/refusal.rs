@@ -49,6 +49,11 @@ impl Refusal {
         Refusal::new(404, format!("no handler for route {path:?}. route entry not found."))
     }
 
+    /// A name that is none.
+    pub(super) fn no_path() -> Refusal {
+        Refusal::new(404, "1 error occurred:\n\t* unsupported path\n\n")
+    }
+
     pub(super) fn method() -> Refusal {
         Refusal::new(405, "1 error occurred:\n\t* unsupported operation\n\n")
     }

@@ -13,6 +13,7 @@ pub(super) enum Target {
     RevokeSelf,
     Keys,
     Key(String),
+    Config(String),
     /// With the hash that the path names.
     Sign(String, Option<String>),
     Encrypt(String),
@@ -31,6 +32,7 @@ impl Target {
             Target::RevokeSelf => "/v1/auth/token/revoke-self",
             Target::Keys => "/v1/transit/keys",
             Target::Key(_) => "/v1/transit/keys/{name}",
+            Target::Config(_) => "/v1/transit/keys/{name}/config",
             Target::Sign(..) => "/v1/transit/sign/{name}",
             Target::Encrypt(_) => "/v1/transit/encrypt/{name}",
             Target::Decrypt(_) => "/v1/transit/decrypt/{name}",
@@ -39,13 +41,14 @@ impl Target {
     }
 
     /// Whether a write may change what others are answered.
-    pub(super) fn gives_tokens(&self) -> bool {
-        matches!(self, Target::Login(_) | Target::RenewSelf | Target::RevokeSelf)
+    pub(super) fn changes(&self) -> bool {
+        let of_keys = matches!(self, Target::Key(_) | Target::Config(_));
+        of_keys || matches!(self, Target::Login(_) | Target::RenewSelf | Target::RevokeSelf)
     }
 
-    /// Whether the answer takes long.
+    /// Whether the answer to a write takes long.
     pub(super) fn computes(&self) -> bool {
-        matches!(self, Target::Sign(..) | Target::Encrypt(_) | Target::Decrypt(_))
+        matches!(self, Target::Sign(..) | Target::Encrypt(_) | Target::Decrypt(_) | Target::Key(_))
     }
 }
 
@@ -55,6 +58,7 @@ pub(super) enum Operation {
     Read,
     List,
     Write,
+    Delete,
 }
 
 /// `LIST` may be written as a GET with `list=true`.
@@ -64,6 +68,7 @@ pub(super) fn operation(method: &Method, query: &str) -> Option<Operation> {
         "LIST" => Some(Operation::List),
         "GET" => Some(Operation::Read),
         "POST" | "PUT" => Some(Operation::Write),
+        "DELETE" => Some(Operation::Delete),
         _ => None,
     }
 }
@@ -88,7 +93,10 @@ pub(super) fn target(path: &str, mount: &str) -> Option<Target> {
     let (call, rest) = path.split_once('/').unwrap_or((path, ""));
     match (call, rest) {
         ("keys", "") => Some(Target::Keys),
-        ("keys", key) => name(key).map(Target::Key),
+        ("keys", rest) => match rest.split_once('/') {
+            Some((key, "config")) => name(key).map(Target::Config),
+            _ => name(rest).map(Target::Key),
+        },
         ("sign", rest) => match rest.split_once('/') {
             Some((key, hash)) => Some(Target::Sign(name(key)?, Some(name(hash)?))),
             None => Some(Target::Sign(name(rest)?, None)),
@@ -119,6 +127,7 @@ mod tests {
             ("/v1/transit/keys/", Some(Target::Keys)),
             ("/v1/transit/keys/a%20b", Some(Target::Key("a b".to_owned()))),
             ("/v1/transit/keys/a/b", None),
+            ("/v1/transit/keys/a/config", Some(Target::Config("a".to_owned()))),
             ("/v1/transit/keys/a%2Fb", None),
             ("/v1/transit/sign/a", Some(sign("a", None))),
             ("/v1/transit/sign/a/sha2-256", Some(sign("a", Some("sha2-256")))),

@@ -27,6 +27,8 @@ pub(super) struct Settings {
     /// How many AES keys there are besides the others.
     pub(super) extra_keys: usize,
     pub(super) version: String,
+    /// Whether a key that was made or changed is answered with itself; older releases answer nothing.
+    pub(super) shows_changes: bool,
 }
 
 /// What the PIN is.
@@ -52,6 +54,7 @@ impl Default for Settings {
             strict: true,
             extra_keys: 0,
             version: "1.15.2".to_owned(),
+            shows_changes: true,
         }
     }
 }
@@ -97,6 +100,10 @@ const ROWS: &[Row] = &[
         ["refuse", "ignore"].contains(&v).then_some(())
     }),
     row("extra_keys", "a number of keys", |s, v| v.parse().ok().map(|number| s.extra_keys = number)),
+    row("changes", "shown or silent", |s, v| {
+        s.shows_changes = v == "shown";
+        ["shown", "silent"].contains(&v).then_some(())
+    }),
     row("version", "a version", |s, v| (!v.is_empty()).then(|| s.version = v.to_owned())),
 ];
 

@@ -94,6 +94,72 @@ fn keys_are_listed_and_described() {
 }
 
 #[test]
+fn keys_are_made_once_and_deleted_when_that_is_allowed() {
+    let fixture = start(&[]);
+    let mut client = user(&fixture);
+    let message = path(&fixture, "message", b"message");
+    for (name, kind) in [("my-ec", "ecdsa-p384"), ("my-rsa", "rsa-2048"), ("a.b_c", "aes128-gcm96")] {
+        let body = json!({ "type": kind, "exportable": name == "my-ec" });
+        let made = client.post(&format!("/v1/transit/keys/{name}"), &body);
+        assert_eq!((made.status, &made.json()["warnings"]), (200, &Value::Null), "{name}");
+        let data = &made.json()["data"];
+        assert_eq!((&data["type"], &data["latest_version"]), (&json!(kind), &json!(1)));
+        assert_eq!((&data["exportable"], &data["deletion_allowed"]), (&body["exportable"], &json!(false)));
+        assert_eq!(client.get(&format!("/v1/transit/keys/{name}")).json()["data"], *data);
+    }
+    let (_, signature) =
+        sign(&mut client, "/v1/transit/sign/my-ec/sha2-384", &json!({ "input": base64("message") }));
+    let signature = path(&fixture, "signature", &signature);
+    let public = public_key(&fixture, &mut client, "my-ec");
+    openssl(&["dgst", "-sha384", "-verify", &public, "-signature", &signature, &message]).unwrap();
+
+    // Whatever is asked for: the key is there, and stays what it is.
+    let before = client.get("/v1/transit/keys/my-ec").json();
+    let again = client.post("/v1/transit/keys/my-ec", &json!({ "type": "rsa-2048" }));
+    assert_eq!((again.status, &again.json()["data"]), (200, &before["data"]));
+    assert_eq!(again.json()["warnings"], json!(["key my-ec already existed"]));
+
+    for (path, body, status, told) in [
+        ("keys/other", json!({ "type": "rsa-1024" }), 400, "unknown key type rsa-1024"),
+        ("keys/other", json!({ "kind": "rsa-2048" }), 400, "the call has no parameter \"kind\""),
+        ("keys/other", json!({ "exportable": "yes" }), 400, "error parsing JSON"),
+        ("keys/a%20b", json!({}), 404, "1 error occurred:\n\t* unsupported path"),
+        ("keys/-a", json!({}), 404, "1 error occurred:\n\t* unsupported path"),
+        ("keys/other/config", json!({}), 400, "no existing key named other could be found"),
+    ] {
+        let refused = refusal(&client.post(&format!("/v1/transit/{path}"), &body));
+        assert!(refused.0 == status && refused.1.starts_with(told), "{path} {body}: {refused:?}");
+    }
+    assert_eq!(client.get("/v1/transit/keys/other").status, 404);
+
+    let delete = |client: &mut Client| refusal(&client.request("DELETE", "/v1/transit/keys/my-ec", b""));
+    let told = |why: &str| (400, format!("error deleting policy my-ec: {why}"));
+    assert_eq!(delete(&mut client), told("deletion is not allowed for this key"));
+    let allowed = client.post("/v1/transit/keys/my-ec/config", &json!({ "deletion_allowed": true }));
+    assert_eq!((allowed.status, &allowed.json()["data"]["deletion_allowed"]), (200, &json!(true)));
+    assert_eq!(client.request("DELETE", "/v1/transit/keys/my-ec", b"").status, 204);
+    assert_eq!(delete(&mut client), told("could not delete key; not found"));
+    assert_eq!(client.get("/v1/transit/keys/my-ec").status, 404);
+}
+
+/// Older releases.
+#[test]
+fn changes_may_be_silent() {
+    let fixture = start(&[("changes", "silent")]);
+    let mut client = user(&fixture);
+    for _ in 0..2 {
+        assert_eq!(client.post("/v1/transit/keys/mine", &json!({})).status, 204);
+    }
+    let config = json!({ "deletion_allowed": true });
+    assert_eq!(client.post("/v1/transit/keys/mine/config", &config).status, 204);
+    let key = client.get("/v1/transit/keys/mine").json();
+    assert_eq!(
+        (&key["data"]["type"], &key["data"]["deletion_allowed"]),
+        (&json!("aes256-gcm96"), &json!(true))
+    );
+}
+
+#[test]
 fn signatures_are_good() {
     let fixture = start(&[]);
     let mut client = user(&fixture);

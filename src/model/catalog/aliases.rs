@@ -1,0 +1,179 @@
+//! Names of this machine's own for keys: what `C_SetAttributeValue` makes of `CKA_LABEL` and `CKA_ID`, in a file.
+//!
+//! No vendor's API changes a label or an id, and applications give both after they made a key. The file is theirs who log
+//! in; it holds no secret.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+
+use parking_lot::RwLock;
+use serde::{Deserialize, Serialize};
+
+use super::attribute_cache::write_whole;
+use crate::backend::KeyName;
+use crate::observe::log::Log;
+
+/// A larger file is not ours.
+const LIMIT: u64 = 64 << 20;
+
+/// The aliases of one token.
+pub struct Aliases {
+    path: PathBuf,
+    log: Log,
+    held: RwLock<BTreeMap<String, Alias>>,
+}
+
+/// What a key is called instead.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Alias {
+    /// `CKA_LABEL`
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
+    /// `CKA_ID`, in hexadecimal.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "hexadecimal")]
+    pub id: Option<Vec<u8>>,
+}
+
+#[derive(Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Content {
+    /// By the name at the HSM.
+    keys: BTreeMap<String, Alias>,
+}
+
+impl Aliases {
+    /// Those of a file, which need not exist.
+    pub fn open(path: PathBuf, log: Log) -> Self {
+        let aliases = Self { path, log, held: RwLock::default() };
+        aliases.refresh();
+        aliases
+    }
+
+    /// What this key is called.
+    pub fn of(&self, name: &KeyName) -> Option<Alias> {
+        self.held.read().get(name.as_str()).cloned()
+    }
+
+    /// The name of the key that is called `label`, as far as the file says.
+    pub fn name_of(&self, label: &str) -> Option<KeyName> {
+        let held = self.held.read();
+        held.iter()
+            .find(|(_, alias)| alias.label.as_deref() == Some(label))
+            .map(|(name, _)| name.as_str().into())
+    }
+
+    /// Reads what another process wrote; gives the names that are called otherwise since.
+    pub fn refresh(&self) -> Vec<KeyName> {
+        let fresh = match self.read() {
+            Ok(content) => content.keys,
+            Err(error) => {
+                self.log.warn(format_args!("{} is not used: {error}", self.path.display()));
+                return Vec::new();
+            }
+        };
+        let mut held = self.held.write();
+        let names = held.keys().chain(fresh.keys());
+        let changed =
+            names.filter(|name| held.get(*name) != fresh.get(*name)).map(|name| name.as_str().into());
+        let changed = changed.collect();
+        *held = fresh;
+        changed
+    }
+
+    /// Calls a key something else, for this process and all that read the file later.
+    ///
+    /// # Errors
+    /// Where the file cannot be read or written; then nothing changed.
+    pub fn set(&self, name: &KeyName, alias: Option<Alias>) -> io::Result<()> {
+        let mut held = self.held.write();
+        let mut content = self.read()?;
+        match alias {
+            Some(alias) => content.keys.insert(name.as_str().to_owned(), alias),
+            None => content.keys.remove(name.as_str()),
+        };
+        write_whole(&self.path, &content)?;
+        *held = content.keys;
+        Ok(())
+    }
+
+    fn read(&self) -> io::Result<Content> {
+        let metadata = match fs::metadata(&self.path) {
+            Ok(metadata) => metadata,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Content::default()),
+            Err(error) => return Err(error),
+        };
+        if metadata.len() > LIMIT {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        Ok(serde_json::from_slice(&fs::read(&self.path)?)?)
+    }
+}
+
+/// Bytes as hexadecimal digits.
+mod hexadecimal {
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(
+        bytes: &Option<Vec<u8>>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        let text: Option<String> =
+            bytes.as_ref().map(|bytes| bytes.iter().map(|byte| format!("{byte:02x}")).collect());
+        text.serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<Vec<u8>>, D::Error> {
+        let Some(text) = Option::<String>::deserialize(deserializer)? else { return Ok(None) };
+        let digit = |byte: u8| char::from(byte).to_digit(16).map(|digit| digit as u8);
+        let (pairs, rest) = text.as_bytes().as_chunks::<2>();
+        let bytes: Option<Vec<u8>> =
+            pairs.iter().map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?)).collect();
+        bytes.filter(|_| rest.is_empty()).map(Some).ok_or_else(|| D::Error::custom("an id is hexadecimal"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn alias(label: &str, id: &[u8]) -> Alias {
+        Alias { label: Some(label.into()), id: Some(id.to_vec()) }
+    }
+
+    #[test]
+    fn another_process_reads_what_this_one_wrote() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("aliases.json");
+        let (name, other) = (KeyName::from("k"), KeyName::from("l"));
+        let (this, that) = (Aliases::open(path.clone(), Log::off()), Aliases::open(path.clone(), Log::off()));
+        this.set(&name, Some(alias("mine", &[0xab, 1]))).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), r#"{"keys":{"k":{"label":"mine","id":"ab01"}}}"#);
+        assert_eq!(that.refresh(), std::slice::from_ref(&name));
+        assert_eq!(that.refresh(), []);
+        assert_eq!(that.of(&name), Some(alias("mine", &[0xab, 1])));
+        assert_eq!(that.name_of("mine"), Some(name.clone()));
+        that.set(&other, Some(Alias { id: None, ..alias("theirs", &[]) })).unwrap();
+        assert_eq!(this.refresh(), [other]);
+        this.set(&name, None).unwrap();
+        assert_eq!((this.of(&name), this.name_of("mine")), (None, None));
+    }
+
+    #[test]
+    fn a_file_that_is_not_one_is_neither_used_nor_overwritten() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("aliases.json");
+        for text in ["", "[]", r#"{"keys":{"k":{"id":"a"}}}"#, r#"{"keys":{"k":{"name":"x"}}}"#] {
+            fs::write(&path, text).unwrap();
+            let aliases = Aliases::open(path.clone(), Log::off());
+            assert_eq!(aliases.of(&"k".into()), None, "{text}");
+            assert!(aliases.set(&"k".into(), Some(alias("x", &[1]))).is_err(), "{text}");
+            assert_eq!(fs::read_to_string(&path).unwrap(), text);
+        }
+    }
+}
