@@ -119,7 +119,7 @@ logs:
 shared := man/man1/p11rest.1 man/man5/p11rest.toml.5 bash-completion/completions/p11rest \
 	zsh/site-functions/_p11rest fish/vendor_completions.d/p11rest.fish
 
-share: tools
+share: all
 	mkdir -p $(addprefix $(target)/share/,$(sort $(dir $(shared))))
 	$(P11REST_TOOL) man --out $(target)/share/man
 	mv $(target)/share/man/p11rest.1 $(target)/share/man/man1

@@ -211,6 +211,17 @@ fn only_the_secret_of_the_pin_makes_it_wrong() {
     }
 }
 
+#[test]
+fn a_pin_that_cannot_be_the_secret_is_sent_to_nobody() {
+    for backend in DIALECTS {
+        let (server, _way) = serve();
+        let more = [("AUTH_HMAC_SECRET", "pin"), ("AUTH_HMAC_SECRET_ENCODING", "hex")];
+        let hsm = slot(backend, &server, &more);
+        assert_eq!(code(hsm.login(b"no digits", soon())), CKR_PIN_INCORRECT, "{backend}");
+        assert_eq!(server.seen().len(), 0, "{backend}");
+    }
+}
+
 /// Section 8: "refresh refused, cannot log in again", but for what looks at no password.
 #[test]
 fn a_renewal_that_it_refuses() {

@@ -146,13 +146,29 @@ installs() {
     done
 }
 
-has_manuals_and_changes() {
+has_documents() {
     local doc=$prefix/usr/share/doc/p11rest
     zcat "$doc/changelog.gz" | cmp - "$root/CHANGELOG.md"
     zcat "$doc/changelog.Debian.gz" >"$work/changelog"
     [ "$(dpkg-parsechangelog --file "$work/changelog" --show-field Version)" = "$version-1" ]
     diff -r "$root/docs" "$doc/docs"
     diff -r "$root/pkcs11-test-config" "$doc/examples"
+}
+
+has_manuals_and_completion() {
+    local share=$prefix/usr/share
+    mkdir "$work/man"
+    "$tool" man --out "$work/man"
+    zcat "$share/man/man1/p11rest.1.gz" | cmp - "$work/man/p11rest.1"
+    zcat "$share/man/man5/p11rest.toml.5.gz" | cmp - "$work/man/p11rest.toml.5"
+    "$tool" completion zsh | cmp - "$share/zsh/vendor-completions/_p11rest"
+    "$tool" completion fish | cmp - "$share/fish/vendor_completions.d/p11rest.fish"
+    says ' p11rest$' bash -c ". '$share/bash-completion/completions/p11rest' && complete -p p11rest"
+}
+
+# finds_module PROGRAM: the installed tool finds the module that was installed with it.
+finds_module() {
+    says "^[0-9]* *$token " "$1" list
 }
 
 signs() {
@@ -221,15 +237,18 @@ choose_place
 remains >"$work/before"
 installed=yes
 check "dpkg --install" installs
-check "documents, examples and changes" has_manuals_and_changes
+check "documents, examples and changes" has_documents
+check "manual pages and completion" has_manuals_and_completion
 check "p11rest --version" says "^p11rest $version$" "$prefix/usr/bin/p11rest" --version
 tool=$prefix/usr/bin/p11rest
 start_emulator tls
+check "p11rest finds the installed module" finds_module "$tool"
 check "pkcs11-tool signs with the installed module" signs "$prefix$library"
 check "p11-kit knows the installed module" is_registered
 check "p11rest.h" header_compiles
 check "dpkg --purge leaves nothing" leaves_nothing
 installed=
 check "pkcs11-tool signs with the module of the tarball" signs "$untarred/lib/libp11rest.so"
+check "p11rest of the tarball finds that module" finds_module "$untarred/bin/p11rest"
 
 finish

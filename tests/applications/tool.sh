@@ -12,7 +12,7 @@ prefix=$scratch/prefix
 
 # What was built is installed, whatever it was built as.
 make_it() {
-    make -s -C "$root" -o module -o tools P11REST_MODULE="$module" P11REST_TOOL="$tool" PREFIX="$prefix" DESTDIR= "$1"
+    make -s -C "$root" -o all P11REST_MODULE="$module" P11REST_TOOL="$tool" PREFIX="$prefix" DESTDIR= "$1"
 }
 
 installs() {

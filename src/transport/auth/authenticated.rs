@@ -32,9 +32,9 @@ fn unauthorised(error: AuthError) -> Error {
     GrantError::from(error).into()
 }
 
-/// What `C_Login` brought cannot be the secret: as the service would say it, without asking.
+/// What `C_Login` brought cannot be the secret: as a gateway would say it (reference section 7), without asking.
 fn unfit() -> GrantError {
-    let (kept, body) = Default::default();
+    let (kept, body) = (Default::default(), br#"{"error":"BAD_SIGNATURE"}"#.to_vec().into());
     GrantError::Refused(Arc::new(Response { status: 401, retry_after: None, kept, body }))
 }
 
@@ -146,7 +146,7 @@ impl Authenticated {
         self.presented.fill(secrets);
         if self.presented.signer().is_some_and(Signer::has_unfit_pin) {
             self.presented.clear();
-            return Err(unfit());
+            return Err(self.front.of_login(unfit(), &self.presented));
         }
         let Some(token) = &self.token else { return Ok(()) };
         // What C_Login does not bring it does not change either.
