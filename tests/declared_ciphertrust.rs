@@ -85,11 +85,11 @@ impl Dialect for Described {
 contract::signing_suite!(Described;
     able {
         ec aes all_hashes pss oaep gcm own_ivs uncertified ids_of_keys describe new_keys repeats tokens
-        makes_pairs makes_aes deletes
+        makes_pairs makes_aes
     }
     unable {
         edwards passwords digests digest_infos any_bytes decrypt aes_blocks short_tags macs random certificates
         public_listing internal ids protection pin_in_a_header pin_that_lists
-        makes_edwards makes_mac_keys
+        makes_edwards makes_mac_keys deletes
     }
 );
