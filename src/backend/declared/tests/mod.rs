@@ -4,4 +4,5 @@ mod examples;
 mod flows;
 mod headers;
 mod making;
+mod refusals;
 mod shipped;
