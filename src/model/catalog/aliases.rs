@@ -112,7 +112,7 @@ impl Aliases {
         let mut path = self.path.clone().into_os_string();
         path.push(".lock");
         let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)?;
-        rustix::fs::flock(&file, rustix::fs::FlockOperation::LockExclusive)?;
+        file.lock()?;
         Ok(file)
     }
 
