@@ -2,6 +2,7 @@
 
 use ciphertrust::CipherTrust;
 use contract::{Dialect, Purpose, Sealed, Seed, Setting, settings};
+use cryptoki_sys::CK_RV;
 use serde_json::Value;
 use support::emulator::{Emulator, PIN};
 use support::mechanism::Hash;
@@ -15,6 +16,10 @@ mod support;
 struct Described;
 
 impl Dialect for Described {
+    fn taken_label(&self) -> CK_RV {
+        CipherTrust.taken_label()
+    }
+
     fn vendor(&self) -> &'static str {
         CipherTrust.vendor()
     }

@@ -237,8 +237,8 @@ pub trait Backend: Send + Sync {
     /// be nobody's.
     ///
     /// # Errors
-    /// `CKR_ATTRIBUTE_VALUE_INVALID` when the name is taken or cannot be one, or when the service does not make what is
-    /// asked for after all; `CKR_USER_NOT_LOGGED_IN` for a refused credential, and the codes of the dialect's table.
+    /// `CKR_ATTRIBUTE_VALUE_INVALID` when the name is taken (unless the dialect's page has another code) or cannot be one, or
+    /// when the service does not make what is asked for after all; `CKR_USER_NOT_LOGGED_IN` for a refused credential, and the codes of the dialect's table.
     fn generate(&self, _request: &NewKey<'_>, _deadline: Deadline) -> Result<KeyName> {
         Err(Error::new(CKR_MECHANISM_INVALID, "this HSM makes no keys for its users"))
     }

@@ -70,7 +70,7 @@ impl Session {
         let there = made.public.ok_or_else(|| Error::internal("a pair without a public key"))?;
         let public = match public.bool(CKA_TOKEN)? {
             Some(true) => there,
-            _ => self.token().public_in_session(self.handle(), there)?,
+            _ => self.token().public_in_session(self.handle(), there, public)?,
         };
         Ok((public, made.key))
     }
@@ -114,7 +114,7 @@ fn key_pair(generator: KeyGenerator, public: &Template, private: &Template) -> R
         either(CKA_SIGN, CKA_VERIFY)?,
         either(CKA_DECRYPT, CKA_ENCRYPT)?,
         either(CKA_UNWRAP, CKA_WRAP)?,
-        private.bool(CKA_DERIVE)?,
+        either(CKA_DERIVE, CKA_DERIVE)?,
     ];
     let decrypts = matches!(spec, KeySpec::Rsa { .. });
     let usage = usage(asked, Usage { sign: true, decrypt: decrypts, unwrap: false, derive: false });

@@ -376,13 +376,13 @@ const NAMED_CURVES: CK_FLAGS = EDWARDS_CURVES | CKF_EC_UNCOMPRESS;
 const EDWARDS_CURVES: CK_FLAGS = CKF_EC_F_P | CKF_EC_NAMEDCURVE;
 
 /// The sizes of RSA keys, in bits, that a token may make.
-const RSA_BITS: [usize; 5] = [1024, 2048, 3072, 4096, 8192];
+const RSA_BITS: std::ops::RangeInclusive<usize> = 1024..=16384;
 
 impl KeyGenerator {
     /// Keys of which one at least has to be made, with their sizes as `CK_MECHANISM_INFO` counts them.
     fn probes(self) -> Vec<(KeySpec, usize)> {
         match self {
-            RsaPair => RSA_BITS.map(|bits| (KeySpec::Rsa { bits }, bits)).into(),
+            RsaPair => RSA_BITS.step_by(256).map(|bits| (KeySpec::Rsa { bits }, bits)).collect(),
             EcPair => Curve::ALL.map(|curve| (KeySpec::Ec(curve), curve.order_bits())).into(),
             EdwardsPair => vec![(KeySpec::Ed25519, 255)],
             Aes => [16, 24, 32].map(|bytes| (KeySpec::Aes { bytes }, bytes)).into(),

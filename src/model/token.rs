@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 use cryptoki_sys::{
-    CK_FALSE, CK_FLAGS, CK_MECHANISM_TYPE, CK_OBJECT_HANDLE, CK_SESSION_HANDLE, CKA_COPYABLE,
-    CKA_DESTROYABLE, CKA_MODIFIABLE, CKA_PRIVATE, CKA_TOKEN, CKR_ACTION_PROHIBITED, CKR_KEY_HANDLE_INVALID,
-    CKR_MECHANISM_INVALID, CKR_OBJECT_HANDLE_INVALID, CKR_SESSION_READ_ONLY_EXISTS,
+    CK_BBOOL, CK_FALSE, CK_FLAGS, CK_MECHANISM_TYPE, CK_OBJECT_HANDLE, CK_SESSION_HANDLE, CKA_COPYABLE,
+    CKA_DESTROYABLE, CKA_MODIFIABLE, CKA_PRIVATE, CKA_TOKEN, CKR_ACTION_PROHIBITED, CKR_DEVICE_ERROR,
+    CKR_KEY_HANDLE_INVALID, CKR_MECHANISM_INVALID, CKR_OBJECT_HANDLE_INVALID, CKR_SESSION_READ_ONLY_EXISTS,
     CKR_TOKEN_WRITE_PROTECTED, CKR_USER_ALREADY_LOGGED_IN, CKR_USER_ANOTHER_ALREADY_LOGGED_IN,
     CKR_USER_NOT_LOGGED_IN, CKR_USER_TYPE_INVALID,
 };
@@ -424,19 +424,30 @@ impl Token {
         self.catalog.check_new(&label, generate::key_type_of(&spec))?;
         let deadline = self.deadline();
         let request = NewKey { label: &label, id: id.as_deref(), spec, usage, protection };
-        let name = self.backend.generate(&request, deadline)?;
+        let made = self.backend.generate(&request, deadline);
+        let name = made.inspect_err(|error| {
+            if error.rv() == CKR_DEVICE_ERROR {
+                self.catalog.doubt(None);
+            }
+        })?;
         self.log.info(format_args!("slot {:?}: key {name:?} was made", self.label));
-        self.catalog.admit(name, deadline)
+        // A deadline of its own: making it may have taken most of the first, and it is there.
+        self.catalog.admit(name, self.deadline())
     }
 
-    /// A copy of a public key of the token that lives in a session.
+    /// A copy of a public key of the token that lives in a session, and is the caller's as `wished`.
     pub fn public_in_session(
         &self,
         owner: CK_SESSION_HANDLE,
         handle: CK_OBJECT_HANDLE,
+        wished: &Template,
     ) -> Result<CK_OBJECT_HANDLE> {
         let object = self.object(handle)?;
-        self.create_copy(owner, &object, &Template::new(vec![(CKA_TOKEN, vec![CK_FALSE].into())]))
+        let mut own = vec![(CKA_TOKEN, vec![CK_FALSE].into())];
+        for kind in [CKA_DESTROYABLE, CKA_MODIFIABLE, CKA_COPYABLE] {
+            own.push((kind, vec![CK_BBOOL::from(wished.bool(kind)?.unwrap_or(true))].into()));
+        }
+        self.create_copy(owner, &object, &Template::new(own))
     }
 
     /// The HSM says that a key is gone.
@@ -524,7 +535,12 @@ impl Token {
         match &outcome {
             Ok(()) => self.log.info(format_args!("slot {:?}: key {name:?} was deleted", self.label)),
             Err(error) if error.rv() == CKR_KEY_HANDLE_INVALID => {}
-            Err(_) => return outcome,
+            Err(error) => {
+                if error.rv() != CKR_ACTION_PROHIBITED {
+                    self.catalog.doubt(Some(name));
+                }
+                return outcome;
+            }
         }
         self.catalog.deleted(name);
         outcome
@@ -557,8 +573,9 @@ impl Token {
     }
 }
 
-/// The name at the HSM, of keys there.
+/// The name at the HSM, of keys there: a copy in a session is another object.
 fn key_name(object: &Object) -> Option<KeyName> {
+    object.attributes.is_true(CKA_TOKEN).then_some(())?;
     let name = object.attributes.get(CKA_P11REST_KEY_NAME)?;
     str::from_utf8(name).ok().map(KeyName::from)
 }

@@ -17,7 +17,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use cryptoki_sys::{
     CK_OBJECT_HANDLE, CK_RV, CK_SLOT_ID, CKK_EC, CKO_CERTIFICATE, CKO_PRIVATE_KEY, CKO_PUBLIC_KEY,
-    CKO_SECRET_KEY, CKR_ACTION_PROHIBITED,
+    CKO_SECRET_KEY, CKR_ACTION_PROHIBITED, CKR_ATTRIBUTE_VALUE_INVALID,
 };
 use serde_json::json;
 
@@ -190,6 +190,11 @@ pub trait Dialect: Sync {
     /// Whether what is shown before the login is all in the configuration, so that nobody is asked for it.
     fn public_objects_are_configured(&self) -> bool {
         false
+    }
+
+    /// What becomes of a new key whose label another one has.
+    fn taken_label(&self) -> CK_RV {
+        CKR_ATTRIBUTE_VALUE_INVALID
     }
 
     /// What becomes of an attempt to change, copy or delete an object of the HSM in a read/write session.

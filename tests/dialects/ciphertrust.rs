@@ -2,6 +2,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use cryptoki_sys::{CK_RV, CKR_TEMPLATE_INCONSISTENT};
 use reqwest::Method;
 use reqwest::blocking::Response;
 use serde_json::{Value, json};
@@ -14,6 +15,10 @@ use crate::support::openssl::to_hex;
 pub struct CipherTrust;
 
 impl Dialect for CipherTrust {
+    fn taken_label(&self) -> CK_RV {
+        CKR_TEMPLATE_INCONSISTENT
+    }
+
     fn vendor(&self) -> &'static str {
         "ciphertrust"
     }

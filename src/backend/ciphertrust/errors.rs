@@ -131,7 +131,6 @@ impl Refusal {
             (401 | 403, Purpose::Login) if self.fault.says("expired") => CKR_PIN_EXPIRED,
             (401, Purpose::Login) => CKR_PIN_INCORRECT,
             (401, _) => CKR_USER_NOT_LOGGED_IN,
-            (_, Purpose::Generate) if self.is_taken_name() => CKR_ATTRIBUTE_VALUE_INVALID,
             _ if self.is_taken_name() => CKR_TEMPLATE_INCONSISTENT,
             // For this account the vault is one to be read.
             (403, Purpose::Generate) => CKR_TOKEN_WRITE_PROTECTED,
@@ -256,8 +255,8 @@ mod tests {
     #[test]
     fn the_vault_that_is_changed() {
         for (purpose, status, body, expected) in [
-            (Purpose::Generate, 409, r#"{"code":416}"#, CKR_ATTRIBUTE_VALUE_INVALID),
-            (Purpose::Generate, 400, r#"{"code":416}"#, CKR_ATTRIBUTE_VALUE_INVALID),
+            (Purpose::Generate, 409, r#"{"code":416}"#, CKR_TEMPLATE_INCONSISTENT),
+            (Purpose::Generate, 400, r#"{"code":416}"#, CKR_TEMPLATE_INCONSISTENT),
             (Purpose::Generate, 400, "{}", CKR_ATTRIBUTE_VALUE_INVALID),
             (Purpose::Generate, 403, "{}", CKR_TOKEN_WRITE_PROTECTED),
             (Purpose::Generate, 401, "{}", CKR_USER_NOT_LOGGED_IN),

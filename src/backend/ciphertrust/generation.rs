@@ -29,7 +29,7 @@ impl CipherTrust {
         if !request.protection.sensitive || request.protection.copyable {
             return Err(impossible("keys are sensitive here, and are not copied"));
         }
-        let answer = self.ask_to_make(request, &material, deadline)?;
+        let (answer, member) = self.ask_to_make(request, &material, deadline)?;
         let key: Resource = read(purpose, &answer)?;
         if key.name != request.label {
             return Err(unreadable(purpose, &answer, "another key"));
@@ -39,22 +39,27 @@ impl CipherTrust {
             let _ = self.deleted(&request.label.into(), deadline);
             return Err(impossible("the server made another kind of key, which was deleted again"));
         }
+        if material.curve.is_some() {
+            self.curve_member.settle(member);
+        }
         Ok(request.label.into())
     }
 
-    /// The name of a curve stands under the other name if nobody knows yet which one is right: a request that was not
+    /// The answer, and the number of the member that it came of. The name of a curve stands under the other name if nobody knows yet which one is right: a request that was not
     /// understood has made nothing.
-    fn ask_to_make(&self, request: &NewKey<'_>, material: &Material, deadline: Deadline) -> Result<Response> {
+    fn ask_to_make(
+        &self,
+        request: &NewKey<'_>,
+        material: &Material,
+        deadline: Deadline,
+    ) -> Result<(Response, u8)> {
         let (purpose, path) = (Purpose::Generate, self.paths.vault());
         let mut refused = None;
         for (number, member) in self.curve_member.to_try(CURVE_MEMBERS) {
             let body = self.description(request, material, member);
             let answer = self.service.exchange(&Call::json(&path, &body, purpose), deadline)?;
             if answer.is_success() {
-                if material.curve.is_some() {
-                    self.curve_member.settle(number);
-                }
-                return Ok(answer);
+                return Ok((answer, number));
             }
             let refusal = Refusal::read(&answer);
             if !refusal.is_bad_request() || refusal.is_taken_name() || material.curve.is_none() {

@@ -4,8 +4,9 @@
 //! in; it holds no secret.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File, OpenOptions};
 use std::io;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 
 use parking_lot::RwLock;
@@ -22,8 +23,11 @@ const LIMIT: u64 = 64 << 20;
 pub struct Aliases {
     path: PathBuf,
     log: Log,
-    held: RwLock<BTreeMap<String, Alias>>,
+    held: RwLock<Known>,
 }
+
+/// By the name at the HSM.
+pub type Known = BTreeMap<String, Alias>;
 
 /// What a key is called instead.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,8 +44,7 @@ pub struct Alias {
 #[derive(Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Content {
-    /// By the name at the HSM.
-    keys: BTreeMap<String, Alias>,
+    keys: Known,
 }
 
 impl Aliases {
@@ -67,6 +70,7 @@ impl Aliases {
 
     /// Reads what another process wrote; gives the names that are called otherwise since.
     pub fn refresh(&self) -> Vec<KeyName> {
+        let mut held = self.held.write();
         let fresh = match self.read() {
             Ok(content) => content.keys,
             Err(error) => {
@@ -74,7 +78,6 @@ impl Aliases {
                 return Vec::new();
             }
         };
-        let mut held = self.held.write();
         let names = held.keys().chain(fresh.keys());
         let changed =
             names.filter(|name| held.get(*name) != fresh.get(*name)).map(|name| name.as_str().into());
@@ -83,20 +86,34 @@ impl Aliases {
         changed
     }
 
-    /// Calls a key something else, for this process and all that read the file later.
+    /// Changes what the file says by now, for this process and all that read it later; one process at a time.
     ///
     /// # Errors
-    /// Where the file cannot be read or written; then nothing changed.
-    pub fn set(&self, name: &KeyName, alias: Option<Alias>) -> io::Result<()> {
+    /// What `change` says; where the file cannot be read or written, what `unwritable` makes of that. Then nothing changed.
+    pub fn update<E>(
+        &self,
+        change: impl FnOnce(&mut Known) -> Result<(), E>,
+        unwritable: impl Fn(io::Error) -> E,
+    ) -> Result<(), E> {
         let mut held = self.held.write();
-        let mut content = self.read()?;
-        match alias {
-            Some(alias) => content.keys.insert(name.as_str().to_owned(), alias),
-            None => content.keys.remove(name.as_str()),
-        };
-        write_whole(&self.path, &content)?;
+        let _lock = self.lock().map_err(&unwritable)?;
+        let mut content = self.read().map_err(&unwritable)?;
+        let before = content.keys.clone();
+        change(&mut content.keys)?;
+        if content.keys != before {
+            write_whole(&self.path, &content).map_err(&unwritable)?;
+        }
         *held = content.keys;
         Ok(())
+    }
+
+    /// A file beside the other, which is locked until it is dropped.
+    fn lock(&self) -> io::Result<File> {
+        let mut path = self.path.clone().into_os_string();
+        path.push(".lock");
+        let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)?;
+        file.lock()?;
+        Ok(file)
     }
 
     fn read(&self) -> io::Result<Content> {
@@ -146,21 +163,34 @@ mod tests {
         Alias { label: Some(label.into()), id: Some(id.to_vec()) }
     }
 
+    fn set(aliases: &Aliases, name: &str, alias: Option<Alias>) -> io::Result<()> {
+        let change = |known: &mut Known| {
+            match alias {
+                Some(alias) => known.insert(name.to_owned(), alias),
+                None => known.remove(name),
+            };
+            Ok(())
+        };
+        aliases.update(change, |error| error)
+    }
+
     #[test]
     fn another_process_reads_what_this_one_wrote() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("aliases.json");
         let (name, other) = (KeyName::from("k"), KeyName::from("l"));
         let (this, that) = (Aliases::open(path.clone(), Log::off()), Aliases::open(path.clone(), Log::off()));
-        this.set(&name, Some(alias("mine", &[0xab, 1]))).unwrap();
+        set(&this, "k", Some(alias("mine", &[0xab, 1]))).unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), r#"{"keys":{"k":{"label":"mine","id":"ab01"}}}"#);
         assert_eq!(that.refresh(), std::slice::from_ref(&name));
         assert_eq!(that.refresh(), []);
         assert_eq!(that.of(&name), Some(alias("mine", &[0xab, 1])));
         assert_eq!(that.name_of("mine"), Some(name.clone()));
-        that.set(&other, Some(Alias { id: None, ..alias("theirs", &[]) })).unwrap();
-        assert_eq!(this.refresh(), [other]);
-        this.set(&name, None).unwrap();
+        set(&that, "l", Some(Alias { id: None, ..alias("theirs", &[]) })).unwrap();
+        // What the other one wrote stays, though this one has not read it yet.
+        set(&this, "m", Some(alias("another", &[1]))).unwrap();
+        assert_eq!(this.name_of("theirs"), Some(other));
+        set(&this, "k", None).unwrap();
         assert_eq!((this.of(&name), this.name_of("mine")), (None, None));
     }
 
@@ -172,7 +202,7 @@ mod tests {
             fs::write(&path, text).unwrap();
             let aliases = Aliases::open(path.clone(), Log::off());
             assert_eq!(aliases.of(&"k".into()), None, "{text}");
-            assert!(aliases.set(&"k".into(), Some(alias("x", &[1]))).is_err(), "{text}");
+            assert!(set(&aliases, "k", Some(alias("x", &[1]))).is_err(), "{text}");
             assert_eq!(fs::read_to_string(&path).unwrap(), text);
         }
     }

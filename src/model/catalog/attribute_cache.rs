@@ -31,6 +31,8 @@ pub struct AttributeCache {
     serial: String,
     log: Log,
     held: Mutex<Option<BTreeMap<String, Stored>>>,
+    /// Held while the file is read, changed and written.
+    saving: Mutex<()>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -63,7 +65,7 @@ impl AttributeCache {
     /// A cache in this file, which need not exist, for the token with this serial number.
     pub fn new(path: PathBuf, serial: [u8; 16], log: Log) -> Self {
         let serial = String::from_utf8_lossy(&serial).into_owned();
-        Self { path, serial, log, held: Mutex::new(None) }
+        Self { path, serial, log, held: Mutex::new(None), saving: Mutex::new(()) }
     }
 
     /// What is known of one key.
@@ -87,7 +89,9 @@ impl AttributeCache {
 
     /// Forgets a key that is gone.
     pub fn forget(&self, name: &KeyName) {
-        if self.with(|keys| keys.remove(name.as_str())).is_some() {
+        let held = self.with(|keys| keys.remove(name.as_str())).is_some();
+        // Another process may have kept it since.
+        if held || self.load().contains_key(name.as_str()) {
             self.save(Some(name));
         }
     }
@@ -124,6 +128,7 @@ impl AttributeCache {
 
     /// Writes what is kept, and what another process wrote meanwhile, but for a key that is gone.
     fn save(&self, gone: Option<&KeyName>) {
+        let _one_at_a_time = self.saving.lock();
         let mut keys = self.load();
         keys.extend(self.with(|keys| keys.clone()));
         if let Some(gone) = gone {

@@ -16,14 +16,22 @@ const FRESH: Duration = Duration::from_secs(1);
 /// A listing in the order of the HSM.
 pub(super) type Order = Arc<[Arc<Entry>]>;
 
+/// A key that came or went by this module's doing.
+enum Own {
+    Made(KeyName),
+    Deleted(KeyName),
+}
+
 /// All names that are known.
 #[derive(Default)]
 pub(super) struct Entries {
     pub(super) by_name: HashMap<KeyName, Arc<Entry>>,
     by_number: HashMap<u64, Arc<Entry>>,
     listed: Option<(Instant, Order)>,
-    /// Grows when credentials, or keys by this module's doing, come or go: what was listed before is not kept.
+    /// Grows when credentials come or go: what was listed with the old ones is not kept.
     era: u64,
+    /// What this module made and deleted while a listing is under way, which may be from before or after it.
+    meanwhile: Option<Vec<Own>>,
     /// Grows with each change of names and numbers.
     pub(super) revision: u64,
 }
@@ -45,7 +53,6 @@ impl Entries {
     pub(super) fn remove(&mut self, name: &KeyName) -> bool {
         let Some(entry) = self.by_name.remove(name) else { return false };
         self.revision += 1;
-        self.era += 1;
         for number in entry.numbers() {
             self.by_number.remove(&number);
         }
@@ -55,10 +62,37 @@ impl Entries {
         true
     }
 
-    /// The listing lacks something, and so does one that is under way.
+    /// Takes in a key that this module made: the listing has it from now on.
+    pub(super) fn admit(&mut self, entry: &Arc<Entry>) {
+        // Of a key that another client deleted under that name.
+        self.remove(&entry.name);
+        self.insert(entry);
+        if let Some((_, order)) = &mut self.listed {
+            *order = order.iter().chain([entry]).cloned().collect();
+        }
+        self.note(Own::Made(entry.name.clone()));
+    }
+
+    /// Takes out a key that this module deleted.
+    pub(super) fn deleted(&mut self, name: &KeyName) {
+        self.remove(name);
+        self.note(Own::Deleted(name.clone()));
+    }
+
+    fn note(&mut self, own: Own) {
+        if let Some(meanwhile) = &mut self.meanwhile {
+            meanwhile.push(own);
+        }
+    }
+
+    /// The next search takes a new listing.
     pub(super) fn outdate(&mut self) {
-        self.era += 1;
         self.listed = None;
+    }
+
+    /// Whether the last listing, if there is one, has this name.
+    pub(super) fn may_have(&self, name: &KeyName) -> bool {
+        self.listed.is_none() || self.by_name.contains_key(name)
     }
 
     /// Puts a new listing in place of the old one; names that it does not have are gone. The same names are the same
@@ -81,7 +115,8 @@ impl Entries {
 
     /// The credentials changed: no listing is believed and no attribute, since neither may have been the HSM's.
     pub(super) fn begin_era(&mut self) {
-        self.outdate();
+        self.era += 1;
+        self.listed = None;
         for entry in self.by_name.values() {
             *entry.loaded.write() = Default::default();
         }
@@ -136,34 +171,38 @@ impl Catalog {
     }
 
     fn list_anew(&self, deadline: Deadline) -> Result<Order> {
-        loop {
-            let era = self.entries.read().era;
-            let names = self.names(deadline)?;
-            self.refresh_aliases();
+        let era = {
             let mut entries = self.entries.write();
-            // A key was made or deleted meanwhile, or a login began or ended: this may be from before. At the deadline it is
-            // still the best that there is.
-            if entries.era != era && deadline.remaining().is_some() {
-                continue;
+            entries.meanwhile = Some(Vec::new());
+            entries.era
+        };
+        let names = self.names(deadline);
+        self.refresh_aliases();
+        let mut entries = self.entries.write();
+        let meanwhile = entries.meanwhile.take().unwrap_or_default();
+        let mut names = names?;
+        for own in meanwhile {
+            match own {
+                Own::Made(name) => names.push(name),
+                Own::Deleted(name) => names.retain(|other| *other != name),
             }
-            let mut seen = HashSet::with_capacity(names.len());
-            let mut order = Vec::with_capacity(names.len());
-            for name in names.into_iter().filter(|name| !self.settings.hides(name.as_str())) {
-                let entry =
-                    entries.by_name.get(&name).cloned().unwrap_or_else(|| self.new_entry(name.clone()));
-                if seen.insert(name) {
-                    order.push(entry);
-                }
-            }
-            self.log.info(format_args!("listed {} keys", order.len()));
-            if entries.era != era {
-                return Ok(order.into());
-            }
-            let order = entries.replace(order);
-            drop(entries);
-            self.changes.note();
-            return Ok(order);
         }
+        let mut seen = HashSet::with_capacity(names.len());
+        let mut order = Vec::with_capacity(names.len());
+        for name in names.into_iter().filter(|name| !self.settings.hides(name.as_str())) {
+            let entry = entries.by_name.get(&name).cloned().unwrap_or_else(|| self.new_entry(name.clone()));
+            if seen.insert(name) {
+                order.push(entry);
+            }
+        }
+        self.log.info(format_args!("listed {} keys", order.len()));
+        if entries.era != era {
+            return Ok(order.into());
+        }
+        let order = entries.replace(order);
+        drop(entries);
+        self.changes.note();
+        Ok(order)
     }
 
     fn names(&self, deadline: Deadline) -> Result<Vec<KeyName>> {

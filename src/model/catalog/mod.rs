@@ -8,6 +8,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use cryptoki_sys::{
     CK_KEY_TYPE, CK_OBJECT_HANDLE, CKO_CERTIFICATE, CKO_PRIVATE_KEY, CKO_PUBLIC_KEY, CKO_SECRET_KEY,
@@ -18,7 +19,7 @@ use parking_lot::{Mutex, MutexGuard, RwLock};
 use self::aliases::Aliases;
 use self::attribute_cache::AttributeCache;
 use self::certificate_store::CertificateStore;
-use self::entry::{Found, PARTS, Wanted};
+use self::entry::{Entry, Found, PARTS, Wanted};
 pub(super) use self::heritage::Heritage;
 use self::heritage::Names;
 use self::index::Index;
@@ -190,7 +191,7 @@ impl Catalog {
         if hidden || key_type.is_some_and(|key_type| self.hidden_types.contains(&key_type)) {
             return Err(Error::new(CKR_ATTRIBUTE_VALUE_INVALID, "the configuration hides such keys"));
         }
-        self.check_free(label, None)
+        self.check_free(label)
     }
 
     /// Takes in a key that was just made, and that no listing has yet.
@@ -200,17 +201,13 @@ impl Catalog {
     pub fn admit(&self, name: KeyName, deadline: Deadline) -> Result<Made> {
         let entry = self.new_entry(name);
         self.forget_alias(&entry.name);
-        {
-            let mut entries = self.entries.write();
-            // Of a key that another client deleted under that name.
-            entries.remove(&entry.name);
-            entries.insert(&entry);
-            entries.outdate();
+        if let Some(cache) = &self.on_disk {
+            cache.forget(&entry.name);
         }
+        self.entries.write().admit(&entry);
         self.changes.note();
         self.changed();
-        let keys = Wanted { keys: true, certificates: false };
-        let found = self.load(std::slice::from_ref(&entry), keys, deadline)?;
+        let found = self.load_new(&entry, deadline)?;
         let of = |is_wanted: fn(u64) -> bool| {
             found.iter().find(|(_, object)| is_wanted(object.class())).map(|(handle, _)| *handle)
         };
@@ -220,10 +217,37 @@ impl Catalog {
         Ok(Made { key, public: of(|class| class == CKO_PUBLIC_KEY) })
     }
 
+    /// The objects of a key that was just made. A member of the service may not know yet what another one made.
+    fn load_new(&self, entry: &Arc<Entry>, deadline: Deadline) -> Result<Vec<Found>> {
+        const PAUSE: Duration = Duration::from_millis(100);
+        let keys = Wanted { keys: true, certificates: false };
+        loop {
+            let found = self.load(std::slice::from_ref(entry), keys, deadline)?;
+            if !found.is_empty() || deadline.remaining().is_none_or(|left| left < 2 * PAUSE) {
+                return Ok(found);
+            }
+            std::thread::sleep(PAUSE);
+        }
+    }
+
     /// Forgets a key that was deleted, with what it was called.
     pub fn deleted(&self, name: &KeyName) {
         self.forget(name);
+        self.entries.write().deleted(name);
         self.forget_alias(name);
+    }
+
+    /// Nobody knows what became of an order of this module's: the next search asks the HSM for all names, and for what this
+    /// one is.
+    pub fn doubt(&self, name: Option<&KeyName>) {
+        if let Some(name) = name {
+            if let Some(cache) = &self.on_disk {
+                cache.forget(name);
+            }
+            self.reload(std::slice::from_ref(name));
+        }
+        self.entries.write().outdate();
+        self.changed();
     }
 
     /// Forgets a key that the HSM says is gone.

@@ -2,7 +2,7 @@
 
 use cryptoki_sys::{
     CK_RV, CKR_ACTION_PROHIBITED, CKR_ATTRIBUTE_VALUE_INVALID, CKR_DEVICE_ERROR, CKR_KEY_HANDLE_INVALID,
-    CKR_TOKEN_WRITE_PROTECTED,
+    CKR_TEMPLATE_INCONSISTENT, CKR_TOKEN_WRITE_PROTECTED,
 };
 use parking_lot::Mutex;
 
@@ -166,8 +166,8 @@ fn nothing_is_asked_for_that_cannot_be_made() {
 #[test]
 fn a_refusal_is_taken_for_what_it_is() {
     for (status, answer, expected, requests) in [
-        (409, TAKEN, CKR_ATTRIBUTE_VALUE_INVALID, 1),
-        (400, TAKEN, CKR_ATTRIBUTE_VALUE_INVALID, 1),
+        (409, TAKEN, CKR_TEMPLATE_INCONSISTENT, 1),
+        (400, TAKEN, CKR_TEMPLATE_INCONSISTENT, 1),
         // Maybe of the name of the member.
         (400, BAD, CKR_ATTRIBUTE_VALUE_INVALID, 2),
         (403, FORBIDDEN, CKR_TOKEN_WRITE_PROTECTED, 1),
