@@ -44,6 +44,20 @@ keytool_works() {
     openssl req -in rsa-cert.csr -noout -pubkey | cmp - rsa-cert.pub
 }
 check "keytool -list and -certreq" keytool_works
+# A key whose certificate is yet to come is seen beside one that nobody signed.
+sees_unsigned() {
+    local store=(-addprovider SunPKCS11 -providerArg pkcs11.cfg -keystore NONE -storetype PKCS11 -storepass "$pin")
+    configure bare </dev/null
+    refused 'ec-p256' keytool -exportcert -alias ec-p256 "${store[@]}"
+    configure unsigned <<<$'[slot.catalog]\nunsigned_certificates = true'
+    says '^ec-p256, PrivateKeyEntry' keytool -list "${store[@]}"
+    keytool -exportcert -rfc -alias ec-p256 "${store[@]}" -file unsigned.pem
+    says 'CN = ec-p256, OU = not signed' openssl x509 -in unsigned.pem -noout -subject
+    keytool -certreq -alias ec-p256 "${store[@]}" -file unsigned.csr
+    says 'verify OK' openssl req -in unsigned.csr -noout -verify
+    openssl req -in unsigned.csr -noout -pubkey | cmp - ec-p256.pub
+}
+check "keytool sees a key that has no certificate" sees_unsigned
 check "a module for every program" says '^ec-cert, PrivateKeyEntry' follow java "In every program"
 
 # signed KIND KEY: by the key, and what is signed is the manifest, says OpenSSL.

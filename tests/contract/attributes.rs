@@ -233,7 +233,7 @@ pub fn private_keys_are_kept(case: &Case) {
             (CKA_ALWAYS_AUTHENTICATE, false),
             (CKA_SIGN_RECOVER, false),
             (CKA_COPYABLE, false),
-            (CKA_DESTROYABLE, true),
+            (CKA_DESTROYABLE, case.able("deletes")),
         ] {
             assert_eq!(session.flag(key, kind), Ok(expected), "{label} {kind:#x}");
         }
