@@ -85,7 +85,7 @@ check "pkcs11-tool makes an RSA pair" makes new-rsa rsa:2048 0a01
 check "and signs with it" signs new-rsa SHA256-RSA-PKCS sha256
 check "pkcs11-tool makes an EC pair" makes new-ec EC:secp384r1 0a02
 check "and signs with it" signs new-ec ECDSA-SHA384 sha384
-check "a name that is taken" refused CKR_ATTRIBUTE_VALUE_INVALID makes new-ec EC:secp384r1 0a03
+check "a name that is taken" refused CKR_TEMPLATE_INCONSISTENT makes new-ec EC:secp384r1 0a03
 check "pkcs11-tool deletes the RSA pair" deletes privkey new-rsa
 # CKR_ACTION_PROHIBITED, which pkcs11-tool has no name for.
 check "but no half alone" refused '(0x1b)' user --delete-object --type pubkey --label new-ec
