@@ -13,6 +13,7 @@ use super::{
     Backend, BackendKind, Catalog, Crypto, EdwardsPoint, Hedge, Key, KeyFamily, KeyType, Pool, ProxyScheme,
     Timeouts, Token, Url, address, auth, ciphertrust, declared, fast, luna, proxy, tls,
 };
+use crate::crypto::encode;
 
 /// The largest `CK_SLOT_ID` that a `CK_ULONG` of 32 bits holds, less the one that means "no slot".
 const MOST_ID: i64 = 0xffff_fffe;
@@ -368,12 +369,7 @@ pub(super) fn existing(path: PathBuf) -> Result<PathBuf, Fault> {
 
 fn parse_hex(text: &str) -> Result<Vec<u8>, Fault> {
     let fault = || Fault::new(format!("\"{text}\" is not hexadecimal"), "write pairs of digits: \"01ab\"");
-    if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        return Err(fault());
-    }
-    // All of it is ASCII, so no pair is cut within a character.
-    let pair = |at: usize| text.get(at..at + 2).and_then(|pair| u8::from_str_radix(pair, 16).ok());
-    (0..text.len()).step_by(2).map(|at| pair(at).ok_or_else(fault)).collect()
+    encode::from_hex(text).filter(|bytes| !bytes.is_empty()).ok_or_else(fault)
 }
 
 /// The DER that the file of this key holds, itself or as the first PEM block with this label.

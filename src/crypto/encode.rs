@@ -1,4 +1,4 @@
-//! Small encodings: DigestInfo, ECDSA signatures, OCTET STRING, object identifiers, PEM.
+//! Small encodings: DigestInfo, ECDSA signatures, hexadecimal, OCTET STRING, object identifiers, PEM.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -71,6 +71,21 @@ fn right_aligned(number: &[u8], place: &mut [u8]) -> Result<(), Error> {
     let start = place.len().checked_sub(number.len()).ok_or(Error::SignatureLength)?;
     place[start..].copy_from_slice(number); // `start` is within: it was subtracted from the length
     Ok(())
+}
+
+/// Bytes as pairs of lower-case hexadecimal digits.
+pub fn to_hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The bytes of pairs of hexadecimal digits, of either case; none for no text. `None` for anything else.
+pub fn from_hex(text: &str) -> Option<Vec<u8>> {
+    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
+    if !rest.is_empty() {
+        return None;
+    }
+    pairs.iter().map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?)).collect()
 }
 
 /// An OCTET STRING in DER around `content`.

@@ -25,6 +25,7 @@ use crate::backend::{KeyInfo, KeyKind, KeyName, Protection, Usage};
 use crate::config::EdwardsPoint;
 use crate::crypto::certificate::Certificate;
 use crate::crypto::digest::Hash;
+use crate::crypto::encode;
 use crate::crypto::public_key::{PublicKey, PublicKeyKind};
 use crate::crypto::verify;
 
@@ -270,7 +271,7 @@ impl Maker<'_> {
     fn unique_id(&self, name: &str, class: CK_OBJECT_CLASS, salt: &[u8]) -> String {
         let class = class.to_be_bytes();
         let digest = Hash::Sha1.digest(&[&self.serial[..], &class, salt, name.as_bytes()].concat());
-        digest.iter().map(|byte| format!("{byte:02x}")).collect()
+        encode::to_hex(&digest)
     }
 
     fn allow(&self, builder: &mut Builder, key_type: CK_KEY_TYPE, which: impl Fn(u64) -> bool) {

@@ -96,7 +96,7 @@ impl Resource {
     /// The `CKA_ID` that it was given.
     pub(super) fn pkcs11_id(&self) -> Option<Vec<u8>> {
         let told = self.labels.as_ref()?.get(ID_LABEL)?.as_str()?;
-        hexadecimal(told).filter(|id| !id.is_empty())
+        encode::from_hex(told).filter(|id| !id.is_empty())
     }
 
     /// Whether it is made of this, as far as it is told.
@@ -146,12 +146,12 @@ pub(super) struct Data<'a> {
 impl Data<'_> {
     /// A signature: hexadecimal, as the page has it, else Base64.
     pub(super) fn signature(&self) -> Option<Vec<u8>> {
-        hexadecimal(&self.data).or_else(|| base64(&self.data)).filter(|bytes| !bytes.is_empty())
+        encode::from_hex(&self.data).or_else(|| base64(&self.data)).filter(|bytes| !bytes.is_empty())
     }
 
     /// A MAC of so many bytes: the length tells which of the two it is.
     pub(super) fn mac(&self, length: usize) -> Option<Vec<u8>> {
-        let digits = hexadecimal(&self.data).filter(|bytes| bytes.len() == length);
+        let digits = encode::from_hex(&self.data).filter(|bytes| bytes.len() == length);
         digits.or_else(|| base64(&self.data)).filter(|bytes| bytes.len() == length)
     }
 }
@@ -286,18 +286,14 @@ pub(super) fn new_key(new: &NewKey<'_>) -> Vec<u8> {
         body["labels"][*name] = (*value).into();
     }
     if let Some(id) = new.id.filter(|id| !id.is_empty()) {
-        body["labels"][ID_LABEL] = in_hexadecimal(id).into();
+        body["labels"][ID_LABEL] = encode::to_hex(id).into();
     }
     body.to_string().into_bytes()
 }
 
 /// How a MAC may be written in a query.
 pub(super) fn spellings(mac: &[u8]) -> [String; 2] {
-    [STANDARD.encode(mac), in_hexadecimal(mac)]
-}
-
-fn in_hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    [STANDARD.encode(mac), encode::to_hex(mac)]
 }
 
 fn base64(text: &str) -> Option<Vec<u8>> {
@@ -307,15 +303,6 @@ fn base64(text: &str) -> Option<Vec<u8>> {
         GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
     );
     TOLERANT.decode(text.trim()).ok()
-}
-
-fn hexadecimal(text: &str) -> Option<Vec<u8>> {
-    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
-    if !rest.is_empty() {
-        return None;
-    }
-    pairs.iter().map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?)).collect()
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use crate::backend::types::{KeyInfo, KeyKind, KeyName, Listed, Protection, Usage
 use crate::config;
 use crate::crypto::certificate::Certificate;
 use crate::crypto::digest::Hash;
+use crate::crypto::encode;
 use crate::error::{Error, Result};
 use crate::transport::{Class, Deadline, Response};
 
@@ -104,9 +105,7 @@ impl Certificates {
 /// Bytes in hexadecimal; a digit that stands alone is the first.
 fn digits(text: &str) -> Option<Vec<u8>> {
     let even = if text.len().is_multiple_of(2) { text.to_owned() } else { format!("0{text}") };
-    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-    let (pairs, _) = even.as_bytes().as_chunks::<2>();
-    pairs.iter().map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?)).collect()
+    encode::from_hex(&even)
 }
 
 impl Fast {

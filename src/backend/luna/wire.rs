@@ -10,6 +10,8 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
+use crate::crypto::encode;
+
 /// The media type of bodies in JSON; without a number the version is the newest one.
 pub(super) fn media_type(version: Option<u32>) -> String {
     let version = version.map(|version| version.to_string()).unwrap_or_default();
@@ -177,14 +179,7 @@ fn key_type(name: &str) -> Option<CK_KEY_TYPE> {
 
 fn hexadecimal(text: &str) -> Option<Vec<u8>> {
     let digits: String = text.trim_start_matches("0x").chars().filter(|char| *char != ':').collect();
-    if digits.is_empty()
-        || !digits.len().is_multiple_of(2)
-        || !digits.bytes().all(|byte| byte.is_ascii_hexdigit())
-    {
-        return None;
-    }
-    let pair = |at: usize| digits.get(at..at + 2).and_then(|pair| u8::from_str_radix(pair, 16).ok());
-    (0..digits.len()).step_by(2).map(pair).collect()
+    encode::from_hex(&digits).filter(|bytes| !bytes.is_empty())
 }
 
 /// A version in an answer: the first text of the form `7.8`, whatever it is called.

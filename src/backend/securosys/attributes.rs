@@ -7,6 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use super::names;
 use super::wire::SignedAttributes;
 use crate::backend::types::{KeyInfo, KeyKind, Protection, Usage};
+use crate::crypto::encode;
 
 /// A key of which the service told all. `None` where its public key is not Base64.
 pub(super) fn described(told: &SignedAttributes<'_>) -> Option<KeyInfo> {
@@ -75,17 +76,8 @@ impl Root {
 /// The id as bytes. No document says how the text encodes them, so the narrowest reading that fits is taken: hexadecimal,
 /// else Base64, else the text itself. Empty is none.
 fn id(text: &str) -> Option<Vec<u8>> {
-    let bytes = hexadecimal(text).or_else(|| STANDARD.decode(text).ok()).unwrap_or_else(|| text.into());
+    let bytes = encode::from_hex(text).or_else(|| STANDARD.decode(text).ok()).unwrap_or_else(|| text.into());
     Some(bytes).filter(|bytes| !bytes.is_empty())
-}
-
-fn hexadecimal(text: &str) -> Option<Vec<u8>> {
-    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
-    if !rest.is_empty() {
-        return None;
-    }
-    pairs.iter().map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?)).collect()
 }
 
 #[cfg(test)]

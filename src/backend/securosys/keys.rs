@@ -7,6 +7,7 @@ use super::errors::Purpose;
 use super::names::{self, Making};
 use super::wire::Body;
 use crate::backend::types::{KeySpec, NewKey, Protection, Usage};
+use crate::crypto::encode;
 use crate::error::{Error, Result};
 
 /// The body of the request.
@@ -23,8 +24,7 @@ pub(super) fn new_key(request: &NewKey<'_>) -> Result<Zeroizing<Vec<u8>>> {
         names::making(&request.spec).ok_or_else(|| refused("the service makes no such key"))?;
     let mut body = Body::plain().text("label", request.label).text("algorithm", algorithm);
     if let Some(id) = request.id {
-        let hexadecimal: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
-        body = body.text("id", &hexadecimal);
+        body = body.text("id", &encode::to_hex(id));
     }
     if let Some(bits) = key_size {
         body = body.number("keySize", bits);

@@ -10,6 +10,7 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE, URL_SAFE_NO_PAD};
 use zeroize::Zeroizing;
 
 use super::Secret;
+use crate::crypto::encode;
 
 mod check;
 mod presets;
@@ -220,7 +221,7 @@ impl SecretEncoding {
                 length if length == secret.len() => URL_SAFE_NO_PAD.decode(secret).ok(),
                 _ => URL_SAFE.decode(secret).ok(),
             },
-            Self::Hex => unhex(secret),
+            Self::Hex => encode::from_hex(secret),
         };
         bytes.map(Zeroizing::new).filter(|bytes| !bytes.is_empty())
     }
@@ -234,16 +235,6 @@ impl SecretEncoding {
             Self::Hex => "hexadecimal",
         }
     }
-}
-
-/// The bytes of pairs of digits.
-fn unhex(text: &str) -> Option<Vec<u8>> {
-    let digit = |byte: u8| char::from(byte).to_digit(16);
-    let pairs = text.as_bytes().chunks(2).map(|pair| match *pair {
-        [high, low] => u8::try_from(digit(high)? << 4 | digit(low)?).ok(),
-        _ => None,
-    });
-    pairs.collect()
 }
 
 impl Scheme {

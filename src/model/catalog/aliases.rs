@@ -9,11 +9,13 @@ use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 
+use cryptoki_sys::CKR_FUNCTION_FAILED;
 use parking_lot::RwLock;
 use serde::{Deserialize, Serialize};
 
 use super::attribute_cache::write_whole;
 use crate::backend::KeyName;
+use crate::error::{Error, Result};
 use crate::observe::log::Log;
 
 /// A larger file is not ours.
@@ -89,19 +91,15 @@ impl Aliases {
     /// Changes what the file says by now, for this process and all that read it later; one process at a time.
     ///
     /// # Errors
-    /// What `change` says; where the file cannot be read or written, what `unwritable` makes of that. Then nothing changed.
-    pub fn update<E>(
-        &self,
-        change: impl FnOnce(&mut Known) -> Result<(), E>,
-        unwritable: impl Fn(io::Error) -> E,
-    ) -> Result<(), E> {
+    /// What `change` says; `CKR_FUNCTION_FAILED` where the file cannot be read or written. Then nothing changed.
+    pub fn update(&self, change: impl FnOnce(&mut Known) -> Result<()>) -> Result<()> {
         let mut held = self.held.write();
-        let _lock = self.lock().map_err(&unwritable)?;
-        let mut content = self.read().map_err(&unwritable)?;
+        let _lock = self.lock().map_err(unwritable)?;
+        let mut content = self.read().map_err(unwritable)?;
         let before = content.keys.clone();
         change(&mut content.keys)?;
         if content.keys != before {
-            write_whole(&self.path, &content).map_err(&unwritable)?;
+            write_whole(&self.path, &content).map_err(unwritable)?;
         }
         *held = content.keys;
         Ok(())
@@ -129,17 +127,22 @@ impl Aliases {
     }
 }
 
+fn unwritable(error: io::Error) -> Error {
+    Error::new(CKR_FUNCTION_FAILED, "the file of aliases cannot be written").because(error)
+}
+
 /// Bytes as hexadecimal digits.
 mod hexadecimal {
     use serde::de::Error;
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+    use crate::crypto::encode;
+
     pub(super) fn serialize<S: Serializer>(
         bytes: &Option<Vec<u8>>,
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
-        let text: Option<String> =
-            bytes.as_ref().map(|bytes| bytes.iter().map(|byte| format!("{byte:02x}")).collect());
+        let text = bytes.as_deref().map(encode::to_hex);
         text.serialize(serializer)
     }
 
@@ -147,11 +150,8 @@ mod hexadecimal {
         deserializer: D,
     ) -> Result<Option<Vec<u8>>, D::Error> {
         let Some(text) = Option::<String>::deserialize(deserializer)? else { return Ok(None) };
-        let digit = |byte: u8| char::from(byte).to_digit(16).map(|digit| digit as u8);
-        let (pairs, rest) = text.as_bytes().as_chunks::<2>();
-        let bytes: Option<Vec<u8>> =
-            pairs.iter().map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?)).collect();
-        bytes.filter(|_| rest.is_empty()).map(Some).ok_or_else(|| D::Error::custom("an id is hexadecimal"))
+        let bytes = encode::from_hex(&text).ok_or_else(|| D::Error::custom("an id is hexadecimal"))?;
+        Ok(Some(bytes))
     }
 }
 
@@ -163,7 +163,7 @@ mod tests {
         Alias { label: Some(label.into()), id: Some(id.to_vec()) }
     }
 
-    fn set(aliases: &Aliases, name: &str, alias: Option<Alias>) -> io::Result<()> {
+    fn set(aliases: &Aliases, name: &str, alias: Option<Alias>) -> Result<()> {
         let change = |known: &mut Known| {
             match alias {
                 Some(alias) => known.insert(name.to_owned(), alias),
@@ -171,7 +171,7 @@ mod tests {
             };
             Ok(())
         };
-        aliases.update(change, |error| error)
+        aliases.update(change)
     }
 
     #[test]

@@ -201,9 +201,7 @@ impl Catalog {
     pub fn admit(&self, name: KeyName, deadline: Deadline) -> Result<Made> {
         let entry = self.new_entry(name);
         self.forget_alias(&entry.name);
-        if let Some(cache) = &self.on_disk {
-            cache.forget(&entry.name);
-        }
+        self.forget_on_disk(&entry.name);
         self.entries.write().admit(&entry);
         self.changes.note();
         self.changed();
@@ -232,8 +230,9 @@ impl Catalog {
 
     /// Forgets a key that was deleted, with what it was called.
     pub fn deleted(&self, name: &KeyName) {
-        self.forget(name);
+        self.forget_on_disk(name);
         self.entries.write().deleted(name);
+        self.changed();
         self.forget_alias(name);
     }
 
@@ -241,9 +240,7 @@ impl Catalog {
     /// one is.
     pub fn doubt(&self, name: Option<&KeyName>) {
         if let Some(name) = name {
-            if let Some(cache) = &self.on_disk {
-                cache.forget(name);
-            }
+            self.forget_on_disk(name);
             self.reload(std::slice::from_ref(name));
         }
         self.entries.write().outdate();
@@ -252,11 +249,15 @@ impl Catalog {
 
     /// Forgets a key that the HSM says is gone.
     pub fn forget(&self, name: &KeyName) {
-        if let Some(cache) = &self.on_disk {
-            cache.forget(name);
-        }
+        self.forget_on_disk(name);
         if self.entries.write().remove(name) {
             self.changed();
+        }
+    }
+
+    fn forget_on_disk(&self, name: &KeyName) {
+        if let Some(cache) = &self.on_disk {
+            cache.forget(name);
         }
     }
 

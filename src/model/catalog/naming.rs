@@ -1,20 +1,12 @@
 //! Labels and ids that keys are given on this machine.
 
-use std::io;
-
-use cryptoki_sys::{
-    CKA_ID, CKA_LABEL, CKR_ATTRIBUTE_READ_ONLY, CKR_ATTRIBUTE_VALUE_INVALID, CKR_FUNCTION_FAILED,
-};
+use cryptoki_sys::{CKA_ID, CKA_LABEL, CKR_ATTRIBUTE_READ_ONLY, CKR_ATTRIBUTE_VALUE_INVALID};
 
 use super::Catalog;
 use super::aliases::{Alias, Known};
 use crate::backend::KeyName;
 use crate::error::{Error, Result};
 use crate::model::template::Template;
-
-fn unwritable(error: io::Error) -> Error {
-    Error::new(CKR_FUNCTION_FAILED, "the file of aliases cannot be written").because(error)
-}
 
 impl Catalog {
     /// Whether labels and ids can be changed.
@@ -46,7 +38,7 @@ impl Catalog {
             }
             Ok(())
         };
-        aliases.update(change, unwritable)?;
+        aliases.update(change)?;
         self.reload(std::slice::from_ref(name));
         Ok(())
     }
@@ -109,7 +101,7 @@ impl Catalog {
             known.remove(name.as_str());
             Ok(())
         };
-        if let Err(error) = aliases.update(change, unwritable) {
+        if let Err(error) = aliases.update(change) {
             self.log.warn(format_args!("the alias of key {name:?} stays: {error}"));
         }
     }
