@@ -5,18 +5,13 @@ set -euo pipefail
 . "$(dirname "$0")/tls.bash"
 
 start_emulator tls
-# libp11 0.4.12 gives up on a token that shows an Ed25519 key.
-configure engine <<'TOML'
-[slot.catalog]
-hide_types = ["ed25519"]
-TOML
+configure_for_engine
 cd "$work"
 
 # on_this_machine HEADING: the page's commands, for this emulator and this server.
 on_this_machine() {
     local commands
     commands=$(section curl "$1")
-    commands=${commands//\/tmp\/hsm/$hsm}
     printf '%s\n' "${commands//4433/$port}"
 }
 

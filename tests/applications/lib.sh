@@ -7,11 +7,15 @@
 #   finish
 #
 # P11REST_MODULE and P11REST_TOOL name another module and another command-line tool than those of target/release.
+# P11REST_PYTHON names a Python with python-pkcs11 and PyKCS11, P11REST_NODE_MODULES a folder with pkcs11js and graphene-pk11,
+# where they are not those of tests/setup.
 # P11REST_TALLY names a file that gets a line "PASSED FAILED" at the end.
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 module=${P11REST_MODULE:-$root/target/release/libp11rest.so}
 tool=${P11REST_TOOL:-$root/target/release/p11rest}
+python=${P11REST_PYTHON:-$root/target/python/bin/python}
+node_modules=${P11REST_NODE_MODULES:-$root/target/node/node_modules}
 tally=${P11REST_TALLY:-}
 # Where tests/log_check.rs looks at the end of the suite.
 logs=${P11REST_LOGS:-${CARGO_TARGET_DIR:-$root/target}/tmp/logs}
@@ -76,6 +80,11 @@ configure() {
     export P11REST_CONFIG=$hsm/$1.toml
 }
 
+# configure_for_engine [LINES]: with LINES for the catalog. libp11 0.4.12 gives up on a token that shows an Ed25519 key.
+configure_for_engine() {
+    configure engine <<<$'[slot.catalog]\nhide_types = ["ed25519"]\n'"${1:-}"
+}
+
 # ordinary_user: from now on `"${user[@]}" COMMAND...`, and what `follow` does, is not root, for whom p11-kit reads no files of a
 # user. That user owns what the test has made so far, and has the home $home with the configuration in its usual place.
 ordinary_user() {
@@ -136,12 +145,13 @@ says() {
 # On the pages in docs/applications: the module, and the folder of ready files.
 export M=$module F=$root/pkcs11-test-config
 
-# section PAGE HEADING [LANGUAGE]: what is in docs/applications/PAGE.md under that heading, in blocks marked `sh` or LANGUAGE.
+# section PAGE HEADING [LANGUAGE]: what is in docs/applications/PAGE.md under that heading, in blocks marked `sh` or LANGUAGE; the
+# emulator of the pages is this one.
 section() {
-    awk -v heading="$2" -v mark="\`\`\`${3:-sh}" '
+    awk -v heading="$2" -v mark="\`\`\`${3:-sh}" -v hsm="$hsm" '
         /^```/ { fenced = !fenced; wanted = fenced && inside && $0 == mark; next }
         !fenced && sub(/^#+ /, "") { inside = $0 == heading; next }
-        wanted { print; some = 1 }
+        wanted { gsub("/tmp/hsm", hsm); print; some = 1 }
         END { if (!some) print "echo no commands under that heading; false" }' "$root/docs/applications/$1.md"
 }
 

@@ -6,13 +6,8 @@ set -euo pipefail
 . "$(dirname "$0")/tls.bash"
 
 start_emulator tls
-# libp11 0.4.12 gives up on a token that shows an Ed25519 key.
-configure engine <<'TOML'
-[slot.catalog]
-hide_types = ["ed25519"]
 # One request after the other, and so one connection for each process.
-width = 1
-TOML
+configure_for_engine "width = 1"
 cd "$work"
 port=$(handshakes port)
 
@@ -37,8 +32,7 @@ rights() {
 page() {
     local commands
     commands=$(section nginx "$1")
-    commands=${commands//\/tmp\/hsm\/p11rest.toml/$P11REST_CONFIG}
-    commands=${commands//\/tmp\/hsm/$hsm}
+    commands=${commands//$hsm\/p11rest.toml/$P11REST_CONFIG}
     bash -euo pipefail -c "${commands//\"\$F\/nginx.conf\"/\"$work/ready.conf\"}"
 }
 sed -e "s/4433/$port/" -e 's/ssl_session_cache .*/ssl_session_cache off;\n        ssl_session_tickets off;/' \

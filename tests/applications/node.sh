@@ -1,14 +1,11 @@
 #!/bin/bash
 # Node.js: what the small applications node/pkcs11js.js and node/graphene.js do with pkcs11js and graphene-pk11. OpenSSL has
 # the last word.
-#
-# P11REST_NODE_MODULES names a folder that has both; otherwise it is that of tests/setup.
-node_modules=${P11REST_NODE_MODULES:-}
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
 start_emulator tls
-export NODE_PATH=${node_modules:-$root/target/node/node_modules}
+export NODE_PATH=$node_modules
 
 message=$work/message
 head -c 60 /dev/urandom >"$message"

@@ -6,11 +6,7 @@ set -euo pipefail
 . "$(dirname "$0")/tls.bash"
 
 start_emulator tls
-# libp11 0.4.12 gives up on a token that shows an Ed25519 key.
-configure engine <<'TOML'
-[slot.catalog]
-hide_types = ["ed25519"]
-TOML
+configure_for_engine
 cd "$work"
 
 message=$work/message

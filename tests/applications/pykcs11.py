@@ -3,7 +3,6 @@
 Bytes are read from and written to files, so that OpenSSL can compare them.
 """
 
-import argparse
 import os
 import threading
 import traceback
@@ -11,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import PyKCS11
+import subcommands
 from PyKCS11 import CKA_CLASS, CKA_ID, CKA_KEY_TYPE, CKA_LABEL, CKA_MODULUS, CKA_VALUE
 
 PIN = "1234"
@@ -18,15 +18,7 @@ TOKEN = "securosys"
 
 
 def main():
-    parser = argparse.ArgumentParser()
-    commands = parser.add_subparsers(required=True)
-    for function, arguments in COMMANDS.items():
-        command = commands.add_parser(function.__name__)
-        command.set_defaults(function=function)
-        for argument in arguments:
-            command.add_argument(argument)
-    arguments = vars(parser.parse_args())
-    function = arguments.pop("function")
+    function, arguments = subcommands.chosen(COMMANDS)
     lib = PyKCS11.PyKCS11Lib()
     lib.load()
     # The threads of a process share its module.

@@ -1,11 +1,7 @@
 #!/bin/bash
 # PyKCS11: what the small application pykcs11.py does with it. OpenSSL has the last word.
-#
-# P11REST_PYTHON names a Python that has PyKCS11; otherwise it is that of tests/setup.
-python=${P11REST_PYTHON:-}
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
-python=${python:-$root/target/python/bin/python}
 
 start_emulator tls
 # What PyKCS11 loads if it is not told.

@@ -4,11 +4,11 @@ Bytes are read from and written to files, so that OpenSSL can compare them. Noth
 is used.
 """
 
-import argparse
 import os
 from pathlib import Path
 
 import pkcs11
+import subcommands
 from pkcs11 import MGF, Attribute, Mechanism, ObjectClass
 
 PIN = "1234"
@@ -16,15 +16,7 @@ TOKEN = "securosys"
 
 
 def main():
-    parser = argparse.ArgumentParser()
-    commands = parser.add_subparsers(required=True)
-    for function, arguments in COMMANDS.items():
-        command = commands.add_parser(function.__name__)
-        command.set_defaults(function=function)
-        for argument in arguments:
-            command.add_argument(argument)
-    arguments = vars(parser.parse_args())
-    function = arguments.pop("function")
+    function, arguments = subcommands.chosen(COMMANDS)
     token = pkcs11.lib(os.environ["MODULE"]).get_token(token_label=TOKEN)
     function(token, **arguments)
 
