@@ -15,7 +15,7 @@ contract::suite!(Luna(Securosys);
         ec edwards aes passwords
         all_hashes digests digest_infos any_bytes pss decrypt oaep aes_blocks gcm short_tags
         random
-        certificates uncertified public_listing ids describe protection
+        certificates keeps_certificates uncertified public_listing ids describe protection
         new_keys repeats
     }
     unable {

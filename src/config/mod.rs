@@ -263,7 +263,7 @@ impl Token {
                 hide: Vec::new(),
                 aliases: None,
                 hide_types: Vec::new(),
-                unsigned_certificates: false,
+                missing_certificates: MissingCertificates::None,
                 cache: None,
             },
             certificates: Vec::new(),
@@ -359,14 +359,25 @@ pub struct Catalog {
     /// Names not to show: exact, or with `*` for any run of characters. The built-in ones are among them, unless
     /// `show_internal` dropped them.
     pub hide: Vec<String>,
-    /// Where labels and ids that applications give to keys are kept; `None`: they cannot.
+    /// Where labels and ids that applications give to keys are kept, and certificates that they bring; `None`: they cannot.
     pub aliases: Option<PathBuf>,
     /// Types of keys not to show.
     pub hide_types: Vec<KeyFamily>,
-    /// Whether a pair without a certificate is shown beside one that nobody signed.
-    pub unsigned_certificates: bool,
+    /// What is shown beside a pair that has no certificate.
+    pub missing_certificates: MissingCertificates,
     /// Where public attributes are kept between processes, mode 0600; `None`: nowhere.
     pub cache: Option<PathBuf>,
+}
+
+/// What takes the place of a certificate that a key pair does not have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MissingCertificates {
+    /// Nothing.
+    None,
+    /// One that nobody signed (RFC 9925).
+    Unsigned,
+    /// One that the key signs, once: it is kept where the aliases are.
+    SelfSigned,
 }
 
 impl Catalog {

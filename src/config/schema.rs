@@ -170,7 +170,7 @@ pub(super) const FIELDS: &[Field] = &[
     field("slot.catalog.hide_types", Form::List),
     field("slot.catalog.show_internal", Form::Boolean),
     field("slot.catalog.cache", Form::Text),
-    field("slot.catalog.unsigned_certificates", Form::Boolean),
+    field("slot.catalog.missing_certificates", Form::Text),
     field("slot.key.label", Form::Text),
     field("slot.key.serial", Form::Text),
     field("slot.key.id", Form::Text),

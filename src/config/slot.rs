@@ -10,8 +10,8 @@ use super::environment::RawSlot;
 use super::problem::{Fault, Problem};
 use super::read::{self, Section, Source, read_all, word};
 use super::{
-    Backend, BackendKind, Catalog, Crypto, EdwardsPoint, Hedge, Key, KeyFamily, KeyType, Pool, ProxyScheme,
-    Timeouts, Token, Url, address, auth, ciphertrust, declared, fast, luna, proxy, tls,
+    Backend, BackendKind, Catalog, Crypto, EdwardsPoint, Hedge, Key, KeyFamily, KeyType, MissingCertificates,
+    Pool, ProxyScheme, Timeouts, Token, Url, address, auth, ciphertrust, declared, fast, luna, proxy, tls,
 };
 use crate::crypto::encode;
 
@@ -284,6 +284,13 @@ fn catalog(section: &Section<'_>, pool: Pool) -> Result<Catalog, Problem> {
             Fault::new(format!("{text:?} is no type of keys"), format!("write one of {names}"))
         })
     };
+    let aliases = section.path("aliases")?;
+    let missing_certificates = missing_certificates(section)?;
+    if missing_certificates == MissingCertificates::SelfSigned && aliases.is_none() {
+        let what = "has no file to keep what the keys sign";
+        let remedy = "write aliases = \"/var/lib/p11rest/aliases.json\" too";
+        return Err(section.problem("missing_certificates", Fault::new(what, remedy)));
+    }
     let shown = section.boolean("show_internal")?.unwrap_or(false);
     let internal = INTERNAL.iter().filter(|_| !shown).map(|&name| name.to_owned());
     Ok(Catalog {
@@ -292,11 +299,21 @@ fn catalog(section: &Section<'_>, pool: Pool) -> Result<Catalog, Problem> {
         // More requests than connections would only wait for each other.
         width: section.count("width", 1, 4096)?.unwrap_or(32).min(pool.max),
         hide: internal.chain(given).collect(),
-        aliases: section.path("aliases")?,
+        aliases,
         hide_types: section.list("hide_types", family)?.unwrap_or_default(),
-        unsigned_certificates: section.boolean("unsigned_certificates")?.unwrap_or(false),
+        missing_certificates,
         cache: section.path("cache")?,
     })
+}
+
+fn missing_certificates(section: &Section<'_>) -> Result<MissingCertificates, Problem> {
+    let known = [
+        ("none", MissingCertificates::None),
+        ("unsigned", MissingCertificates::Unsigned),
+        ("self-signed", MissingCertificates::SelfSigned),
+    ];
+    let given = section.text("missing_certificates", |_, text| word(text, &known))?;
+    Ok(given.unwrap_or(MissingCertificates::None))
 }
 
 fn keys(section: &Section<'_>, kind: BackendKind) -> Result<Vec<Key>, Problem> {

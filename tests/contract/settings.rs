@@ -31,8 +31,12 @@ pub fn tables(setting: Setting, emulator: &Emulator, seed: &Seed) -> String {
         }
         Setting::ShowInternal => "[slot.catalog]\nshow_internal = true\n".to_owned(),
         Setting::WithoutRsa => "[slot.catalog]\nhide_types = [\"rsa\"]\n".to_owned(),
-        Setting::Unsigned => "[slot.catalog]\nunsigned_certificates = true\n".to_owned(),
+        Setting::Unsigned => "[slot.catalog]\nmissing_certificates = \"unsigned\"\n".to_owned(),
         Setting::Aliases => format!("[slot.catalog]\naliases = {:?}\n", emulator.path("aliases.json")),
+        Setting::SelfSigned => format!(
+            "[slot.catalog]\nmissing_certificates = \"self-signed\"\naliases = {:?}\n",
+            emulator.path("self-signed.json")
+        ),
         Setting::Hasty => "[slot.catalog]\nrefresh = \"200ms\"\n".to_owned(),
         Setting::Small => "[slot.catalog]\ncapacity = 3\n".to_owned(),
         Setting::Impatient => "[slot.timeouts]\ncall = \"500ms\"\n".to_owned(),
