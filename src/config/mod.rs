@@ -209,6 +209,8 @@ pub struct Token {
     pub keys: Vec<Key>,
     /// Mechanisms to offer, `CKM_*` names; `None`: all that the back end can do.
     pub mechanisms: Option<Vec<String>>,
+    /// Those of them not to offer: exact, or with `*` for any run of characters.
+    pub hide_mechanisms: Vec<String>,
     /// How `CKA_EC_POINT` of Edwards keys is encoded.
     pub edwards_point: EdwardsPoint,
 }
@@ -269,8 +271,15 @@ impl Token {
             certificates: Vec::new(),
             keys: Vec::new(),
             mechanisms: None,
+            hide_mechanisms: Vec::new(),
             edwards_point: EdwardsPoint::Raw,
         }
+    }
+
+    /// Whether the mechanism of this name may be offered.
+    pub fn allows_mechanism(&self, name: &str) -> bool {
+        let listed = self.mechanisms.as_ref().is_none_or(|names| names.iter().any(|listed| listed == name));
+        listed && !self.hide_mechanisms.iter().any(|pattern| matches(pattern, name))
     }
 
     /// Whether the slot needs a thread of the module's own, since proxies and HTTP/2 do.
@@ -388,7 +397,7 @@ impl Catalog {
 }
 
 /// Whether `pattern`, in which `*` stands for any run of characters, is all of `name`.
-fn matches(pattern: &str, name: &str) -> bool {
+pub(crate) fn matches(pattern: &str, name: &str) -> bool {
     let Some((head, tail)) = pattern.split_once('*') else { return pattern == name };
     let Some(mut rest) = name.strip_prefix(head) else { return false };
     let mut pieces = tail.split('*');

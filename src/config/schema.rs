@@ -40,6 +40,7 @@ pub(super) const FIELDS: &[Field] = &[
     field("slot.urls", Form::Groups),
     field("slot.certificates", Form::List),
     field("slot.mechanisms", Form::List),
+    field("slot.hide_mechanisms", Form::List),
     field("slot.edwards_point", Form::Text),
     field("slot.http2", Form::Boolean),
     field("slot.hidden", Form::Boolean),

@@ -128,6 +128,9 @@ pub(super) fn token(slot: RawSlot, source: &Source) -> Result<Token, Problem> {
             .unwrap_or_default(),
         keys: keys(&section, kind)?,
         mechanisms: section.list("mechanisms", |_, text| parse_mechanism(text))?,
+        hide_mechanisms: section
+            .list("hide_mechanisms", |_, text| parse_mechanism_pattern(text))?
+            .unwrap_or_default(),
         edwards_point: section
             .text("edwards_point", |_, text| {
                 word(text, &[("raw", EdwardsPoint::Raw), ("octet-string", EdwardsPoint::OctetString)])
@@ -182,13 +185,27 @@ fn parse_label(text: &str) -> Result<String, Fault> {
 }
 
 fn parse_mechanism(text: &str) -> Result<String, Fault> {
-    let name = text.strip_prefix("CKM_").unwrap_or_default();
-    let allowed = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
-    if name.is_empty() || !name.bytes().all(allowed) {
+    if text.contains('*') || !may_match_mechanism(text) {
         let what = format!("\"{text}\" is not the name of a mechanism");
         return Err(Fault::new(what, "write it as the standard does: \"CKM_RSA_PKCS\""));
     }
     Ok(text.to_owned())
+}
+
+fn parse_mechanism_pattern(text: &str) -> Result<String, Fault> {
+    if !may_match_mechanism(text) {
+        let what = format!("\"{text}\" is neither the name of a mechanism nor part of one with *");
+        return Err(Fault::new(what, "write it as the standard does: \"CKM_AES_ECB\" or \"CKM_AES_*\""));
+    }
+    Ok(text.to_owned())
+}
+
+/// Whether a pattern has the form of names in the standard.
+fn may_match_mechanism(pattern: &str) -> bool {
+    let allowed =
+        |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || matches!(byte, b'_' | b'*');
+    let rest = pattern.strip_prefix("CKM_").or_else(|| pattern.starts_with('*').then_some(pattern));
+    rest.is_some_and(|rest| !rest.is_empty() && rest.bytes().all(allowed))
 }
 
 fn members(section: &Section<'_>, backend: BackendKind) -> Result<Vec<Vec<Url>>, Problem> {

@@ -247,7 +247,8 @@ pub enum Setting {
     Described,
     /// A folder with the certificates [`FILE_CERTIFICATE`] of the signer and [`LOOSE_CERTIFICATE`] of no key.
     Certificates,
-    /// `mechanisms = ["CKM_SHA256_RSA_PKCS", "CKM_SHA256"]`, and patterns hide the keys of [`Seed::hidden`].
+    /// `mechanisms` lists `CKM_SHA256_RSA_PKCS`, `CKM_SHA256` and two more that `hide_mechanisms` takes away; patterns hide the
+    /// keys of [`Seed::hidden`].
     Narrow,
     /// `show_internal = true`
     ShowInternal,

@@ -16,7 +16,10 @@ pub fn lines(setting: Setting, emulator: &Emulator) -> String {
             format!("certificates = [{:?}]\n", emulator.path("certificates"))
         }
         Setting::OctetStringPoint => "edwards_point = \"octet-string\"\n".to_owned(),
-        Setting::Narrow => "mechanisms = [\"CKM_SHA256_RSA_PKCS\", \"CKM_SHA256\"]\n".to_owned(),
+        Setting::Narrow => {
+            let listed = ["CKM_SHA256_RSA_PKCS", "CKM_SHA512_RSA_PKCS", "CKM_SHA256", "CKM_SHA512"];
+            format!("mechanisms = {listed:?}\nhide_mechanisms = [\"CKM_SHA512\", \"CKM_SHA512_*\"]\n")
+        }
         _ => String::new(),
     }
 }

@@ -265,7 +265,7 @@ mod tests {
         let path = folder.path().join("aliases.json");
         for text in [
             "",
-            "[]",
+            "[1]",
             r#"{"keys":{"k":{"id":"a"}}}"#,
             r#"{"keys":{"k":{"name":"x"}}}"#,
             r#"{"certificates":{"k":{"value":"?"}}}"#,

@@ -192,7 +192,11 @@ impl Catalog {
         let outcome = self.backend.put_certificate(&entry.name, certificate.der(), deadline);
         // Nobody knows what came of it, or the key is gone.
         let doubtful = |error: &Error| [CKR_DEVICE_ERROR, CKR_ATTRIBUTE_VALUE_INVALID].contains(&error.rv());
-        outcome.inspect_err(|error| if doubtful(error) { self.doubt(Some(&entry.name)) })?;
+        outcome.inspect_err(|error| {
+            if doubtful(error) {
+                self.doubt(Some(&entry.name))
+            }
+        })?;
         self.store_certificate(entry, keys, certificate, Origin::Hsm);
         self.changed();
         Ok(entry.number * PARTS + CERTIFICATE)

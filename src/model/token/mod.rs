@@ -65,13 +65,7 @@ impl Token {
         changes: Arc<Changes>,
         log: &Log,
     ) -> Result<Self> {
-        for name in settings.mechanisms.iter().flatten() {
-            if !mechanism::TABLE.iter().any(|row| row.name == name) {
-                let text =
-                    format!("slot.mechanisms: {name} is not known; write names of the table in the README");
-                return Err(Error::new(CKR_MECHANISM_INVALID, text));
-            }
-        }
+        mechanism::check_names(settings)?;
         let backend = crate::backend::open(settings, config, log)?;
         let offers: Arc<[_]> = offers(settings, backend.as_ref()).into();
         let traits = Traits {
@@ -339,13 +333,9 @@ fn offers(settings: &config::Token, backend: &dyn Backend) -> Vec<(&'static Mech
     if !backend.has_cryptography() {
         return Vec::new();
     }
-    let wanted = |row: &Mechanism| match &settings.mechanisms {
-        Some(names) => names.iter().any(|name| name == row.name),
-        None => true,
-    };
     mechanism::TABLE
         .iter()
-        .filter(|row| wanted(row))
+        .filter(|row| settings.allows_mechanism(row.name))
         .filter_map(|row| row.offer(backend).map(|offer| (row, offer)))
         .collect()
 }
