@@ -15,11 +15,11 @@ contract::suite!(Luna(Securosys);
         ec edwards aes passwords
         all_hashes digests digest_infos any_bytes pss decrypt oaep aes_blocks gcm short_tags
         random
-        certificates keeps_certificates uncertified public_listing ids describe protection
+        certificates uncertified public_listing ids describe protection
         new_keys repeats
     }
     unable {
-        own_ivs macs tokens internal ids_of_keys pin_in_a_header pin_that_lists optional_login
+        keeps_certificates own_ivs macs tokens internal ids_of_keys pin_in_a_header pin_that_lists optional_login
         makes_pairs makes_edwards makes_aes makes_mac_keys deletes
     }
 );

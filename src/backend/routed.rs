@@ -89,11 +89,6 @@ impl Routed {
         Some((pin.get(..at)?, pin.get(at + split.len()..)?))
     }
 
-    /// The one whose certificates are shown.
-    fn keeper(&self) -> &dyn Backend {
-        if self.crypto.may_list() { &*self.crypto } else { &*self.front }
-    }
-
     /// Logs in to both, or to neither: first where the cryptography is, since a wrong password there does no harm to the
     /// keys.
     fn log_in(&self, user: User, pin: &[u8], deadline: Deadline) -> Result<()> {
@@ -288,22 +283,10 @@ impl Backend for Routed {
     }
 
     fn certificates(&self, names: &[KeyName], deadline: Deadline) -> Vec<Result<Option<Vec<u8>>>> {
-        self.keeper().certificates(names, deadline)
-    }
-
-    /// Asked before a login too, when the other one may not list yet.
-    fn keeps_certificates(&self) -> bool {
-        self.crypto.keeps_certificates()
-    }
-
-    fn put_certificate(&self, key: &KeyName, der: &[u8], deadline: Deadline) -> Result<()> {
-        self.front.keep_login(deadline)?;
-        self.keeper().put_certificate(key, der, deadline)
-    }
-
-    fn remove_certificate(&self, key: &KeyName, deadline: Deadline) -> Result<()> {
-        self.front.keep_login(deadline)?;
-        self.keeper().remove_certificate(key, deadline)
+        if self.crypto.may_list() {
+            return self.crypto.certificates(names, deadline);
+        }
+        self.front.certificates(names, deadline)
     }
 
     fn sign_input(&self, scheme: SignScheme) -> Option<SignInput> {

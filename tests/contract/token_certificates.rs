@@ -184,6 +184,8 @@ pub fn are_made_by_the_keys_themselves(case: &Case) {
     let session = case.user();
     let seed = case.seed();
     let signed = case.asked(Sign);
+    let all = session.find(&[number(CKA_CLASS, CKO_CERTIFICATE)]).unwrap();
+    assert!(all.len() > seed.certified.len());
     for label in seed.ec.iter().chain(seed.rsa).filter(|label| !seed.certified.contains(label)) {
         let made = certificate(&session, label);
         let key = private(&session, label);

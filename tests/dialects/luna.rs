@@ -177,10 +177,6 @@ impl<D: Dialect> Dialect for Luna<D> {
         }
     }
 
-    fn kept_certificate(&self, emulator: &Emulator, label: &str) -> Option<Vec<u8>> {
-        self.0.kept_certificate(emulator, label)
-    }
-
     fn open_gcm(&self, emulator: &Emulator, sealed: &Sealed<'_>) -> Vec<u8> {
         self.0.open_gcm(emulator, sealed)
     }

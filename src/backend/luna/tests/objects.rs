@@ -1,15 +1,10 @@
 //! Finding the partition and listing what it holds (sections 8, 9 and 14.1).
 
-use std::sync::Arc;
-
 use cryptoki_sys::{
-    CKK_AES, CKK_RSA, CKR_ACTION_PROHIBITED, CKR_FUNCTION_REJECTED, CKR_MECHANISM_INVALID, CKR_OK,
-    CKR_RANDOM_NO_RNG, CKR_TOKEN_NOT_PRESENT, CKR_TOKEN_WRITE_PROTECTED, CKR_USER_NOT_LOGGED_IN,
+    CKK_AES, CKK_RSA, CKR_FUNCTION_REJECTED, CKR_MECHANISM_INVALID, CKR_RANDOM_NO_RNG, CKR_TOKEN_NOT_PRESENT,
 };
 
 use super::*;
-use crate::backend::routed::Routed;
-use crate::backend::securosys::Securosys;
 use crate::backend::{KeyKind, KeyName, Listed, SignRequest, SignScheme};
 
 /// The path of an object at the older place and at the newer one.
@@ -186,37 +181,4 @@ fn there_is_no_cryptography() {
     assert_eq!(luna.random(&mut [0; 4], soon()).unwrap_err().rv(), CKR_RANDOM_NO_RNG);
     assert!(!luna.has_cryptography());
     assert_eq!(server.seen().len(), asked);
-}
-
-/// Whose keys are used keeps their certificates, for who is logged in.
-#[test]
-fn certificates_are_put_where_the_cryptography_is() {
-    let service = Server::saying(200, "");
-    let tsb = |key_management: Secret| {
-        let url =
-            config::Url { tls: false, host: "127.0.0.1".into(), port: service.port, path: String::new() };
-        let api_key = config::ApiKeys { key_management: vec![key_management], ..config::ApiKeys::default() };
-        let auth = config::Auth { api_key, ..config::Auth::default() };
-        let token = config::Token { members: vec![vec![url]], auth, ..config::Token::plain("crypto") };
-        Arc::new(Securosys::open(&token, &Log::off()).unwrap())
-    };
-    let server = appliance(|_| None);
-    let luna = Arc::new(open(&server, &settings()));
-    let codes = |routed: &Routed| {
-        assert!(routed.keeps_certificates());
-        let key = "k".into();
-        let outcomes =
-            [routed.put_certificate(&key, &[0x30, 0], soon()), routed.remove_certificate(&key, soon())];
-        outcomes.map(|outcome| outcome.map_or_else(|error| error.rv(), |()| CKR_OK))
-    };
-    let routed = Routed::of(luna.clone(), tsb(Secret::Literal("m".into())), None);
-    assert_eq!(codes(&routed), [CKR_USER_NOT_LOGGED_IN; 2]);
-    assert!(service.seen().is_empty());
-    log_in(&luna);
-    assert_eq!(codes(&routed), [CKR_OK; 2]);
-    assert_eq!(service.targets(), ["POST /v1/certificate/import/plain", "DELETE /v1/certificate/k"]);
-    // The certificates that are shown are not those of the service, as long as it does not list.
-    let routed = Routed::of(luna, tsb(Secret::Pin), Some(":".into()));
-    assert_eq!(codes(&routed), [CKR_TOKEN_WRITE_PROTECTED, CKR_ACTION_PROHIBITED]);
-    assert_eq!(service.seen().len(), 2);
 }
