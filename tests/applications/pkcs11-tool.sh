@@ -46,6 +46,8 @@ page() {
     says 'Private Key Object' follow opensc "Looking"
     follow opensc "Signing"
     openssl dgst -sha256 -verify ec-p256.pub -signature signature data
+    says 'Key pair generated' follow opensc "Making and deleting keys"
+    [ "$(user --list-objects 2>/dev/null | grep -c 'label: *new-')" -eq 0 ]
 }
 check "the page" page
 
