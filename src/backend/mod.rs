@@ -6,7 +6,8 @@
 use std::sync::Arc;
 
 use cryptoki_sys::{
-    CKR_ACTION_PROHIBITED, CKR_FUNCTION_NOT_SUPPORTED, CKR_MECHANISM_INVALID, CKR_USER_TYPE_INVALID,
+    CKR_ACTION_PROHIBITED, CKR_FUNCTION_NOT_SUPPORTED, CKR_MECHANISM_INVALID, CKR_TOKEN_WRITE_PROTECTED,
+    CKR_USER_TYPE_INVALID,
 };
 use secrecy::SecretString;
 use zeroize::Zeroizing;
@@ -256,6 +257,31 @@ pub trait Backend: Send + Sync {
     /// `CKR_USER_NOT_LOGGED_IN` for a refused credential, and the codes of the dialect's table.
     fn delete(&self, _name: &KeyName, _deadline: Deadline) -> Result<()> {
         Err(Error::new(CKR_ACTION_PROHIBITED, "this HSM deletes no keys for its users"))
+    }
+
+    /// Whether the service keeps a certificate beside each of its keys at its users' wish. No request is made.
+    fn keeps_certificates(&self) -> bool {
+        false
+    }
+
+    /// Puts a certificate (X.509 DER) beside a key, in the place of the one that is there. Never sent twice.
+    ///
+    /// # Errors
+    /// `CKR_TOKEN_WRITE_PROTECTED` where the service keeps none, or none beside this key; `CKR_ATTRIBUTE_VALUE_INVALID` when it
+    /// does not take this one, as that of another key, and when the key is gone; `CKR_USER_NOT_LOGGED_IN` for a refused
+    /// credential, and the codes of the dialect's table.
+    fn put_certificate(&self, _key: &KeyName, _der: &[u8], _deadline: Deadline) -> Result<()> {
+        Err(Error::new(CKR_TOKEN_WRITE_PROTECTED, "this HSM keeps no certificates for its users"))
+    }
+
+    /// Takes the certificate beside a key away; the key stays. Never sent twice.
+    ///
+    /// # Errors
+    /// `CKR_ACTION_PROHIBITED` when the service does not let it be taken away, `CKR_OBJECT_HANDLE_INVALID` when there is none
+    /// any more (the key may still be there), `CKR_USER_NOT_LOGGED_IN` for a refused credential, and the codes of the
+    /// dialect's table.
+    fn remove_certificate(&self, _key: &KeyName, _deadline: Deadline) -> Result<()> {
+        Err(Error::new(CKR_ACTION_PROHIBITED, "this HSM removes no certificates for its users"))
     }
 
     /// The process ends, and the calling thread ends it: other threads begin nothing that its end would break. What is

@@ -209,6 +209,8 @@ pub struct Token {
     pub keys: Vec<Key>,
     /// Mechanisms to offer, `CKM_*` names; `None`: all that the back end can do.
     pub mechanisms: Option<Vec<String>>,
+    /// Those of them not to offer: exact, or with `*` for any run of characters.
+    pub hide_mechanisms: Vec<String>,
     /// How `CKA_EC_POINT` of Edwards keys is encoded.
     pub edwards_point: EdwardsPoint,
 }
@@ -263,14 +265,21 @@ impl Token {
                 hide: Vec::new(),
                 aliases: None,
                 hide_types: Vec::new(),
-                unsigned_certificates: false,
+                missing_certificates: MissingCertificates::None,
                 cache: None,
             },
             certificates: Vec::new(),
             keys: Vec::new(),
             mechanisms: None,
+            hide_mechanisms: Vec::new(),
             edwards_point: EdwardsPoint::Raw,
         }
+    }
+
+    /// Whether the mechanism of this name may be offered.
+    pub fn allows_mechanism(&self, name: &str) -> bool {
+        let listed = self.mechanisms.as_ref().is_none_or(|names| names.iter().any(|listed| listed == name));
+        listed && !self.hide_mechanisms.iter().any(|pattern| matches(pattern, name))
     }
 
     /// Whether the slot needs a thread of the module's own, since proxies and HTTP/2 do.
@@ -359,14 +368,25 @@ pub struct Catalog {
     /// Names not to show: exact, or with `*` for any run of characters. The built-in ones are among them, unless
     /// `show_internal` dropped them.
     pub hide: Vec<String>,
-    /// Where labels and ids that applications give to keys are kept; `None`: they cannot.
+    /// Where labels and ids that applications give to keys are kept, and certificates that they bring; `None`: they cannot.
     pub aliases: Option<PathBuf>,
     /// Types of keys not to show.
     pub hide_types: Vec<KeyFamily>,
-    /// Whether a pair without a certificate is shown beside one that nobody signed.
-    pub unsigned_certificates: bool,
+    /// What is shown beside a pair that has no certificate.
+    pub missing_certificates: MissingCertificates,
     /// Where public attributes are kept between processes, mode 0600; `None`: nowhere.
     pub cache: Option<PathBuf>,
+}
+
+/// What takes the place of a certificate that a key pair does not have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MissingCertificates {
+    /// Nothing.
+    None,
+    /// One that nobody signed (RFC 9925).
+    Unsigned,
+    /// One that the key signs, once: it is kept where the aliases are.
+    SelfSigned,
 }
 
 impl Catalog {
@@ -377,7 +397,7 @@ impl Catalog {
 }
 
 /// Whether `pattern`, in which `*` stands for any run of characters, is all of `name`.
-fn matches(pattern: &str, name: &str) -> bool {
+pub(crate) fn matches(pattern: &str, name: &str) -> bool {
     let Some((head, tail)) = pattern.split_once('*') else { return pattern == name };
     let Some(mut rest) = name.strip_prefix(head) else { return false };
     let mut pieces = tail.split('*');

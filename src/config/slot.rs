@@ -10,8 +10,8 @@ use super::environment::RawSlot;
 use super::problem::{Fault, Problem};
 use super::read::{self, Section, Source, read_all, word};
 use super::{
-    Backend, BackendKind, Catalog, Crypto, EdwardsPoint, Hedge, Key, KeyFamily, KeyType, Pool, ProxyScheme,
-    Timeouts, Token, Url, address, auth, ciphertrust, declared, fast, luna, proxy, tls,
+    Backend, BackendKind, Catalog, Crypto, EdwardsPoint, Hedge, Key, KeyFamily, KeyType, MissingCertificates,
+    Pool, ProxyScheme, Timeouts, Token, Url, address, auth, ciphertrust, declared, fast, luna, proxy, tls,
 };
 use crate::crypto::encode;
 
@@ -128,6 +128,9 @@ pub(super) fn token(slot: RawSlot, source: &Source) -> Result<Token, Problem> {
             .unwrap_or_default(),
         keys: keys(&section, kind)?,
         mechanisms: section.list("mechanisms", |_, text| parse_mechanism(text))?,
+        hide_mechanisms: section
+            .list("hide_mechanisms", |_, text| parse_mechanism_pattern(text))?
+            .unwrap_or_default(),
         edwards_point: section
             .text("edwards_point", |_, text| {
                 word(text, &[("raw", EdwardsPoint::Raw), ("octet-string", EdwardsPoint::OctetString)])
@@ -182,13 +185,27 @@ fn parse_label(text: &str) -> Result<String, Fault> {
 }
 
 fn parse_mechanism(text: &str) -> Result<String, Fault> {
-    let name = text.strip_prefix("CKM_").unwrap_or_default();
-    let allowed = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
-    if name.is_empty() || !name.bytes().all(allowed) {
+    if text.contains('*') || !may_match_mechanism(text) {
         let what = format!("\"{text}\" is not the name of a mechanism");
         return Err(Fault::new(what, "write it as the standard does: \"CKM_RSA_PKCS\""));
     }
     Ok(text.to_owned())
+}
+
+fn parse_mechanism_pattern(text: &str) -> Result<String, Fault> {
+    if !may_match_mechanism(text) {
+        let what = format!("\"{text}\" is neither the name of a mechanism nor part of one with *");
+        return Err(Fault::new(what, "write it as the standard does: \"CKM_AES_ECB\" or \"CKM_AES_*\""));
+    }
+    Ok(text.to_owned())
+}
+
+/// Whether a pattern has the form of names in the standard.
+fn may_match_mechanism(pattern: &str) -> bool {
+    let allowed =
+        |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || matches!(byte, b'_' | b'*');
+    let rest = pattern.strip_prefix("CKM_").or_else(|| pattern.starts_with('*').then_some(pattern));
+    rest.is_some_and(|rest| !rest.is_empty() && rest.bytes().all(allowed))
 }
 
 fn members(section: &Section<'_>, backend: BackendKind) -> Result<Vec<Vec<Url>>, Problem> {
@@ -284,6 +301,13 @@ fn catalog(section: &Section<'_>, pool: Pool) -> Result<Catalog, Problem> {
             Fault::new(format!("{text:?} is no type of keys"), format!("write one of {names}"))
         })
     };
+    let aliases = section.path("aliases")?;
+    let missing_certificates = missing_certificates(section)?;
+    if missing_certificates == MissingCertificates::SelfSigned && aliases.is_none() {
+        let what = "has no file to keep what the keys sign";
+        let remedy = "write aliases = \"/var/lib/p11rest/aliases.json\" too";
+        return Err(section.problem("missing_certificates", Fault::new(what, remedy)));
+    }
     let shown = section.boolean("show_internal")?.unwrap_or(false);
     let internal = INTERNAL.iter().filter(|_| !shown).map(|&name| name.to_owned());
     Ok(Catalog {
@@ -292,11 +316,21 @@ fn catalog(section: &Section<'_>, pool: Pool) -> Result<Catalog, Problem> {
         // More requests than connections would only wait for each other.
         width: section.count("width", 1, 4096)?.unwrap_or(32).min(pool.max),
         hide: internal.chain(given).collect(),
-        aliases: section.path("aliases")?,
+        aliases,
         hide_types: section.list("hide_types", family)?.unwrap_or_default(),
-        unsigned_certificates: section.boolean("unsigned_certificates")?.unwrap_or(false),
+        missing_certificates,
         cache: section.path("cache")?,
     })
+}
+
+fn missing_certificates(section: &Section<'_>) -> Result<MissingCertificates, Problem> {
+    let known = [
+        ("none", MissingCertificates::None),
+        ("unsigned", MissingCertificates::Unsigned),
+        ("self-signed", MissingCertificates::SelfSigned),
+    ];
+    let given = section.text("missing_certificates", |_, text| word(text, &known))?;
+    Ok(given.unwrap_or(MissingCertificates::None))
 }
 
 fn keys(section: &Section<'_>, kind: BackendKind) -> Result<Vec<Key>, Problem> {

@@ -9,7 +9,7 @@ use super::Error;
 use super::digest::Hash;
 use super::encode;
 use super::public_key::PublicKey;
-use super::tlv::{self, Element, Reader, tag};
+use super::tlv::{Element, Reader, tag};
 
 /// Explicit tags of the TBSCertificate.
 const VERSION: u8 = 0xa0;
@@ -21,31 +21,25 @@ const EXTENSIONS: u8 = 0xa3;
 const BASIC_CONSTRAINTS: &[u8] = &[0x06, 0x03, 0x55, 0x1d, 0x13];
 
 /// The DER of the object identifier of commonName, 2.5.4.3.
-const COMMON_NAME: &[u8] = &[0x06, 0x03, 0x55, 0x04, 0x03];
-
-/// The DER of the object identifier of organizationalUnitName, 2.5.4.11.
-const ORGANIZATIONAL_UNIT: &[u8] = &[0x06, 0x03, 0x55, 0x04, 0x0b];
-
-/// Characters of a commonName (RFC 5280, ub-common-name).
-const LONGEST_NAME: usize = 64;
+pub(super) const COMMON_NAME: &[u8] = &[0x06, 0x03, 0x55, 0x04, 0x03];
 
 const WHAT: &str = "certificate";
 
 /// A certificate.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Certificate {
-    der: Vec<u8>,
-    serial_number: Vec<u8>,
-    issuer: Vec<u8>,
-    subject: Vec<u8>,
-    not_before: Option<Date>,
-    not_after: Option<Date>,
-    spki: Vec<u8>,
-    is_authority: bool,
+    pub(super) der: Vec<u8>,
+    pub(super) serial_number: Vec<u8>,
+    pub(super) issuer: Vec<u8>,
+    pub(super) subject: Vec<u8>,
+    pub(super) not_before: Option<Date>,
+    pub(super) not_after: Option<Date>,
+    pub(super) spki: Vec<u8>,
+    pub(super) is_authority: bool,
 }
 
 /// Year, month, day.
-type Date = (u16, u8, u8);
+pub(super) type Date = (u16, u8, u8);
 
 impl Certificate {
     /// Reads the DER of one certificate, nothing before or after it.
@@ -91,39 +85,6 @@ impl Certificate {
             return Err(Error::Malformed(WHAT));
         }
         blocks.iter().map(|der| Self::from_der(der)).collect()
-    }
-
-    /// A certificate that nobody signed (RFC 9925), for a key that has none: the same for the same key and name. Its issuer is
-    /// its subject, `CN=`name`, OU=not signed`; it is valid at all times.
-    pub fn unsigned(public: &PublicKey, name: &str) -> Self {
-        const UNSIGNED: &[u8] = &[0x30, 10, 6, 8, 0x2b, 6, 1, 5, 5, 7, 6, 36];
-        let sequence = |parts: &[&[u8]]| tlv::element(tag::SEQUENCE, &parts.concat());
-        let attribute = |oid: &[u8], text: &str| {
-            let value = tlv::element(tag::UTF8_STRING, text.as_bytes());
-            tlv::element(tag::SET, &sequence(&[oid, &value]))
-        };
-        let common: String = name.chars().take(LONGEST_NAME).collect();
-        let subject =
-            sequence(&[&attribute(COMMON_NAME, &common), &attribute(ORGANIZATIONAL_UNIT, "not signed")]);
-        // RFC 5280 section 4.1.2.5: no date of its end is the last second of the year 9999.
-        let validity = sequence(&[
-            &tlv::element(tag::UTC_TIME, b"700101000000Z"),
-            &tlv::element(tag::GENERALIZED_TIME, b"99991231235959Z"),
-        ]);
-        let serial = tlv::unsigned(&public.subject_key_identifier());
-        let fields = sequence(&[&serial, UNSIGNED, &subject, &validity, &subject, public.spki()]);
-        let signature = tlv::element(tag::BIT_STRING, &[0]);
-        let der = sequence(&[&fields, UNSIGNED, &signature]);
-        Self {
-            der,
-            serial_number: serial,
-            issuer: subject.clone(),
-            subject,
-            not_before: Some((1970, 1, 1)),
-            not_after: Some((9999, 12, 31)),
-            spki: public.spki().to_vec(),
-            is_authority: false,
-        }
     }
 
     /// The whole certificate: `CKA_VALUE`.
@@ -458,28 +419,5 @@ olzuzQkNjlq/5+6591wYTQSVeVJuyd6c7LY=
             }
         }
         assert!(read > 100, "{read} of the mutations could be read");
-    }
-
-    #[test]
-    fn one_that_nobody_signed() {
-        let [authority, leaf] = bundle();
-        for of in [&authority, &leaf] {
-            let public = of.public_key().unwrap();
-            let made = Certificate::unsigned(&public, "k\u{e9}y");
-            assert!(Certificate::from_der(made.der()) == Ok(made.clone()));
-            assert!(Certificate::unsigned(&public, "k\u{e9}y") == made, "the same again");
-            let read = x509_cert::Certificate::from_der(made.der()).unwrap();
-            let fields = &read.tbs_certificate;
-            assert_eq!(fields.subject.to_string(), "OU=not signed,CN=k\u{e9}y");
-            assert_eq!(fields.issuer, fields.subject);
-            assert_eq!(fields.validity.not_after.to_string(), "9999-12-31T23:59:59Z");
-            assert_eq!(fields.subject_public_key_info.to_der().unwrap(), public.spki());
-            // RFC 9925 section 3.1.
-            assert_eq!(read.signature_algorithm.oid.to_string(), "1.3.6.1.5.5.7.6.36");
-            assert!(read.signature_algorithm.parameters.is_none());
-            assert_eq!(read.signature.bit_len(), 0);
-        }
-        let long = Certificate::unsigned(&leaf.public_key().unwrap(), &"x".repeat(200));
-        assert_eq!(long.common_name().map(|name| name.len()), Some(64));
     }
 }

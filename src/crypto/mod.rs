@@ -16,6 +16,7 @@ pub mod fuzzing;
 pub mod jwe;
 mod padding;
 pub mod public_key;
+pub mod self_issued;
 #[cfg(test)]
 pub(crate) mod testing;
 mod tlv;

@@ -22,7 +22,7 @@ use cryptoki_sys::{
 
 use super::vendor::CKM_P11REST_JWE;
 use crate::backend::{Backend, DecryptScheme, EncryptScheme, KeySpec, SignInput, SignScheme};
-use crate::config::KeyFamily;
+use crate::config::{self, KeyFamily};
 use crate::crypto::curve::Curve;
 use crate::crypto::digest::Hash;
 use crate::discreet::Bytes;
@@ -270,6 +270,34 @@ pub fn find(kind: CK_MECHANISM_TYPE) -> Result<&'static Mechanism> {
         .ok_or_else(|| Error::new(CKR_MECHANISM_INVALID, format!("mechanism {kind:#x} is not known here")))
 }
 
+/// Checks that the configuration names no mechanism that the table lacks: a slip would offer too much or too little.
+///
+/// # Errors
+/// `CKR_MECHANISM_INVALID`, with the name that was probably meant.
+pub fn check_names(settings: &config::Token) -> Result<()> {
+    let listed = settings.mechanisms.iter().flatten().map(|name| ("mechanisms", name));
+    let hidden = settings.hide_mechanisms.iter().map(|pattern| ("hide_mechanisms", pattern));
+    let unknown = |pattern: &str| !TABLE.iter().any(|row| config::matches(pattern, row.name));
+    match listed.chain(hidden).find(|(_, pattern)| unknown(pattern)) {
+        Some((key, pattern)) => Err(unknown_name(key, pattern)),
+        None => Ok(()),
+    }
+}
+
+fn unknown_name(key: &str, pattern: &str) -> Error {
+    let names: Vec<_> = TABLE.iter().map(|row| row.name).collect();
+    let nearest = config::nearest(pattern, &names);
+    let (what, order) = match pattern.contains('*') {
+        true => ("matches no mechanism", "write what matches"),
+        false => ("is not known", "write"),
+    };
+    let remedy = match nearest {
+        Some(name) => format!("{order} {name}"),
+        None => "write names of the table in the README".to_owned(),
+    };
+    Error::new(CKR_MECHANISM_INVALID, format!("slot.{key}: {pattern} {what}; {remedy}"))
+}
+
 /// What `C_GetMechanismInfo` tells of one mechanism on one token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Offer {
@@ -504,6 +532,43 @@ mod tests {
             let offer = Offer { min: 1, max: 2, flags: offered };
             let rest = find(kind).unwrap().without_hsm(offer);
             assert_eq!(rest, (left != 0).then_some(Offer { flags: left, ..offer }), "{kind:#x}");
+        }
+    }
+
+    /// What is said of a configuration that lists or hides these.
+    fn refusal(mechanisms: Option<&str>, hide: &[&str]) -> String {
+        let settings = config::Token {
+            mechanisms: mechanisms.map(|name| vec![name.to_owned()]),
+            hide_mechanisms: hide.iter().map(|&pattern| pattern.to_owned()).collect(),
+            ..config::Token::plain("test")
+        };
+        let Err(error) = check_names(&settings) else { return String::new() };
+        assert_eq!(error.rv(), CKR_MECHANISM_INVALID);
+        error.to_string()
+    }
+
+    #[test]
+    fn names_that_the_table_lacks_are_told_with_the_nearest() {
+        for (mechanisms, hide, expected) in [
+            (Some("CKM_RSA_PKCS"), &["CKM_AES_ECB", "CKM_AES_*", "*"][..], ""),
+            (Some("CKM_RSA_PCKS"), &[], "slot.mechanisms: CKM_RSA_PCKS is not known; write CKM_RSA_PKCS"),
+            (
+                None,
+                &["CKM_AES_*", "CKM_AES_EC"],
+                "slot.hide_mechanisms: CKM_AES_EC is not known; write CKM_AES_ECB",
+            ),
+            (
+                None,
+                &["CKM_AES_ECC*"],
+                "slot.hide_mechanisms: CKM_AES_ECC* matches no mechanism; write what matches CKM_AES_ECB",
+            ),
+            (
+                None,
+                &["*_CAMELLIA_*"],
+                "slot.hide_mechanisms: *_CAMELLIA_* matches no mechanism; write names of the table in the README",
+            ),
+        ] {
+            assert_eq!(refusal(mechanisms, hide), expected);
         }
     }
 

@@ -220,13 +220,37 @@ impl Maker<'_> {
     }
 
     /// A certificate object. `label` is the key's, or for a certificate of no key what the file gave.
-    pub fn certificate(&self, label: &str, id: &[u8], certificate: &Certificate) -> Object {
+    pub fn certificate(
+        &self,
+        label: &str,
+        id: &[u8],
+        certificate: &Certificate,
+        destroyable: bool,
+    ) -> Object {
+        let mut builder = self.certificate_builder(label, id, certificate);
+        builder.bool(CKA_MODIFIABLE, false).bool(CKA_DESTROYABLE, destroyable);
+        Object { attributes: builder.build(), material: Material::Passive }
+    }
+
+    /// The object of a certificate that an application put on the token.
+    pub fn kept_certificate(
+        &self,
+        unique_id: &str,
+        label: &str,
+        id: &[u8],
+        certificate: &Certificate,
+    ) -> Object {
+        let mut builder = self.certificate_builder(label, id, certificate);
+        builder.bytes(CKA_UNIQUE_ID, unique_id).bool(CKA_MODIFIABLE, true).bool(CKA_DESTROYABLE, true);
+        Object { attributes: builder.build(), material: Material::Passive }
+    }
+
+    fn certificate_builder(&self, label: &str, id: &[u8], certificate: &Certificate) -> Builder {
         let digest = Hash::Sha1.digest(certificate.der());
         let mut builder = self.storage(label, label, CKO_CERTIFICATE, false, &digest);
-        builder.ulong(CKA_CERTIFICATE_TYPE, CKC_X_509).bool(CKA_TRUSTED, false);
+        builder.ulong(CKA_CERTIFICATE_TYPE, CKC_X_509).bool(CKA_TRUSTED, false).bool(CKA_COPYABLE, false);
         certificate_parts(&mut builder, id, certificate);
-        builder.bool(CKA_MODIFIABLE, false).bool(CKA_COPYABLE, false).bool(CKA_DESTROYABLE, false);
-        Object { attributes: builder.build(), material: Material::Passive }
+        builder
     }
 
     fn key(&self, known: &Known<'_>, class: CK_OBJECT_CLASS, private: bool) -> Builder {

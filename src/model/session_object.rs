@@ -160,17 +160,25 @@ fn public_key(builder: &mut Builder, template: &Template, edwards_point: Edwards
 }
 
 fn certificate(builder: &mut Builder, template: &Template) -> Result<Material> {
+    let certificate = x509(template)?;
+    certificate_parts(builder, template.id().unwrap_or_default(), &certificate);
+    builder.default_bool(CKA_TRUSTED, false);
+    Ok(Material::Passive)
+}
+
+/// The certificate that a template brings.
+///
+/// # Errors
+/// `CKR_TEMPLATE_INCOMPLETE`; `CKR_ATTRIBUTE_VALUE_INVALID` for what is no X.509 certificate.
+pub fn x509(template: &Template) -> Result<Certificate> {
     let kind = template.ulong(CKA_CERTIFICATE_TYPE)?.ok_or_else(|| incomplete("CKA_CERTIFICATE_TYPE"))?;
     if kind != CKC_X_509 {
         return Err(Error::new(CKR_ATTRIBUTE_VALUE_INVALID, "only X.509 certificates are served"));
     }
     let der = template.get(CKA_VALUE).ok_or_else(|| incomplete("CKA_VALUE"))?;
-    let certificate = Certificate::from_der(der).map_err(|error| {
+    Certificate::from_der(der).map_err(|error| {
         Error::new(CKR_ATTRIBUTE_VALUE_INVALID, "CKA_VALUE is no certificate").because(error)
-    })?;
-    certificate_parts(builder, template.id().unwrap_or_default(), &certificate);
-    builder.default_bool(CKA_TRUSTED, false);
-    Ok(Material::Passive)
+    })
 }
 
 fn data(builder: &mut Builder) -> Material {

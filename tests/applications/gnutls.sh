@@ -48,6 +48,13 @@ authority() {
     openssl verify -x509_strict -purpose sslserver -verify_hostname www.example -CAfile ca.crt ec-p256.crt
 }
 
+on_the_token() {
+    says '1 objects deleted' follow gnutls "The certificate on the token"
+    openssl x509 -in ec-p256.crt -outform DER >expected.der
+    openssl x509 -in exported-ec.crt -outform DER | cmp - expected.der
+    if p11tool --login --list-all-certs "pkcs11:token=$token" | grep 'object=ec-p256'; then return 1; fi
+}
+
 message() {
     follow gnutls "A signed message"
     openssl cms -verify -binary -inform PEM -in data.p7 -CAfile rsa-2048.crt -purpose any -out content
@@ -90,6 +97,7 @@ check "the page, \"The PIN\"" says 'Type: Private key' follow gnutls "The PIN"
 check "the page, \"Looking\"" looks
 check "the page, \"Certificates\"" certificates
 check "the page, \"An authority\"" authority
+check "the page, \"The certificate on the token\"" on_the_token
 check "the page, \"A signed message\"" message
 check "the page, \"A TLS server\"" serves rsa-2048.crt "$(section gnutls "A TLS server")"
 for key in rsa-2048 rsa-cert ec-p256 ec-cert; do

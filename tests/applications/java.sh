@@ -49,7 +49,7 @@ sees_unsigned() {
     local store=(-addprovider SunPKCS11 -providerArg pkcs11.cfg -keystore NONE -storetype PKCS11 -storepass "$pin")
     configure bare </dev/null
     refused 'ec-p256' keytool -exportcert -alias ec-p256 "${store[@]}"
-    configure unsigned <<<$'[slot.catalog]\nunsigned_certificates = true'
+    configure unsigned <<<$'[slot.catalog]\nmissing_certificates = "unsigned"'
     says '^ec-p256, PrivateKeyEntry' keytool -list "${store[@]}"
     keytool -exportcert -rfc -alias ec-p256 "${store[@]}" -file unsigned.pem
     says 'CN = ec-p256, OU = not signed' openssl x509 -in unsigned.pem -noout -subject
@@ -58,6 +58,43 @@ sees_unsigned() {
     openssl req -in unsigned.csr -noout -pubkey | cmp - ec-p256.pub
 }
 check "keytool sees a key that has no certificate" sees_unsigned
+sees_self_signed() {
+    local store=(-addprovider SunPKCS11 -providerArg pkcs11.cfg -keystore NONE -storetype PKCS11 -storepass "$pin")
+    configure self-signed <<<$'[slot.catalog]\nmissing_certificates = "self-signed"\naliases = "'"$work/self-signed.json\""
+    for key in ec-p256 rsa-2048; do
+        keytool -exportcert -rfc -alias "$key" "${store[@]}" -file self-signed.pem
+        says "CN = $key, OU = self-signed" openssl x509 -in self-signed.pem -noout -subject
+        openssl verify -check_ss_sig -CAfile self-signed.pem self-signed.pem
+        openssl x509 -in self-signed.pem -noout -pubkey | cmp - "$key.pub"
+        keytool -exportcert -rfc -alias "$key" "${store[@]}" -file again.pem
+        cmp self-signed.pem again.pem
+    done
+}
+check "keytool sees keys that signed their own certificates" sees_self_signed
+
+# What Java calls a key, and the certificates that it puts beside it, are kept on this machine; the key is at the HSM.
+makes_keys() {
+    local made
+    configure keys <<<"$(section java "Making and renaming keys" toml | sed "s|/var/lib/p11rest|$work|")"
+    follow java "Making and renaming keys"
+    says 'verify OK' openssl req -in web.csr -noout -verify
+    openssl req -x509 -newkey rsa:2048 -nodes -keyout authority.key -subj /CN=authority -days 9 -out authority.crt
+    openssl x509 -req -in web.csr -CA authority.crt -CAkey authority.key -days 5 -out web.crt
+    cat web.crt authority.crt >chain.pem
+    follow java "The answer of the authority"
+    made=$(P11REST_PIN=$pin "$tool" list --module "$module" --objects | grep -o 'p11rest-[0-9a-f]*' | sort -u)
+    [ "$(wc -w <<<"$made")" -eq 1 ]
+    # It signs under the alias, in another process, and the new certificate says so.
+    jarsigner -addprovider SunPKCS11 -providerArg pkcs11.cfg -keystore NONE -storetype PKCS11 -storepass "$pin" \
+        -signedjar signed-web.jar application.jar web
+    cp authority.crt "$hsm/keys/authority.crt"
+    signed web authority
+    follow java "Another alias, and the end"
+    refused 'web' keytool -exportcert -alias web -addprovider SunPKCS11 -providerArg pkcs11.cfg -keystore NONE \
+        -storetype PKCS11 -storepass "$pin"
+    [ "$(cat aliases.json)" = '{"keys":{}}' ]
+    if P11REST_PIN=$pin "$tool" list --module "$module" --objects | grep "$made"; then return 1; fi
+}
 check "a module for every program" says '^ec-cert, PrivateKeyEntry' follow java "In every program"
 
 # signed KIND KEY: by the key, and what is signed is the manifest, says OpenSSL.
@@ -78,6 +115,7 @@ jarsigner_works() {
     signed ec ec-cert
 }
 check "jarsigner signs and verifies" jarsigner_works
+check "keytool makes, certifies, renames and deletes a key" makes_keys
 
 # One run of the program for all signatures: KEY ALGORITHM SOURCE TARGET.
 wanted=()

@@ -4,14 +4,12 @@ set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
 start_emulator tls
-mkdir "$work/nss" "$work/nss/certificates"
+mkdir "$work/nss"
 cd "$work/nss"
 
 # The ready file, for the emulator.
-url=$(grep '^urls' "$hsm/p11rest.toml")
-sed -e "s|^urls .*|$url|" -e "s|\"hsm\"|\"$token\"|" -e "s|/etc/p11rest/certificates|$PWD/certificates|" \
-    -e "s|/run/secrets/tsb-key-management|$hsm/key-management.key|" -e "s|/etc/p11rest/ca.pem|$hsm/ca.pem|" "$F/nss.toml" >"$hsm/nss.toml"
-export P11REST_CONFIG=$hsm/nss.toml
+follow nss "The slot of the emulator"
+export P11REST_CONFIG=$PWD/nss.toml
 
 head -c 3000 /dev/urandom >message
 message=$PWD/message
@@ -28,10 +26,7 @@ keys() {
 }
 check "certutil -K and -L" keys
 
-openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout authority.key -out authority.crt \
-    -subj /CN=authority -days 9 2>authority.log
-
-# certify REQUEST NAME OPTIONS...: what an authority does.
+# certify REQUEST NAME OPTIONS...: what the authority of the page does.
 certify() {
     openssl x509 -req -inform DER -in "$1" -CA authority.crt -CAkey authority.key -days 9 -out "certificates/$2.crt" "${@:3}"
 }
@@ -42,8 +37,8 @@ requests() {
     for key in rsa-2048 ec-p256; do
         openssl req -inform DER -in "$key.req" -noout -verify
         openssl req -inform DER -in "$key.req" -noout -pubkey | cmp - "$work/$key.pub"
-        certify "$key.req" "$key" -copy_extensions copy
     done
+    follow nss "An authority to try it with"
     [ "$(follow nss "What the authority sends" | grep -c 'certificate is valid')" -eq 2 ]
 }
 check "certutil -R, and what the authority makes of it" requests
@@ -68,15 +63,7 @@ check "cmsutil signs, encrypts and decrypts" messages
 sha1_base64() {
     openssl dgst -sha1 -binary | base64
 }
-key_id() {
-    certutil -K -d sql:nssdb -h securosys -f pins | awk -v label="$1" '$NF == label { print $(NF - 1) }'
-}
 code() {
-    printf '%s\n' basicConstraints=CA:FALSE extendedKeyUsage=codeSigning nsCertType=objsign >code.cnf
-    certutil -R -d sql:nssdb -h securosys -f pins -k "$(key_id rsa-cert)" -s CN=code -o code.req
-    certify code.req code -extfile code.cnf
-    mkdir folder
-    cp message folder/file
     says 'verified   file' follow nss "Signing code"
     (mkdir jar && cd jar && python3 -m zipfile -e ../signed.jar .)
     openssl cms -verify -binary -inform DER -in jar/META-INF/zigbert.rsa -content jar/META-INF/zigbert.sf \
@@ -159,8 +146,8 @@ logs_in() {
 }
 check "a program asks for PINs as Firefox does" logs_in pin
 
-(umask 077 && sed "s/\"pin\"/\"$pin\"/" "$hsm/nss.toml" >"$hsm/open.toml")
-export P11REST_CONFIG=$hsm/open.toml
+(umask 077 && sed "s/\"pin\"/\"$pin\"/" nss.toml >open.toml)
+export P11REST_CONFIG=$PWD/open.toml
 check "a program and a slot without a PIN" logs_in open
 
 # The file has a base64 block of an algorithm and a bit string, the signature of a SHA-1 hash.

@@ -14,9 +14,9 @@ cd "$work"
 proxy=$(echo /usr/lib/*/p11-kit-proxy.so)
 client=$(echo /usr/lib/*/pkcs11/p11-kit-client.so)
 
-# What the page starts does not stay if a command of it fails.
+# What the page starts does not stay if a command of it fails. $D is of its first section.
 follow_page() {
-    "${user[@]}" bash -euo pipefail -c "trap 'p11-kit server --kill || true' ERR; $(section p11-kit "$1")"
+    "${user[@]}" env D="$home/.config/pkcs11/modules" bash -euo pipefail -c "trap 'p11-kit server --kill || true' ERR; $(section p11-kit "$1")"
 }
 
 # lists_the_token HEADING: what the page does last is `p11-kit list-modules`.

@@ -46,8 +46,29 @@ page() {
     says 'Private Key Object' follow opensc "Looking"
     follow opensc "Signing"
     openssl dgst -sha256 -verify ec-p256.pub -signature signature data
+    says 'Key pair generated' follow opensc "Making and deleting keys"
+    [ "$(user --list-objects 2>/dev/null | grep -c 'label: *new-')" -eq 0 ]
 }
 check "the page" page
+
+certificates() {
+    local file="$hsm/aliases.json"
+    cd "$work"
+    export ID=${id[ec-p256]}
+    says 'Created certificate' follow opensc "Certificates on the token"
+    openssl x509 -in web.crt -outform DER | cmp - read.der
+    if user --list-objects --type cert | grep ec-p256; then return 1; fi
+    # A label of its own is for the file; without one nothing happens.
+    refused CKR_ATTRIBUTE_VALUE_INVALID user --write-object web.crt --type cert --id "$ID" --label web
+    configure aliases <<<"[slot.catalog]"$'\n'"aliases = \"$file\""
+    user --write-object web.crt --type cert --id "$ID" --label web
+    grep -q '"label":"web"' "$file"
+    user --read-object --type cert --label web -o read.der
+    openssl x509 -in web.crt -outform DER | cmp - read.der
+    user --delete-object --type cert --label web
+    if grep web "$file"; then return 1; fi
+}
+check "certificates on the token" certificates
 
 slots() {
     says "token label *: $token" p11 --list-slots

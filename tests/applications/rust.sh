@@ -39,6 +39,9 @@ ec() {
 page() {
     cd "$work"
     cp "$message" data
+    # What its package needs, p11rest has fetched.
+    export CARGO_NET_OFFLINE=true CARGO_TARGET_DIR=$scratch/target
+    export P11REST_MODULE=$module P11REST_PIN=$pin PATH=${tool%/*}:$PATH
     follow rust "Signing"
     openssl dgst -sha256 -verify rsa-2048.pub -signature signature data
 }

@@ -100,6 +100,15 @@ macro_rules! contract_cases {
                     shared Unsigned a_certificate_that_nobody_signed [uncertified ec];
                     own Aliases keys_are_called_what_applications_like [new_keys];
                 }
+                token_certificates {
+                    own Aliases are_kept_with_a_label_and_an_id_of_their_own;
+                    own Aliases of_no_key_are_kept_too;
+                    own Aliases of_the_file_are_shown;
+                    own Aliases have_nothing_else;
+                    shared Plain find_no_place_of_themselves [!keeps_certificates];
+                    own Plain are_put_beside_their_key [keeps_certificates uncertified ec];
+                    own SelfSigned are_made_by_the_keys_themselves [uncertified ec];
+                }
                 slots {
                     shared Plain have_a_token;
                     shared Plain a_bad_slot_harms_no_other;

@@ -49,6 +49,7 @@ pub mod signatures;
 pub mod slots;
 pub mod suite;
 pub mod tls;
+pub mod token_certificates;
 
 pub use seed::{Seed, Signer};
 use suite::Plan;
@@ -114,6 +115,11 @@ pub trait Dialect: Sync {
     /// The PEM file of a certificate that the emulator keeps beside a key.
     fn certificate_pem(&self, emulator: &Emulator, label: &str) -> PathBuf {
         emulator.path("keys").join(label).with_extension("crt")
+    }
+
+    /// The certificate that the HSM keeps beside a key now, in DER, past the module.
+    fn kept_certificate(&self, _emulator: &Emulator, _label: &str) -> Option<Vec<u8>> {
+        unable("keeps_certificates")
     }
 
     /// The bytes of an AES key of the emulator.
@@ -241,16 +247,19 @@ pub enum Setting {
     Described,
     /// A folder with the certificates [`FILE_CERTIFICATE`] of the signer and [`LOOSE_CERTIFICATE`] of no key.
     Certificates,
-    /// `mechanisms = ["CKM_SHA256_RSA_PKCS", "CKM_SHA256"]`, and patterns hide the keys of [`Seed::hidden`].
+    /// `mechanisms` lists `CKM_SHA256_RSA_PKCS`, `CKM_SHA256` and two more that `hide_mechanisms` takes away; patterns hide the
+    /// keys of [`Seed::hidden`].
     Narrow,
     /// `show_internal = true`
     ShowInternal,
     /// `hide_types = ["rsa"]`
     WithoutRsa,
-    /// `unsigned_certificates = true`
+    /// `missing_certificates = "unsigned"`
     Unsigned,
     /// `aliases` names a file in the emulator's folder.
     Aliases,
+    /// `missing_certificates = "self-signed"`, and another such file.
+    SelfSigned,
     /// Nobody listens at the URL.
     Unreachable,
     /// A call may take half a second.
@@ -375,7 +384,12 @@ impl Case {
         openssl::public_key(&self.dialect.private_pem(self.emulator, label))
     }
 
-    /// The certificate that the HSM keeps beside a key, in DER.
+    /// The certificate that the HSM keeps beside a key now, in DER.
+    pub fn kept_certificate(&self, label: &str) -> Option<Vec<u8>> {
+        self.dialect.kept_certificate(self.emulator, label)
+    }
+
+    /// The certificate that the HSM keeps beside a key from the beginning, in DER.
     pub fn certificate(&self, label: &str) -> Vec<u8> {
         let path = self.dialect.certificate_pem(self.emulator, label);
         openssl::openssl(&["x509", "-in", path.to_str().expect("text"), "-outform", "DER"], b"")

@@ -16,7 +16,10 @@ pub fn lines(setting: Setting, emulator: &Emulator) -> String {
             format!("certificates = [{:?}]\n", emulator.path("certificates"))
         }
         Setting::OctetStringPoint => "edwards_point = \"octet-string\"\n".to_owned(),
-        Setting::Narrow => "mechanisms = [\"CKM_SHA256_RSA_PKCS\", \"CKM_SHA256\"]\n".to_owned(),
+        Setting::Narrow => {
+            let listed = ["CKM_SHA256_RSA_PKCS", "CKM_SHA512_RSA_PKCS", "CKM_SHA256", "CKM_SHA512"];
+            format!("mechanisms = {listed:?}\nhide_mechanisms = [\"CKM_SHA512\", \"CKM_SHA512_*\"]\n")
+        }
         _ => String::new(),
     }
 }
@@ -31,8 +34,12 @@ pub fn tables(setting: Setting, emulator: &Emulator, seed: &Seed) -> String {
         }
         Setting::ShowInternal => "[slot.catalog]\nshow_internal = true\n".to_owned(),
         Setting::WithoutRsa => "[slot.catalog]\nhide_types = [\"rsa\"]\n".to_owned(),
-        Setting::Unsigned => "[slot.catalog]\nunsigned_certificates = true\n".to_owned(),
+        Setting::Unsigned => "[slot.catalog]\nmissing_certificates = \"unsigned\"\n".to_owned(),
         Setting::Aliases => format!("[slot.catalog]\naliases = {:?}\n", emulator.path("aliases.json")),
+        Setting::SelfSigned => format!(
+            "[slot.catalog]\nmissing_certificates = \"self-signed\"\naliases = {:?}\n",
+            emulator.path("self-signed.json")
+        ),
         Setting::Hasty => "[slot.catalog]\nrefresh = \"200ms\"\n".to_owned(),
         Setting::Small => "[slot.catalog]\ncapacity = 3\n".to_owned(),
         Setting::Impatient => "[slot.timeouts]\ncall = \"500ms\"\n".to_owned(),

@@ -117,6 +117,9 @@ pub fn asking_about_them_makes_no_request(case: &Case) {
 pub fn the_configuration_narrows_what_is_offered(case: &Case) {
     let list = case.p11.mechanisms(case.slot).unwrap();
     assert_eq!(list, [CKM_SHA256_RSA_PKCS, CKM_SHA256]);
+    for kind in [CKM_RSA_PKCS, CKM_SHA512_RSA_PKCS, CKM_SHA512] {
+        refused(case.p11.mechanism_info(case.slot, kind).map(drop), CKR_MECHANISM_INVALID);
+    }
     let session = case.user();
     let key = private(&session, case.rsa());
     refused(session.sign_init(&CKM_RSA_PKCS.into(), key), CKR_MECHANISM_INVALID);

@@ -75,6 +75,16 @@ impl Dialect for Securosys {
         assert_eq!(answer.status(), 200, "{label} is deleted");
     }
 
+    fn kept_certificate(&self, emulator: &Emulator, label: &str) -> Option<Vec<u8>> {
+        let key = emulator.text("key-management.key");
+        let path = format!("/v1/certificate/{label}");
+        let answer = emulator.call(Method::GET, &path, &[("X-API-KEY", &key)], None);
+        let answer: Value = (answer.status() == 200).then(|| answer.json().expect("JSON"))?;
+        let text = answer["certificate"].as_str().unwrap_or_else(|| panic!("no certificate in {answer}"));
+        let lines: String = text.lines().filter(|line| !line.starts_with("-----")).collect();
+        Some(STANDARD.decode(lines).expect("Base64"))
+    }
+
     fn open_gcm(&self, emulator: &Emulator, sealed: &Sealed<'_>) -> Vec<u8> {
         let body = json!({ "decryptRequest": {
             "encryptedPayload": STANDARD.encode([sealed.ciphertext, sealed.tag].concat()),

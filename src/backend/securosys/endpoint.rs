@@ -4,8 +4,9 @@ use crate::backend::percent;
 
 pub(super) const APPROVER_STATUS: &str = "/v1/approverManagement/onboarding/status";
 pub(super) const ATTRIBUTES: &str = "/v1/key/attributes";
-/// Followed by the name of a key.
+/// Followed by the name of a key: reads or removes its certificate.
 pub(super) const CERTIFICATE: &str = "/v1/certificate";
+pub(super) const CERTIFICATE_IMPORT: &str = "/v1/certificate/import/plain";
 pub(super) const DECRYPT: &str = "/v1/synchronousDecrypt";
 /// Of newer servers; the older ones delete what is behind [`KEYS`].
 pub(super) const DELETE: &str = "/v1/key/deleteKey";

@@ -11,7 +11,7 @@ use cryptoki_sys::{
     CKR_FUNCTION_FAILED, CKR_FUNCTION_NOT_SUPPORTED, CKR_FUNCTION_REJECTED, CKR_GENERAL_ERROR,
     CKR_KEY_FUNCTION_NOT_PERMITTED, CKR_KEY_HANDLE_INVALID, CKR_KEY_SIZE_RANGE, CKR_KEY_TYPE_INCONSISTENT,
     CKR_MECHANISM_INVALID, CKR_MECHANISM_PARAM_INVALID, CKR_OBJECT_HANDLE_INVALID, CKR_PIN_INCORRECT,
-    CKR_USER_NOT_LOGGED_IN,
+    CKR_TOKEN_WRITE_PROTECTED, CKR_USER_NOT_LOGGED_IN,
 };
 
 use super::wire::Fault;
@@ -35,7 +35,9 @@ pub(super) enum Purpose {
     Licence,
     List,
     Login,
+    PutCertificate,
     Random,
+    RemoveCertificate,
     Sign {
         /// As for `Decrypt`.
         approval: bool,
@@ -65,7 +67,9 @@ impl fmt::Display for Purpose {
             Self::Licence => "asking for the licence",
             Self::List => "listing the keys",
             Self::Login => "logging in",
+            Self::PutCertificate => "putting a certificate beside a key",
             Self::Random => "drawing random bytes",
+            Self::RemoveCertificate => "removing the certificate of a key",
             Self::Sign { .. } => "signing",
             Self::Version => "asking for the version",
         })
@@ -173,8 +177,8 @@ impl<'a> Refusal<'a> {
         let rv = match self.code() {
             _ if self.is_credential() && purpose == Purpose::Login => CKR_PIN_INCORRECT,
             _ if self.is_credential() => CKR_USER_NOT_LOGGED_IN,
-            Some(code) => by_code(code, purpose).unwrap_or_else(|| by_status(self.status)),
-            None => by_status(self.status),
+            Some(code) => by_code(code, purpose).unwrap_or_else(|| by_status(self.status, purpose)),
+            None => by_status(self.status, purpose),
         };
         Error::new(rv, format!("{purpose}: the service answered {self}"))
     }
@@ -203,6 +207,9 @@ impl fmt::Display for Refusal<'_> {
 
 /// The table. `None`: a code of which only the status says something.
 fn by_code(code: u32, purpose: Purpose) -> Option<CK_RV> {
+    if let Some(rv) = of_certificate(code, purpose) {
+        return Some(rv);
+    }
     Some(match code {
         401 => CKR_FUNCTION_REJECTED,
         // "In the HSM" is all that is said of approvals that are missing, and of anything else.
@@ -231,9 +238,29 @@ fn by_code(code: u32, purpose: Purpose) -> Option<CK_RV> {
     })
 }
 
+/// Where the table is another one for who changes the certificate of a key: `C_CreateObject` and `C_DestroyObject` name no
+/// key that could be a bad handle, or that could not do something.
+fn of_certificate(code: u32, purpose: Purpose) -> Option<CK_RV> {
+    let (prohibited, unfit) = match purpose {
+        Purpose::PutCertificate => (CKR_TOKEN_WRITE_PROTECTED, CKR_ATTRIBUTE_VALUE_INVALID),
+        Purpose::RemoveCertificate => (CKR_ACTION_PROHIBITED, CKR_OBJECT_HANDLE_INVALID),
+        _ => return None,
+    };
+    match code {
+        // No endpoint, as with an external keystore (section 9); not in this partition, not for this key, or not without
+        // its approvals or password.
+        101 | 400 | 401 | 606 | 611 | 614 | 620 => Some(prohibited),
+        // Not one that the key can have. That it has none is told by one of these, or by the status (section 14.4).
+        402 | 408 | 409 | 607 | 612 | 613 | 625 | 626 | 650 => Some(unfit),
+        _ => None,
+    }
+}
+
 /// What a status alone says.
-fn by_status(status: u16) -> CK_RV {
+fn by_status(status: u16, purpose: Purpose) -> CK_RV {
     match status {
+        404 if purpose == Purpose::RemoveCertificate => CKR_OBJECT_HANDLE_INVALID,
+        413 if purpose == Purpose::PutCertificate => CKR_ATTRIBUTE_VALUE_INVALID,
         413 => CKR_DATA_LEN_RANGE,
         400 => CKR_FUNCTION_FAILED,
         _ => CKR_DEVICE_ERROR,

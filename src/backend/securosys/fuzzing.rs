@@ -117,7 +117,9 @@ fn refusal(answer: &Response) {
         Purpose::Encrypt,
         Purpose::List,
         Purpose::Login,
+        Purpose::PutCertificate,
         Purpose::Random,
+        Purpose::RemoveCertificate,
         Purpose::Sign { approval: true },
         Purpose::Version,
     ];

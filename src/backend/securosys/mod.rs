@@ -335,6 +335,22 @@ impl Backend for Securosys {
         succeeded(Purpose::Delete, answer).map(|_| ())
     }
 
+    fn keeps_certificates(&self) -> bool {
+        true
+    }
+
+    fn put_certificate(&self, key: &KeyName, der: &[u8], deadline: Deadline) -> Result<()> {
+        let body = Body::plain().text("label", key.as_str()).binary("certificate", der).finish();
+        let path = endpoint::CERTIFICATE_IMPORT;
+        let call = Call::post(path, &body, Class::OnceOnly, Purpose::PutCertificate);
+        self.service.call(&call, deadline).map(|_| ())
+    }
+
+    fn remove_certificate(&self, key: &KeyName, deadline: Deadline) -> Result<()> {
+        let path = endpoint::below(endpoint::CERTIFICATE, key.as_str());
+        self.service.call(&Call::delete(&path, Purpose::RemoveCertificate), deadline).map(|_| ())
+    }
+
     fn exiting(&self, limit: Deadline) {
         self.service.transport.exiting(limit);
     }

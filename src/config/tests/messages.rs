@@ -81,6 +81,15 @@ fn what_is_wrong_in_a_slot_names_line_key_and_remedy() {
             "slot.mechanisms: \"RSA\" is not the name of a mechanism; write it as the standard does: \"CKM_RSA_PKCS\"",
         ),
         (
+            "mechanisms = \"CKM_AES_*\"",
+            "slot.mechanisms: \"CKM_AES_*\" is not the name of a mechanism; write it as the standard does: \"CKM_RSA_PKCS\"",
+        ),
+        (
+            "hide_mechanisms = \"AES_*\"",
+            "slot.hide_mechanisms: \"AES_*\" is neither the name of a mechanism nor part of one with *; \
+             write it as the standard does: \"CKM_AES_ECB\" or \"CKM_AES_*\"",
+        ),
+        (
             "edwards_point = \"der\"",
             "slot.edwards_point: \"der\" is not known; write \"raw\" or \"octet-string\"",
         ),

@@ -100,7 +100,8 @@ fn defaults_are_those_of_the_documents() {
     assert_eq!(token.catalog.refresh, Duration::from_secs(60));
     assert_eq!((token.catalog.capacity, token.catalog.width), (10_000, 32));
     assert_eq!(token.catalog.hide, ["attestation-key", "timestamp-key", "*@?!*"]);
-    assert!(token.catalog.cache.is_none() && token.mechanisms.is_none() && token.keys.is_empty());
+    assert!(token.catalog.cache.is_none() && token.keys.is_empty());
+    assert!(token.mechanisms.is_none() && token.hide_mechanisms.is_empty());
     assert!(token.certificates.is_empty() && token.tls.ca.is_none() && token.tls.server_name.is_none());
     assert!(token.tls.identity.is_none() && token.tls.pins.is_empty());
     assert_eq!(token.tls.min_version, TlsVersion::V1_2);
@@ -137,6 +138,7 @@ fn every_key_is_read() {
         urls = [["https://a:8080/v1", "https://b:8080"], ["https://dr"]]
         certificates = ["certs", "/etc/passwd"]
         mechanisms = ["CKM_RSA_PKCS", "CKM_ECDSA"]
+        hide_mechanisms = ["CKM_AES_*", "*_ECDSA"]
         edwards_point = "octet-string"
         [slot.auth]
         bearer = "file:jwt"
@@ -188,6 +190,7 @@ fn every_key_is_read() {
     assert_eq!(urls, [vec!["https://a:8080", "https://b:8080"], vec!["https://dr:443"]]);
     assert_eq!(token.certificates, [place.path("etc/certs"), "/etc/passwd".into()]);
     assert_eq!(token.mechanisms.as_deref(), Some(&["CKM_RSA_PKCS".to_owned(), "CKM_ECDSA".to_owned()][..]));
+    assert_eq!(token.hide_mechanisms, ["CKM_AES_*", "*_ECDSA"]);
     assert_eq!(token.edwards_point, EdwardsPoint::OctetString);
     assert!(matches!(&token.auth.bearer, Some(Secret::File(path)) if *path == place.path("etc/jwt")));
     assert_eq!(token.auth.pin_format, PinFormat::Roles);
@@ -319,6 +322,7 @@ fn the_environment_wins_over_the_file() {
         ("P11REST_SLOT_0_AUTH_API_KEY_KEY_OPERATION", "pin"),
         ("P11REST_SLOT_0_AUTH_API_KEY_SERVICE", "command:cat a b\nenv:NEW\n"),
         ("P11REST_SLOT_0_POOL_MAX", "3"),
+        ("P11REST_SLOT_0_HIDE_MECHANISMS", "CKM_AES_*, CKM_EDDSA"),
         ("P11REST_SLOT_0_CATALOG_SHOW_INTERNAL", "true"),
         ("P11REST_SLOT_0_TLS_CA", ""),
         ("P11REST_SLOT_0_KEY_0_ID", "02"),
@@ -342,6 +346,7 @@ fn the_environment_wins_over_the_file() {
     assert_eq!((command.as_str(), name.as_str()), ("cat a b", "NEW"));
     assert_eq!((token.pool.max, token.catalog.width), (3, 3));
     assert_eq!(token.catalog.hide, ["x"]);
+    assert_eq!(token.hide_mechanisms, ["CKM_AES_*", "CKM_EDDSA"]);
     assert!(token.tls.ca.is_none());
     let keys: Vec<_> = token.keys.iter().map(|key| (key.name.as_str(), key.id.as_deref())).collect();
     assert_eq!(keys, [("k", Some(&[2][..])), ("second", None)]);
@@ -461,6 +466,20 @@ fn patterns_know_only_the_asterisk() {
     let config = load_text(&format!("{SLOT}catalog.hide = \"old-*\""));
     let catalog = &token(&config).catalog;
     assert!(catalog.hides("timestamp-key") && catalog.hides("old-1") && !catalog.hides("rsa"));
+}
+
+#[test]
+fn mechanisms_are_offered_that_are_listed_and_not_hidden() {
+    let allowed = |lines: &str| {
+        let config = load_text(&format!("{SLOT}{lines}"));
+        ["CKM_RSA_PKCS", "CKM_AES_ECB", "CKM_AES_GCM"].map(|name| token(&config).allows_mechanism(name))
+    };
+    assert_eq!(allowed(""), [true, true, true]);
+    assert_eq!(allowed("hide_mechanisms = \"CKM_AES_ECB\""), [true, false, true]);
+    assert_eq!(allowed("hide_mechanisms = [\"CKM_AES_*\"]"), [true, false, false]);
+    let listed = "mechanisms = [\"CKM_RSA_PKCS\", \"CKM_AES_GCM\"]";
+    assert_eq!(allowed(listed), [true, false, true]);
+    assert_eq!(allowed(&format!("{listed}\nhide_mechanisms = \"CKM_AES_*\"")), [true, false, false]);
 }
 
 #[test]

@@ -131,6 +131,6 @@ impl CertificateStore {
 impl Held {
     fn object(&self, maker: &Maker<'_>) -> Object {
         let id = self.public_key.as_ref().map(|key| key.subject_key_identifier().to_vec());
-        maker.certificate(&self.label, &id.unwrap_or_default(), &self.certificate)
+        maker.certificate(&self.label, &id.unwrap_or_default(), &self.certificate, false)
     }
 }

@@ -64,10 +64,28 @@ pub(super) struct Loaded {
     pub(super) keys: Option<Arc<KeyObjects>>,
     pub(super) keys_at: Option<Instant>,
     /// The certificate, or that there is none, once it was asked for.
-    pub(super) certificate: Option<Option<Arc<Object>>>,
+    pub(super) certificate: Option<Option<Certified>>,
     pub(super) certificate_at: Option<Instant>,
     /// When reading failed for a reason of the key's own; it is not asked again at once.
     pub(super) failed_at: Option<Instant>,
+}
+
+/// The certificate of a key.
+#[derive(Clone)]
+pub(super) struct Certified {
+    pub(super) object: Arc<Object>,
+    pub(super) origin: Origin,
+}
+
+/// Where a certificate comes from, and so who can take it away.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// The configuration or its files.
+    Configured,
+    /// The HSM, which keeps it beside the key.
+    Hsm,
+    /// Made here, since the key had none.
+    Made,
 }
 
 /// Which kinds of object a search can find, and so what has to be read for it.
@@ -119,10 +137,11 @@ impl Entry {
         let loaded = self.loaded.read();
         let keys = loaded.keys.as_ref();
         let [number, private_number] = self.numbers();
+        let certificate = loaded.certificate.clone().flatten().map(|certified| certified.object);
         let parts = [
             (private_number * PARTS + KEY, keys.and_then(|keys| keys.key.clone())),
             (number * PARTS + PUBLIC, keys.and_then(|keys| keys.public.clone())),
-            (number * PARTS + CERTIFICATE, loaded.certificate.clone().flatten()),
+            (number * PARTS + CERTIFICATE, certificate),
         ];
         parts.into_iter().filter_map(|(handle, object)| Some((handle, object?))).collect()
     }
@@ -154,7 +173,7 @@ impl Loaded {
         self.failed_at = None;
     }
 
-    pub(super) fn put_certificate(&mut self, certificate: Option<Arc<Object>>) {
+    pub(super) fn put_certificate(&mut self, certificate: Option<Certified>) {
         self.certificate = Some(certificate);
         self.certificate_at = Some(Instant::now());
     }

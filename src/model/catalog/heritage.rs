@@ -1,6 +1,9 @@
 //! Which handles belong to which names, for the child of a fork: its handles are those of its parent.
 
+use std::collections::HashMap;
 use std::sync::Arc;
+
+use cryptoki_sys::CK_OBJECT_HANDLE;
 
 use super::Catalog;
 use super::entry::{Entry, Found};
@@ -10,6 +13,8 @@ use crate::backend::KeyName;
 pub struct Heritage {
     names: Arc<[Named]>,
     loose_certificates: Vec<Found>,
+    /// By `CKA_UNIQUE_ID`.
+    kept_certificates: HashMap<String, CK_OBJECT_HANDLE>,
 }
 
 struct Named {
@@ -39,12 +44,17 @@ impl Catalog {
             let names = entries.by_name.values().map(named).collect();
             *handed_down = Names { revision: entries.revision, names };
         }
-        Heritage { names: Arc::clone(&handed_down.names), loose_certificates: self.files.shown() }
+        Heritage {
+            names: Arc::clone(&handed_down.names),
+            loose_certificates: self.files.shown(),
+            kept_certificates: self.kept.handles(),
+        }
     }
 
     /// Takes over the handles of the parent.
     pub fn inherit(&self, heritage: &Heritage) {
         self.files.inherit(&heritage.loose_certificates);
+        self.kept.inherit(&heritage.kept_certificates);
         let mut entries = self.entries.write();
         for Named { name, number, private_number } in heritage.names.iter() {
             let entry = Entry::new(name.clone(), *number, *private_number, self.tick());

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use cryptoki_sys::{CK_ATTRIBUTE_TYPE, CKA_CLASS, CKA_KEY_TYPE, CKA_PUBLIC_KEY_INFO};
+use cryptoki_sys::{CK_ATTRIBUTE_TYPE, CK_OBJECT_HANDLE, CKA_CLASS, CKA_KEY_TYPE, CKA_PUBLIC_KEY_INFO};
 
 use super::Catalog;
 use super::entry::{BELIEVED, Found, Wanted};
@@ -47,6 +47,11 @@ impl Index {
             }
         }
         Self { order, generation, built: Instant::now(), certificates, objects, by_id, by_kind }
+    }
+
+    /// The handle of one object.
+    pub(super) fn handle_of(&self, is_it: impl Fn(&Object) -> bool) -> Option<CK_OBJECT_HANDLE> {
+        self.objects.iter().find(|(_, object)| is_it(object)).map(|(handle, _)| *handle)
     }
 
     /// The objects that match.

@@ -66,7 +66,7 @@ pub fn build(
     let mut remark = None;
     let locked = matches!(info.kind, KeyKind::Locked);
     let mut info = completed(info, configured, &mut remark);
-    let id = alias.id.unwrap_or_else(|| id_of(name, &info, configured));
+    let id = alias.id.map_or_else(|| id_of(name, &info, configured), |id| id.0);
     info.label = alias.label.or(info.label);
     let password = locked || configured.is_some_and(|key| key.password);
     let known = Known { name, id: &id, info: &info, password };

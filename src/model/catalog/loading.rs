@@ -6,12 +6,13 @@ use std::time::Instant;
 
 use cryptoki_sys::CKR_DEVICE_ERROR;
 
-use super::entry::{Entry, Found, Loaded, Pinned, Wanted};
+use super::entry::{Certified, Entry, Found, Loaded, Origin, Pinned, Wanted};
 use super::key_objects::{self, KeyObjects};
 use super::{Catalog, lock_until};
 use crate::backend::{KeyInfo, KeyName};
 use crate::crypto::certificate::Certificate;
 use crate::error::{Error, Result};
+use crate::model::object::Object;
 use crate::transport::Deadline;
 
 impl Catalog {
@@ -146,48 +147,65 @@ impl Catalog {
 
     /// From the configuration, else the files, else the HSM: the first two cost no request.
     fn load_certificates(&self, entries: &[Arc<Entry>], deadline: Deadline) -> Result<()> {
-        let mut ask = Vec::new();
+        let (mut ask, mut missing) = (Vec::new(), Vec::new());
         let both = Wanted { keys: true, certificates: true };
         for entry in entries.iter().filter(|entry| !entry.is_settled(both, self.settings.refresh)) {
             let Some(keys) = entry.loaded.read().keys.clone() else { continue };
             let at_hand = self.files.for_key(self.known.get(&entry.name), keys.public_key.as_ref());
             match at_hand {
-                Some(certificate) => self.store_certificate(entry, &keys, Some(&certificate)),
+                Some(certificate) => {
+                    self.store_certificate(entry, &keys, &certificate, Origin::Configured);
+                }
                 None if keys.may_have_certificate && self.backend.may_list() => ask.push((entry, keys)),
-                None => self.store_certificate(entry, &keys, None),
+                None => missing.push((entry, keys)),
             }
         }
         let names: Vec<_> = ask.iter().map(|(entry, _)| entry.name.clone()).collect();
         let mut failures = Vec::new();
         let mut progress = false;
-        for ((entry, keys), answer) in ask.iter().zip(self.backend.certificates(&names, deadline)) {
+        let answers = self.backend.certificates(&names, deadline);
+        for ((entry, keys), answer) in ask.into_iter().zip(answers) {
             progress |= answer.is_ok();
             match answer.map(|der| der.as_deref().map(Certificate::from_der)) {
-                Ok(None) => self.store_certificate(entry, keys, None),
-                Ok(Some(Ok(certificate))) => self.store_certificate(entry, keys, Some(&certificate)),
+                Ok(Some(Ok(certificate))) => self.store_certificate(entry, &keys, &certificate, Origin::Hsm),
                 Ok(Some(Err(error))) => {
                     self.log
                         .warn(format_args!("the certificate of key {:?} is no X.509: {error}", entry.name));
-                    self.store_certificate(entry, keys, None);
+                    missing.push((entry, keys));
                 }
-                Err(error) => failures.push((*entry, error)),
+                Ok(None) => missing.push((entry, keys)),
+                Err(error) => failures.push((entry, error)),
             }
         }
+        self.store_missing(missing, deadline);
         self.changed();
         self.settle_failures(failures, progress, deadline).map(|_| ())
     }
 
-    fn store_certificate(&self, entry: &Entry, keys: &KeyObjects, certificate: Option<&Certificate>) {
-        let made = match (certificate, &keys.public_key, &keys.key) {
-            (None, Some(public), Some(_)) if self.settings.unsigned_certificates => {
-                Some(Certificate::unsigned(public, &keys.label))
-            }
-            _ => None,
+    pub(super) fn store_certificate(
+        &self,
+        entry: &Entry,
+        keys: &KeyObjects,
+        certificate: &Certificate,
+        origin: Origin,
+    ) {
+        let object = Arc::new(self.certificate_object(keys, certificate, origin));
+        entry.loaded.write().put_certificate(Some(Certified { object, origin }));
+    }
+
+    /// The object of a key's certificate, which shares its label and its id.
+    pub(super) fn certificate_object(
+        &self,
+        keys: &KeyObjects,
+        certificate: &Certificate,
+        origin: Origin,
+    ) -> Object {
+        let destroyable = match origin {
+            Origin::Configured => false,
+            Origin::Hsm => self.backend.keeps_certificates(),
+            Origin::Made => self.renames(),
         };
-        let object = certificate
-            .or(made.as_ref())
-            .map(|certificate| Arc::new(self.maker().certificate(&keys.label, &keys.id, certificate)));
-        entry.loaded.write().put_certificate(object);
+        self.maker().certificate(&keys.label, &keys.id, certificate, destroyable)
     }
 
     /// Drops the attributes that were wanted longest ago, beyond the bound, but not those that a caller is at.

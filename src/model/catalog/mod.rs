@@ -3,7 +3,9 @@
 //! A listing is believed for a while and then taken anew by one caller, while the others still see the old one
 //! (`listing`). Attributes and certificates are read when a search needs them, many at once, and kept up to a bound
 //! (`loading`). A search that names a label reads that label only; all others are answered by an index that lives until
-//! something changes (`index`). What keys are called on this machine stands in a file (`aliases`, `naming`). A key that cannot be read spoils nothing but itself.
+//! something changes (`index`). What keys are called on this machine stands in a file (`aliases`, `naming`), and in the same
+//! one the certificates that applications put on the token (`kept`) or that are made for want of any (`missing`). A key
+//! that cannot be read spoils nothing but itself.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -23,6 +25,7 @@ use self::entry::{Entry, Found, PARTS, Wanted};
 pub(super) use self::heritage::Heritage;
 use self::heritage::Names;
 use self::index::Index;
+use self::kept::KeptCertificates;
 use self::listing::Entries;
 use super::handle::Counter;
 use super::heritage::Changes;
@@ -41,9 +44,11 @@ mod certificate_store;
 mod entry;
 mod heritage;
 mod index;
+mod kept;
 mod key_objects;
 mod listing;
 mod loading;
+mod missing;
 mod naming;
 
 /// The objects of one token that live at the HSM.
@@ -57,6 +62,7 @@ pub struct Catalog {
     files: CertificateStore,
     on_disk: Option<AttributeCache>,
     aliases: Option<Aliases>,
+    kept: KeptCertificates,
     counter: Arc<Counter>,
     changes: Arc<Changes>,
     log: Log,
@@ -116,7 +122,7 @@ impl Catalog {
         let known = token.keys.iter().map(|key| (KeyName::from(key.name.as_str()), key.clone())).collect();
         let on_disk = token.catalog.cache.clone();
         let on_disk = on_disk.map(|path| AttributeCache::new(path, traits.serial, log.clone()));
-        Self {
+        let catalog = Self {
             backend,
             settings: token.catalog.clone(),
             traits,
@@ -125,6 +131,7 @@ impl Catalog {
             files: CertificateStore::new(token.certificates.clone(), log.clone()),
             on_disk,
             aliases: token.catalog.aliases.clone().map(|path| Aliases::open(path, log.clone())),
+            kept: KeptCertificates::default(),
             counter,
             changes,
             log,
@@ -135,7 +142,9 @@ impl Catalog {
             listing: Mutex::new(()),
             loading: Mutex::new(()),
             handed_down: Mutex::default(),
-        }
+        };
+        catalog.show_kept();
+        catalog
     }
 
     /// The objects that match, private ones included, in the order of the HSM's listing.
@@ -163,6 +172,7 @@ impl Catalog {
         };
         if wanted.certificates {
             found.extend(self.loose_certificates(template, all, deadline)?);
+            found.extend(self.kept.matching(template));
         }
         Ok(found)
     }
@@ -170,7 +180,7 @@ impl Catalog {
     /// The object with this handle, read again if its attributes were dropped; `None` when it is gone.
     pub fn object(&self, handle: CK_OBJECT_HANDLE, deadline: Deadline) -> Result<Option<Arc<Object>>> {
         let Some(entry) = self.entries.read().by_number(handle / PARTS).cloned() else {
-            return Ok(self.files.by_handle(handle));
+            return Ok(self.files.by_handle(handle).or_else(|| self.kept.by_handle(handle)));
         };
         if let Some(object) = entry.object(handle) {
             entry.used.store(self.tick(), Ordering::Relaxed);
@@ -270,6 +280,7 @@ impl Catalog {
         }
         entries.renumber_private(|| self.counter.next());
         drop(entries);
+        self.retry_missing();
         self.changed();
     }
 

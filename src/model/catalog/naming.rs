@@ -1,9 +1,11 @@
 //! Labels and ids that keys are given on this machine.
 
-use cryptoki_sys::{CKA_ID, CKA_LABEL, CKR_ATTRIBUTE_READ_ONLY, CKR_ATTRIBUTE_VALUE_INVALID};
+use cryptoki_sys::{
+    CK_ATTRIBUTE_TYPE, CKA_ID, CKA_LABEL, CKR_ATTRIBUTE_READ_ONLY, CKR_ATTRIBUTE_VALUE_INVALID,
+};
 
 use super::Catalog;
-use super::aliases::{Alias, Known};
+use super::aliases::{Alias, Content, Hex};
 use crate::backend::KeyName;
 use crate::error::{Error, Result};
 use crate::model::template::Template;
@@ -21,32 +23,27 @@ impl Catalog {
     /// another key's, `CKR_FUNCTION_FAILED` where the file cannot be written.
     pub fn rename(&self, name: &KeyName, template: &Template) -> Result<()> {
         let Some(aliases) = &self.aliases else { return Err(Error::internal("there is no file of aliases")) };
-        let change = |known: &mut Known| {
-            let mut alias = known.remove(name.as_str()).unwrap_or_default();
+        aliases.update(|content| {
+            let mut alias = content.keys.remove(name.as_str()).unwrap_or_default();
             for (kind, value) in template.iter() {
                 match kind {
-                    CKA_LABEL => alias.label = self.new_label(known, name, value)?,
-                    CKA_ID => alias.id = Some(value.to_vec()).filter(|id| !id.is_empty()),
-                    _ => {
-                        let text = format!("attribute {kind:#x} does not change");
-                        return Err(Error::new(CKR_ATTRIBUTE_READ_ONLY, text));
-                    }
+                    CKA_LABEL => alias.label = self.new_label(content, name, value)?,
+                    CKA_ID => alias.id = Some(Hex(value.to_vec())).filter(|id| !id.0.is_empty()),
+                    _ => return Err(unchangeable(kind)),
                 }
             }
             if alias != Alias::default() {
-                known.insert(name.as_str().to_owned(), alias);
+                content.keys.insert(name.as_str().to_owned(), alias);
             }
             Ok(())
-        };
-        aliases.update(change)?;
+        })?;
         self.reload(std::slice::from_ref(name));
         Ok(())
     }
 
     /// `None`: the key's own.
-    fn new_label(&self, known: &Known, name: &KeyName, value: &[u8]) -> Result<Option<String>> {
-        let invalid = |text| Error::new(CKR_ATTRIBUTE_VALUE_INVALID, text);
-        let text = std::str::from_utf8(value).map_err(|_| invalid("CKA_LABEL is not UTF-8"))?;
+    fn new_label(&self, content: &Content, name: &KeyName, value: &[u8]) -> Result<Option<String>> {
+        let text = label_text(value)?;
         if text.is_empty() || text == name.as_str() {
             return Ok(None);
         }
@@ -54,10 +51,10 @@ impl Catalog {
         let is_alias = |(other, alias): (&String, &Alias)| {
             alias.label.as_deref() == Some(text) && entries.may_have(&other.as_str().into())
         };
-        let is_name = known.get(text).is_none_or(|alias| alias.label.is_none())
+        let is_name = content.keys.get(text).is_none_or(|alias| alias.label.is_none())
             && entries.by_name.contains_key(&text.into());
-        match is_name || known.iter().any(is_alias) {
-            true => Err(invalid("another key has that label")),
+        match is_name || content.keys.iter().any(is_alias) {
+            true => Err(Error::new(CKR_ATTRIBUTE_VALUE_INVALID, "another key has that label")),
             false => Ok(Some(text.to_owned())),
         }
     }
@@ -92,16 +89,13 @@ impl Catalog {
         if !renamed.is_empty() {
             self.reload(&renamed);
         }
+        self.show_kept();
     }
 
     /// A key of this name is another one than before, or none.
     pub(super) fn forget_alias(&self, name: &KeyName) {
         let Some(aliases) = &self.aliases else { return };
-        let change = |known: &mut Known| {
-            known.remove(name.as_str());
-            Ok(())
-        };
-        if let Err(error) = aliases.update(change) {
+        if let Err(error) = aliases.update(|content| Ok(content.keys.remove(name.as_str()))) {
             self.log.warn(format_args!("the alias of key {name:?} stays: {error}"));
         }
     }
@@ -115,4 +109,14 @@ impl Catalog {
         drop(entries);
         self.changed();
     }
+}
+
+/// # Errors
+/// `CKR_ATTRIBUTE_VALUE_INVALID` for a label that is no text.
+pub(super) fn label_text(value: &[u8]) -> Result<&str> {
+    std::str::from_utf8(value).map_err(|_| Error::new(CKR_ATTRIBUTE_VALUE_INVALID, "CKA_LABEL is not UTF-8"))
+}
+
+pub(super) fn unchangeable(kind: CK_ATTRIBUTE_TYPE) -> Error {
+    Error::new(CKR_ATTRIBUTE_READ_ONLY, format!("attribute {kind:#x} does not change"))
 }

@@ -18,6 +18,7 @@ use crate::config::Secret;
 use crate::crypto::digest::Hash;
 use crate::observe::told;
 
+mod certificates;
 mod credentials;
 mod keys;
 mod licence;

@@ -1,15 +1,18 @@
 //! Certificates of keys (Securosys TSB reference §2.11).
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use der::pem::LineEnding;
 use der::{Decode, Encode};
 use serde_json::{Value, json};
 use x509_cert::Certificate;
 
 use super::Securosys;
-use super::refusal::{Answer, CERTIFICATE_ENCODING, IN_HSM, INVALID_CERTIFICATE, NO_SUCH_KEY, Refusal};
+use super::refusal::{
+    Answer, CERTIFICATE_ENCODING, IN_HSM, INVALID_CERTIFICATE, KEY_TYPE, NO_SUCH_KEY, Refusal,
+};
 use super::switches::{CertificateForm, MissingCertificate, Version};
-use super::wire::{Base64, ImportCertificate, base64};
-use crate::keys::Key;
+use super::wire::{ImportCertificate, base64};
 use crate::vendor::Reply;
 
 impl Securosys {
@@ -44,11 +47,13 @@ impl Securosys {
     pub(super) fn import_certificate(&self, body: ImportCertificate) -> Answer {
         self.require_rest_api()?;
         let key = self.key(&body.label)?;
-        let der = certificate_der(&body.certificate)
+        let Some(public_key) = &key.public_key else {
+            return Err(Refusal::new(KEY_TYPE, "A secret key has no certificate."));
+        };
+        let (der, certified) = read(&body.certificate)
             .ok_or_else(|| Refusal::new(CERTIFICATE_ENCODING, "The certificate is unreadable."))?;
-        if !certifies(&der, &key) {
-            let message = "The certificate is for another key.";
-            return Err(Refusal::new(INVALID_CERTIFICATE, message));
+        if certified != *public_key {
+            return Err(Refusal::new(INVALID_CERTIFICATE, "The certificate is for another key."));
         }
         self.keys.set_certificate(&key, Some(der))?;
         Ok(Reply::empty(200))
@@ -65,16 +70,10 @@ impl Securosys {
     }
 }
 
-/// Base64 of DER; the import endpoints tolerate PEM (reference §0).
-fn certificate_der(text: &str) -> Option<Vec<u8>> {
-    if text.trim_start().starts_with("-----BEGIN CERTIFICATE-----") {
-        return der::pem::decode_vec(text.trim().as_bytes()).ok().map(|(_, der)| der);
-    }
-    serde_json::from_value(Value::String(text.to_owned())).ok().map(|Base64(der)| der)
-}
-
-fn certifies(certificate: &[u8], key: &Key) -> bool {
-    let certified = Certificate::from_der(certificate)
-        .and_then(|certificate| certificate.tbs_certificate.subject_public_key_info.to_der());
-    certified.is_ok_and(|public_key| Some(public_key) == key.public_key)
+/// A certificate with its public key. Armour is refused: section 0 of the reference has it tolerated, section 2.11 wants none.
+fn read(text: &str) -> Option<(Vec<u8>, Vec<u8>)> {
+    let der = STANDARD.decode(text).ok()?;
+    let certificate = Certificate::from_der(&der).ok()?;
+    let public_key = certificate.tbs_certificate.subject_public_key_info.to_der().ok()?;
+    Some((der, public_key))
 }

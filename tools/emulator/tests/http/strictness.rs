@@ -3,7 +3,7 @@
 use p11rest_emulator::{CertificatesRole, MalformedCode, MissingCertificate, RandomRole, Version};
 use serde_json::{Value, json};
 
-use crate::client::{Fixture, base64};
+use crate::client::{Fixture, base64, bytes};
 
 fn sign_body(changes: Value) -> Value {
     let mut request = json!({
@@ -231,5 +231,66 @@ fn key_creation() {
         });
         body.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
         assert_eq!(manager.post("/v1/key", &body).refusal(), refusal, "{changes}");
+    }
+}
+
+#[test]
+fn certificates_that_are_not_taken() {
+    let fixture = Fixture::new();
+    let mut manager = fixture.manager();
+    let before = manager.get("/v1/certificate/ec-cert").json();
+    let raw = before["rawCertificate"].as_str().unwrap();
+    let der = bytes(&before["rawCertificate"]);
+    let pem = before["certificate"].as_str().unwrap();
+    let wrapped = format!("{}\n{}", &raw[..64], &raw[64..]);
+    let (cut, longer) = (base64(&der[..der.len() - 1]), base64([&der[..], &[0]].concat()));
+    let public_key = manager.attributes("ec-cert")["json"]["publicKey"].clone();
+    let import = "/v1/certificate/import/plain";
+    for (label, certificate, refusal) in [
+        ("nope", raw, (404, 650)),
+        ("aes-256", raw, (400, 613)),
+        ("ec-p256", raw, (400, 402)),
+        ("rsa-2048", raw, (400, 402)),
+        ("ec-cert", pem, (400, 626)),
+        ("ec-cert", &wrapped, (400, 626)),
+        ("ec-cert", &raw[..raw.len() - 1], (400, 626)),
+        ("ec-cert", &cut, (400, 626)),
+        ("ec-cert", &longer, (400, 626)),
+        ("ec-cert", public_key.as_str().unwrap(), (400, 626)),
+        ("ec-cert", "", (400, 626)),
+    ] {
+        let body = json!({ "label": label, "certificate": certificate });
+        assert_eq!(manager.post(import, &body).refusal(), refusal, "{label} {certificate}");
+    }
+    for body in
+        [json!({ "label": "ec-cert" }), json!({ "label": "ec-cert", "certificate": raw, "password": "x" })]
+    {
+        assert_eq!(manager.post(import, &body).refusal(), (400, 600), "{body}");
+    }
+    let mut operator = fixture.operator();
+    let body = json!({ "label": "ec-cert", "certificate": raw });
+    assert_eq!(operator.post(import, &body).refusal(), (401, 631));
+    assert_eq!(operator.request("DELETE", "/v1/certificate/ec-cert", b"").refusal(), (401, 631));
+    assert_eq!(manager.get("/v1/certificate/ec-cert").json(), before);
+}
+
+#[test]
+fn certificates_that_are_not_there_to_be_removed() {
+    for (reading, refusal) in [
+        (MissingCertificate::NoSuchKey, (404, 650)),
+        (MissingCertificate::Invalid, (400, 402)),
+        (MissingCertificate::NotFound, (404, 0)),
+    ] {
+        let fixture = Fixture::with_switches(|switches| {
+            switches.missing_certificate = reading;
+            switches.certificates_role = CertificatesRole::KeyOperation;
+        });
+        let mut operator = fixture.operator();
+        let mut remove = |label: &str| operator.request("DELETE", &format!("/v1/certificate/{label}"), b"");
+        assert_eq!(remove("rsa-2048").refusal(), refusal);
+        assert_eq!(remove("nope").refusal(), (404, 650));
+        assert_eq!(remove("ec-cert").status, 200);
+        assert_eq!(remove("ec-cert").refusal(), refusal);
+        assert_eq!(fixture.manager().attributes("ec-cert")["json"]["label"], "ec-cert");
     }
 }
