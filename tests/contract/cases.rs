@@ -23,6 +23,8 @@ macro_rules! contract_cases {
                     shared ShowInternal the_configuration_shows_what_the_hsm_keeps [internal];
                     shared Plain private_objects_come_and_go_with_the_login [public_listing];
                     shared Plain nothing_is_shown_before_the_login [!public_listing];
+                    own Plain a_profile_says_that_certificates_are_public [lists_before_login];
+                    shared Plain no_profile_says_that_certificates_are_public [!lists_before_login];
                     shared Plain a_search_has_its_states;
                     shared Plain a_template_that_contradicts_itself_finds_nothing;
                 }

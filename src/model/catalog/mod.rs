@@ -50,6 +50,7 @@ mod listing;
 mod loading;
 mod missing;
 mod naming;
+mod profile;
 
 /// The objects of one token that live at the HSM.
 pub struct Catalog {
@@ -63,6 +64,7 @@ pub struct Catalog {
     on_disk: Option<AttributeCache>,
     aliases: Option<Aliases>,
     kept: KeptCertificates,
+    profile: Option<Arc<Object>>,
     counter: Arc<Counter>,
     changes: Arc<Changes>,
     log: Log,
@@ -122,7 +124,8 @@ impl Catalog {
         let known = token.keys.iter().map(|key| (KeyName::from(key.name.as_str()), key.clone())).collect();
         let on_disk = token.catalog.cache.clone();
         let on_disk = on_disk.map(|path| AttributeCache::new(path, traits.serial, log.clone()));
-        let catalog = Self {
+        let certificates_are_public = profile::certificates_are_public(backend.as_ref());
+        let mut catalog = Self {
             backend,
             settings: token.catalog.clone(),
             traits,
@@ -132,6 +135,7 @@ impl Catalog {
             on_disk,
             aliases: token.catalog.aliases.clone().map(|path| Aliases::open(path, log.clone())),
             kept: KeptCertificates::default(),
+            profile: None,
             counter,
             changes,
             log,
@@ -143,6 +147,8 @@ impl Catalog {
             loading: Mutex::new(()),
             handed_down: Mutex::default(),
         };
+        let profile = certificates_are_public.then(|| profile::public_certificates(&catalog.maker()));
+        catalog.profile = profile.map(Arc::new);
         catalog.show_kept();
         catalog
     }
@@ -154,9 +160,15 @@ impl Catalog {
     /// deadline comes before all is read.
     pub fn find(&self, template: &Template, deadline: Deadline) -> Result<Vec<Found>> {
         let wanted = Wanted::by(template);
-        if !wanted.keys && !wanted.certificates {
-            return Ok(Vec::new());
-        }
+        let mut found = match wanted.keys || wanted.certificates {
+            true => self.find_stored(template, wanted, deadline)?,
+            false => Vec::new(),
+        };
+        found.extend(self.matching_profile(template));
+        Ok(found)
+    }
+
+    fn find_stored(&self, template: &Template, wanted: Wanted, deadline: Deadline) -> Result<Vec<Found>> {
         let name = template.label().filter(|_| self.backend.labels_are_names());
         let (mut found, all) = match name {
             Some(label) => {
@@ -180,7 +192,8 @@ impl Catalog {
     /// The object with this handle, read again if its attributes were dropped; `None` when it is gone.
     pub fn object(&self, handle: CK_OBJECT_HANDLE, deadline: Deadline) -> Result<Option<Arc<Object>>> {
         let Some(entry) = self.entries.read().by_number(handle / PARTS).cloned() else {
-            return Ok(self.files.by_handle(handle).or_else(|| self.kept.by_handle(handle)));
+            let others = self.files.by_handle(handle).or_else(|| self.kept.by_handle(handle));
+            return Ok(others.or_else(|| self.profile(handle)));
         };
         if let Some(object) = entry.object(handle) {
             entry.used.store(self.tick(), Ordering::Relaxed);
