@@ -12,6 +12,9 @@ use crate::support::openssl::{describe, openssl};
 use crate::support::p11::refused;
 use crate::support::session::{Pair, Session, bytes, flag, number};
 
+/// Of include/p11rest.h.
+const CKA_P11REST_KEY_NAME: CK_ATTRIBUTE_TYPE = CKA_VENDOR_DEFINED | 0x5031_3152;
+
 /// A certificate that a key signed for itself, in DER.
 fn signed_by(pem: &Path, subject: &str) -> Vec<u8> {
     let key = pem.to_str().expect("text");
@@ -61,6 +64,8 @@ pub fn are_kept_with_a_label_and_an_id_of_their_own(case: &Case) {
     }
     let unique = session.attribute(made, CKA_UNIQUE_ID).unwrap();
     assert!(aliases(case).contains(&String::from_utf8(unique.clone()).unwrap()), "{}", aliases(case));
+    let info = case.p11.token_info(case.slot).unwrap();
+    assert_eq!(info.flags & CKF_WRITE_PROTECTED, 0, "something can be written");
     // The key goes on as it was.
     private(&session, case.signer().label);
 
@@ -102,12 +107,21 @@ pub fn of_the_file_are_shown(case: &Case) {
     let session = case.user();
     let der = its_own(case, "/CN=by hand");
     let value = base64::engine::general_purpose::STANDARD.encode(&der);
-    let content =
-        serde_json::json!({ "certificates": { "by-hand": { "label": "hand", "id": "0a", "value": value } } });
+    let label = case.signer().label;
+    let key = private(&session, label);
+    let name = session.attribute(key, CKA_P11REST_KEY_NAME).unwrap();
+    let name = std::str::from_utf8(&name).unwrap();
+    let content = serde_json::json!({
+        "keys": { name: { "label": "key by hand" } },
+        "certificates": { "by-hand": { "label": "hand", "id": "0a", "value": value } },
+    });
     std::fs::write(case.emulator.path("aliases.json"), content.to_string()).unwrap();
     // Whoever changes something reads all.
     let other = signed_by(&case.emulator.path("other.key"), "/CN=other");
     let made = session.create(&template(&other, &[bytes(CKA_LABEL, "other")])).unwrap();
+    assert_eq!(private(&session, "key by hand"), key);
+    session.set(key, &[bytes(CKA_LABEL, "")]).unwrap();
+    assert_eq!(private(&session, label), key);
     let by_hand = certificate(&session, "hand");
     assert_eq!(session.attribute(by_hand, CKA_VALUE).unwrap(), der);
     assert_eq!(session.attribute(by_hand, CKA_ID).unwrap(), [0x0a]);
@@ -134,6 +148,10 @@ pub fn have_nothing_else(case: &Case) {
     refused(session.create(&template(&der, &[bytes(CKA_LABEL, [0xff])])), CKR_ATTRIBUTE_VALUE_INVALID);
     refused(session.create(&template(&der[1..], &named)), CKR_ATTRIBUTE_VALUE_INVALID);
     refused(session.create(&template(&der, &named)[..3]), CKR_TEMPLATE_INCOMPLETE);
+    let different = signed_by(&case.emulator.path("other.key"), "/CN=different");
+    let subject = Certificate::from_der(&different).unwrap().tbs_certificate.subject.to_der().unwrap();
+    refused(with(bytes(CKA_SUBJECT, &subject)), CKR_ATTRIBUTE_VALUE_INVALID);
+    refused(session.create(&template(&der, &named)[1..]), CKR_TEMPLATE_INCOMPLETE);
     let data = [number(CKA_CLASS, CKO_DATA), flag(CKA_TOKEN, true), bytes(CKA_VALUE, "data")];
     refused(session.create(&data), CKR_TOKEN_WRITE_PROTECTED);
     assert_eq!(session.find(&[bytes(CKA_VALUE, &der)]), Ok(vec![]));
@@ -212,7 +230,7 @@ fn one_goes_for_good(case: &Case, session: &Session) {
     let label = *case.seed().ec.iter().find(|label| !case.seed().certified.contains(label)).unwrap();
     let made = certificate(session, label);
     let der = session.attribute(made, CKA_VALUE).unwrap();
-    assert!(case.emulator.text("self-signed.json").contains(r#""own_certificate":"#));
+    assert!(case.emulator.text("self-signed.json").contains(r#""own_certificates":"#));
     // What is called otherwise keeps its certificate.
     let signed = case.asked(Sign);
     session.set(private(session, label), &[bytes(CKA_ID, [0x77, 4])]).unwrap();

@@ -8,7 +8,7 @@ use std::time::Instant;
 use cryptoki_sys::{CK_ATTRIBUTE_TYPE, CK_OBJECT_HANDLE, CKA_CLASS, CKA_KEY_TYPE, CKA_PUBLIC_KEY_INFO};
 
 use super::Catalog;
-use super::entry::{BELIEVED, Found, Wanted};
+use super::entry::{BELIEVED, Found, Pinned, Wanted};
 use super::listing::Order;
 use crate::error::Result;
 use crate::model::object::Object;
@@ -87,9 +87,12 @@ impl Catalog {
         if let Some(index) = self.index.read().as_ref().filter(is_current) {
             return Ok(Arc::clone(index));
         }
-        let objects = self.load(&order, wanted, deadline)?;
+        let pinned = Pinned::new(&order);
+        self.load(&order, wanted, deadline)?;
         // Loading counts as a change; one that comes after this moment makes the index stale, as it should.
         let generation = self.generation.load(Ordering::Acquire);
+        let objects = order.iter().flat_map(|entry| entry.objects()).collect();
+        drop(pinned);
         let fits = order.len() <= self.settings.capacity;
         let index = Arc::new(Index::new(order, generation, wanted.certificates, objects));
         if fits {

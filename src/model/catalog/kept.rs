@@ -7,14 +7,15 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use cryptoki_sys::{
-    CK_OBJECT_HANDLE, CKA_ID, CKA_ISSUER, CKA_LABEL, CKA_SERIAL_NUMBER, CKA_SUBJECT, CKA_UNIQUE_ID,
-    CKO_PRIVATE_KEY, CKR_ACTION_PROHIBITED, CKR_ATTRIBUTE_READ_ONLY, CKR_ATTRIBUTE_TYPE_INVALID,
-    CKR_ATTRIBUTE_VALUE_INVALID, CKR_DEVICE_ERROR, CKR_OBJECT_HANDLE_INVALID, CKR_TOKEN_WRITE_PROTECTED,
+    CK_OBJECT_HANDLE, CK_RV, CKA_CERTIFICATE_CATEGORY, CKA_END_DATE, CKA_ID, CKA_LABEL, CKA_SERIAL_NUMBER,
+    CKA_START_DATE, CKA_UNIQUE_ID, CKO_PRIVATE_KEY, CKR_ACTION_PROHIBITED, CKR_ATTRIBUTE_READ_ONLY,
+    CKR_ATTRIBUTE_TYPE_INVALID, CKR_ATTRIBUTE_VALUE_INVALID, CKR_DEVICE_ERROR, CKR_OBJECT_HANDLE_INVALID,
+    CKR_TOKEN_WRITE_PROTECTED,
 };
 use parking_lot::RwLock;
 use rand_core::{OsRng, RngCore};
 
-use super::aliases::{Base64, Hex, Kept};
+use super::aliases::{Aliases, Base64, Hex, Kept, own_name};
 use super::entry::{Entry, Found, Origin, PARTS, Wanted};
 use super::key_objects::{CERTIFICATE, KeyObjects};
 use super::naming::{label_text, unchangeable};
@@ -28,12 +29,21 @@ use crate::model::session_object;
 use crate::model::template::Template;
 use crate::transport::Deadline;
 
+/// What the HSM refuses to keep, this machine may.
+const PLACE_ERRORS: [CK_RV; 4] = [
+    CKR_ATTRIBUTE_READ_ONLY,
+    CKR_ATTRIBUTE_TYPE_INVALID,
+    CKR_ATTRIBUTE_VALUE_INVALID,
+    CKR_TOKEN_WRITE_PROTECTED,
+];
+
 const KEYS: Wanted = Wanted { keys: true, certificates: false };
 
 /// The certificates of the file, as objects.
 #[derive(Default)]
 pub(super) struct KeptCertificates(RwLock<Vec<Shown>>);
 
+#[derive(Clone)]
 struct Shown {
     handle: CK_OBJECT_HANDLE,
     unique_id: String,
@@ -92,29 +102,34 @@ impl Catalog {
         let mut shown = self.kept.0.write();
         let mut before: HashMap<_, _> =
             std::mem::take(&mut *shown).into_iter().map(|shown| (shown.unique_id.clone(), shown)).collect();
-        let mut changed = Vec::new();
+        let (mut changed, mut differs) = (Vec::new(), false);
         for (unique_id, kept) in aliases.certificates() {
-            let handle = match before.remove(&unique_id) {
-                Some(same) if same.kept == kept => {
-                    shown.push(same);
-                    continue;
-                }
-                Some(other) => other.handle,
-                None => other_handle(&self.counter),
-            };
-            match self.shown(handle, unique_id, kept) {
-                Ok(new) => {
+            let other = before.remove(&unique_id);
+            if let Some(same) = other.as_ref().filter(|other| other.kept == kept) {
+                shown.push(same.clone());
+                continue;
+            }
+            differs = true;
+            changed.extend(other.as_ref().and_then(|other| other.public_key.clone()));
+            match Certificate::from_der(&kept.value.0) {
+                Ok(certificate) => {
+                    let handle = other.map_or_else(|| other_handle(&self.counter), |other| other.handle);
+                    let new = self.shown(handle, unique_id, kept, &certificate);
                     changed.extend(new.public_key.clone());
                     shown.push(new);
                 }
-                Err(error) => self.log.warn(format_args!("a certificate in the file of aliases: {error}")),
+                Err(error) => {
+                    self.log
+                        .warn(format_args!("the certificate {unique_id:?} in the file of aliases: {error}"));
+                }
             }
         }
+        differs |= !before.is_empty();
         changed.extend(before.into_values().filter_map(|gone| gone.public_key));
         drop(shown);
-        if !changed.is_empty() {
+        if differs {
             self.changes.note();
-            self.forget_certificates_of(&changed);
+            self.forget_certificates_of(|public| changed.contains(public));
         }
     }
 
@@ -123,19 +138,19 @@ impl Catalog {
         handle: CK_OBJECT_HANDLE,
         unique_id: String,
         kept: Kept,
-    ) -> std::result::Result<Shown, crate::crypto::Error> {
-        let certificate = Certificate::from_der(&kept.value.0)?;
-        let object = self.maker().kept_certificate(&unique_id, &kept.label, &kept.id.0, &certificate);
+        certificate: &Certificate,
+    ) -> Shown {
+        let object = self.maker().kept_certificate(&unique_id, &kept.label, &kept.id.0, certificate);
         let public_key = certificate.public_key().ok();
-        Ok(Shown { handle, unique_id, kept, public_key, object: Arc::new(object) })
+        Shown { handle, unique_id, kept, public_key, object: Arc::new(object) }
     }
 
     /// Whether one is made for these keys is seen again.
-    fn forget_certificates_of(&self, keys: &[PublicKey]) {
+    pub(super) fn forget_certificates_of(&self, is_one: impl Fn(&PublicKey) -> bool) {
         for entry in self.entries.read().by_name.values() {
             let mut loaded = entry.loaded.write();
             let public = loaded.keys.as_ref().and_then(|keys| keys.public_key.as_ref());
-            if public.is_some_and(|public| keys.contains(public)) {
+            if public.is_some_and(&is_one) {
                 loaded.certificate = None;
             }
         }
@@ -151,17 +166,26 @@ impl Catalog {
     pub fn create_certificate(&self, template: &Template, deadline: Deadline) -> Result<CK_OBJECT_HANDLE> {
         let certificate = session_object::x509(template)?;
         let owner = self.owner(&certificate, deadline)?;
-        let at_hsm = owner.as_ref().filter(|_| self.backend.keeps_certificates()).map(|(entry, keys)| {
+        let mut reason = no_place();
+        if let Some((entry, keys)) = owner.as_ref().filter(|(entry, keys)| self.keeps_beside(entry, keys)) {
             let object = self.certificate_object(keys, &certificate, Origin::Hsm);
-            let is_free = self.files.for_key(self.known.get(&entry.name), keys.public_key.as_ref()).is_none();
-            check_is_as_wished(&object, template).map(|()| is_free.then_some((entry, keys)))
-        });
-        match at_hsm {
-            Some(Ok(Some((entry, keys)))) => return self.put_at_hsm(entry, keys, &certificate, deadline),
-            Some(Err(error)) if self.aliases.is_none() => return Err(error),
-            _ => {}
+            let outcome = check_is_as_wished(&object, template)
+                .and_then(|()| self.put_at_hsm(entry, keys, &certificate, deadline));
+            match outcome {
+                Err(error) if PLACE_ERRORS.contains(&error.rv()) => reason = error,
+                outcome => return outcome,
+            }
         }
-        self.keep(&certificate, owner.map(|(_, keys)| keys), template)
+        match &self.aliases {
+            Some(aliases) => self.keep(aliases, &certificate, owner.map(|(_, keys)| keys), template),
+            None => Err(reason),
+        }
+    }
+
+    /// Whether the HSM has a place beside this key, and what is there would be seen.
+    fn keeps_beside(&self, entry: &Entry, keys: &KeyObjects) -> bool {
+        let configured = || self.files.for_key(self.known.get(&entry.name), keys.public_key.as_ref());
+        self.backend.keeps_certificates() && self.backend.may_list() && configured().is_none()
     }
 
     /// The key of the token that a certificate is of.
@@ -204,14 +228,11 @@ impl Catalog {
 
     fn keep(
         &self,
+        aliases: &Aliases,
         certificate: &Certificate,
         owner: Option<Arc<KeyObjects>>,
         template: &Template,
     ) -> Result<CK_OBJECT_HANDLE> {
-        let Some(aliases) = &self.aliases else {
-            let text = "there is no place for certificates: slot.catalog.aliases names none";
-            return Err(Error::new(CKR_TOKEN_WRITE_PROTECTED, text));
-        };
         let (label, id) = owner.map(|keys| (keys.label.clone(), keys.id.clone())).unwrap_or_default();
         let kept = Kept {
             label: template.label().map(label_text).transpose()?.map_or(label, str::to_owned),
@@ -224,15 +245,26 @@ impl Catalog {
         let object = self.maker().kept_certificate(&unique_id, &kept.label, &kept.id.0, certificate);
         check_is_as_wished(&object, template)?;
         aliases.update(|content| Ok(content.certificates.insert(unique_id.clone(), kept)))?;
-        self.show_kept();
+        self.take_over();
         self.kept.handle(&unique_id).ok_or_else(|| Error::internal("a certificate was kept and is not there"))
     }
 
     /// Gives a certificate that an application brought another label or id.
     ///
     /// # Errors
-    /// As for `rename`; `CKR_ACTION_PROHIBITED` for any other certificate: it is called as its key.
-    pub fn rename_certificate(&self, handle: CK_OBJECT_HANDLE, template: &Template) -> Result<()> {
+    /// As for `rename`; `CKR_ACTION_PROHIBITED` for any other certificate: it is called as its key. NSS gives one that it finds
+    /// on the token the label and the id that it has: that is no change.
+    pub fn rename_certificate(
+        &self,
+        handle: CK_OBJECT_HANDLE,
+        object: &Object,
+        template: &Template,
+    ) -> Result<()> {
+        let stays =
+            |(kind, value)| [CKA_LABEL, CKA_ID].contains(&kind) && object.attributes.get(kind) == Some(value);
+        if template.iter().all(stays) {
+            return Ok(());
+        }
         let (Some(aliases), Some(unique_id)) = (&self.aliases, self.kept.unique_id(handle)) else {
             return Err(Error::new(CKR_ACTION_PROHIBITED, "the certificate is not to be changed"));
         };
@@ -247,7 +279,7 @@ impl Catalog {
             }
             Ok(())
         })?;
-        self.show_kept();
+        self.take_over();
         Ok(())
     }
 
@@ -259,22 +291,21 @@ impl Catalog {
     pub fn destroy_certificate(&self, handle: CK_OBJECT_HANDLE, deadline: Deadline) -> Result<()> {
         if let (Some(aliases), Some(unique_id)) = (&self.aliases, self.kept.unique_id(handle)) {
             aliases.update(|content| content.certificates.remove(&unique_id).ok_or_else(gone))?;
-            self.show_kept();
+            self.take_over();
             return Ok(());
         }
         let entry = self.entries.read().by_number(handle / PARTS).cloned().ok_or_else(gone)?;
         let certified = entry.loaded.read().certificate.clone().flatten().ok_or_else(gone)?;
-        match (certified.origin, &self.aliases) {
-            (Origin::Hsm, _) => return self.remove_at_hsm(&entry, deadline),
-            (Origin::Made, Some(aliases)) => aliases.update(|content| {
-                let alias = content.keys.entry(entry.name.as_str().to_owned()).or_default();
-                alias.own_certificate = Some(Base64::default());
+        let public = entry.loaded.read().keys.as_ref().and_then(|keys| keys.public_key.clone());
+        match (certified.origin, &self.aliases, public) {
+            (Origin::Hsm, ..) => return self.remove_at_hsm(&entry, deadline),
+            (Origin::Made, Some(aliases), Some(public)) => aliases.update(|content| {
+                content.own_certificates.insert(own_name(&public), Base64::default());
                 Ok(())
             })?,
             _ => return Err(Error::new(CKR_ACTION_PROHIBITED, "the certificate is not to be destroyed")),
         }
-        entry.loaded.write().put_certificate(None);
-        self.changed();
+        self.take_over();
         Ok(())
     }
 
@@ -282,8 +313,9 @@ impl Catalog {
         let outcome = self.backend.remove_certificate(&entry.name, deadline);
         let code = outcome.as_ref().err().map(Error::rv);
         match code {
-            None | Some(CKR_OBJECT_HANDLE_INVALID) => entry.loaded.write().put_certificate(None),
-            Some(CKR_DEVICE_ERROR) => entry.loaded.write().certificate = None,
+            None => entry.loaded.write().put_certificate(None),
+            // What it has by now, it is asked.
+            Some(CKR_OBJECT_HANDLE_INVALID | CKR_DEVICE_ERROR) => entry.loaded.write().certificate = None,
             Some(_) => {}
         }
         self.changed();
@@ -295,16 +327,27 @@ fn gone() -> Error {
     Error::new(CKR_OBJECT_HANDLE_INVALID, "the certificate was destroyed meanwhile")
 }
 
-/// That an object is what a template asks for. Names and number are those of the certificate, whatever it says: Java 17
-/// gives the number without its tag.
+fn no_place() -> Error {
+    let text = "there is no place for certificates: slot.catalog.aliases names none";
+    Error::new(CKR_TOKEN_WRITE_PROTECTED, text)
+}
+
+/// That an object is what a template asks for. Nothing is asked by an empty date, nor by the category 0 (section 4.6.2).
 fn check_is_as_wished(object: &Object, template: &Template) -> Result<()> {
     for (kind, value) in template.iter() {
-        let code = match (kind, object.attributes.get(kind)) {
-            (CKA_SUBJECT | CKA_ISSUER | CKA_SERIAL_NUMBER, _) => continue,
-            (CKA_UNIQUE_ID, _) => CKR_ATTRIBUTE_READ_ONLY,
-            (_, None) => CKR_ATTRIBUTE_TYPE_INVALID,
-            (_, Some(has)) if has != value => CKR_ATTRIBUTE_VALUE_INVALID,
-            _ => continue,
+        let has = object.attributes.get(kind);
+        let fits = match kind {
+            CKA_START_DATE | CKA_END_DATE if value.is_empty() => true,
+            CKA_CERTIFICATE_CATEGORY if value.iter().all(|byte| *byte == 0) => true,
+            // Java 17 gives it without tag and length.
+            CKA_SERIAL_NUMBER => has.is_some_and(|has| has == value || has.get(2..) == Some(value)),
+            _ => has == Some(value),
+        };
+        let code = match kind {
+            _ if fits => continue,
+            CKA_UNIQUE_ID => CKR_ATTRIBUTE_READ_ONLY,
+            _ if has.is_none() => CKR_ATTRIBUTE_TYPE_INVALID,
+            _ => CKR_ATTRIBUTE_VALUE_INVALID,
         };
         return Err(Error::new(code, format!("attribute {kind:#x} of a certificate here is another")));
     }

@@ -177,9 +177,11 @@ impl Catalog {
                 Err(error) => failures.push((entry, error)),
             }
         }
-        self.store_missing(missing, deadline);
+        // Before anything is signed, which takes time: what came too late so far came too late by itself.
+        let settled = self.settle_failures(failures, progress, deadline);
+        let made = self.store_missing(missing, deadline);
         self.changed();
-        self.settle_failures(failures, progress, deadline).map(|_| ())
+        settled.map(|_| ()).and(made)
     }
 
     pub(super) fn store_certificate(

@@ -160,6 +160,7 @@ impl Catalog {
     /// deadline comes before all is read.
     pub fn find(&self, template: &Template, deadline: Deadline) -> Result<Vec<Found>> {
         let wanted = Wanted::by(template);
+        self.refresh_old_aliases();
         let mut found = match wanted.keys || wanted.certificates {
             true => self.find_stored(template, wanted, deadline)?,
             false => Vec::new(),
@@ -223,7 +224,7 @@ impl Catalog {
     /// `CKR_DEVICE_ERROR` when the HSM does not tell what it made; what the back end says.
     pub fn admit(&self, name: KeyName, deadline: Deadline) -> Result<Made> {
         let entry = self.new_entry(name);
-        self.forget_alias(&entry.name);
+        self.forget_alias(&entry.name, None);
         self.forget_on_disk(&entry.name);
         self.entries.write().admit(&entry);
         self.changes.note();
@@ -254,9 +255,11 @@ impl Catalog {
     /// Forgets a key that was deleted, with what it was called.
     pub fn deleted(&self, name: &KeyName) {
         self.forget_on_disk(name);
+        let entry = self.entries.read().by_name.get(name).cloned();
+        let keys = entry.and_then(|entry| entry.loaded.read().keys.clone());
         self.entries.write().deleted(name);
         self.changed();
-        self.forget_alias(name);
+        self.forget_alias(name, keys.and_then(|keys| keys.public_key.clone()).as_ref());
     }
 
     /// Nobody knows what became of an order of this module's: the next search asks the HSM for all names, and for what this

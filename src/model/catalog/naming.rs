@@ -5,8 +5,9 @@ use cryptoki_sys::{
 };
 
 use super::Catalog;
-use super::aliases::{Alias, Content, Hex};
+use super::aliases::{Alias, Content, Hex, own_name};
 use crate::backend::KeyName;
+use crate::crypto::public_key::PublicKey;
 use crate::error::{Error, Result};
 use crate::model::template::Template;
 
@@ -37,7 +38,7 @@ impl Catalog {
             }
             Ok(())
         })?;
-        self.reload(std::slice::from_ref(name));
+        self.take_over();
         Ok(())
     }
 
@@ -83,21 +84,47 @@ impl Catalog {
         self.alias_of(label).or_else(|| Some(label.into()).filter(is_itself))
     }
 
-    /// Takes over what other processes wrote.
+    /// Reads what other processes wrote.
     pub(super) fn refresh_aliases(&self) {
-        let renamed = self.aliases.as_ref().map(|aliases| aliases.refresh()).unwrap_or_default();
-        if !renamed.is_empty() {
-            self.reload(&renamed);
+        if let Some(aliases) = &self.aliases {
+            aliases.refresh();
+            self.take_over();
+        }
+    }
+
+    /// The same if the last time was long ago: not every search takes a listing.
+    pub(super) fn refresh_old_aliases(&self) {
+        if self.aliases.as_ref().is_some_and(|aliases| aliases.age() >= self.settings.refresh) {
+            self.refresh_aliases();
+        }
+    }
+
+    /// Shows what the file says by now.
+    pub(super) fn take_over(&self) {
+        let Some(aliases) = &self.aliases else { return };
+        let changes = aliases.take_changes();
+        if !changes.keys.is_empty() {
+            self.reload(&Vec::from_iter(changes.keys));
+        }
+        let own = changes.own_certificates;
+        if !own.is_empty() {
+            self.forget_certificates_of(|public| own.contains(&own_name(public)));
         }
         self.show_kept();
     }
 
-    /// A key of this name is another one than before, or none.
-    pub(super) fn forget_alias(&self, name: &KeyName) {
+    /// A key of this name is another one than before, or none; `public` is the one that it had.
+    pub(super) fn forget_alias(&self, name: &KeyName, public: Option<&PublicKey>) {
         let Some(aliases) = &self.aliases else { return };
-        if let Err(error) = aliases.update(|content| Ok(content.keys.remove(name.as_str()))) {
+        let outcome = aliases.update(|content| {
+            content.keys.remove(name.as_str());
+            public.map(|public| content.own_certificates.remove(&own_name(public)));
+            Ok(())
+        });
+        if let Err(error) = outcome {
             self.log.warn(format_args!("the alias of key {name:?} stays: {error}"));
         }
+        self.take_over();
     }
 
     /// What was read of these keys is made anew when it is wanted; their handles stay.
