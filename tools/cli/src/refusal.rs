@@ -58,7 +58,11 @@ fn meaning(code: RvError, function: Function) -> Option<&'static str> {
         RvError::KeyHandleInvalid | RvError::ObjectHandleInvalid => "the key is not there any more",
         RvError::KeyTypeInconsistent => "the mechanism is for other keys",
         RvError::MechanismInvalid => "the token does not do that",
-        RvError::DataInvalid | RvError::DataLenRange => "the mechanism does not take such data",
+        RvError::DataInvalid | RvError::DataLenRange => "the mechanism or the HSM does not take such data",
+        // Templates are `generate`'s.
+        RvError::AttributeValueInvalid | RvError::TemplateInconsistent => {
+            "the HSM makes no such key, or the label is taken"
+        }
         RvError::RandomNoRng => "the HSM gives no random numbers",
         _ => return None,
     })

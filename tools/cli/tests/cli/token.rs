@@ -171,7 +171,10 @@ fn keys_are_made_and_deleted() {
     }
     let made = stdout(&hsm.done(&["generate", "--key", "made", "--type", "aes-256"]));
     assert!(made.contains("CKO_SECRET_KEY, CKK_AES"), "{made}");
-    failed(&hsm.user(&["generate", "--key", "made", "--type", "aes-256"]), "C_GenerateKey: ");
+    failed(
+        &hsm.user(&["generate", "--key", "made", "--type", "aes-256"]),
+        "C_GenerateKey: CKR_ATTRIBUTE_VALUE_INVALID: the HSM makes no such key, or the label is taken\n",
+    );
 }
 
 /// Standard input and output, text instead of bytes, and the digest of OpenSSL.
