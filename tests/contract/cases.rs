@@ -110,6 +110,7 @@ macro_rules! contract_cases {
                     shared Plain find_no_place_of_themselves [!keeps_certificates];
                     own Plain are_put_beside_their_key [keeps_certificates uncertified ec];
                     own SelfSigned are_made_by_the_keys_themselves [uncertified ec];
+                    own SelfSigned are_made_though_one_key_cannot [keeps_certificates uncertified ec];
                 }
                 slots {
                     shared Plain have_a_token;

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use cryptoki_sys::*;
 use der::{Decode, Encode};
+use serde_json::json;
 use x509_cert::Certificate;
 
 use super::Purpose::Sign;
@@ -111,7 +112,7 @@ pub fn of_the_file_are_shown(case: &Case) {
     let key = private(&session, label);
     let name = session.attribute(key, CKA_P11REST_KEY_NAME).unwrap();
     let name = std::str::from_utf8(&name).unwrap();
-    let content = serde_json::json!({
+    let content = json!({
         "keys": { name: { "label": "key by hand" } },
         "certificates": { "by-hand": { "label": "hand", "id": "0a", "value": value } },
     });
@@ -199,9 +200,18 @@ pub fn are_put_beside_their_key(case: &Case) {
 
 /// For applications that see keys only beside certificates. It costs a signature, once.
 pub fn are_made_by_the_keys_themselves(case: &Case) {
-    let session = case.user();
-    let seed = case.seed();
+    begin_anew(case);
+    let (session, seed) = (case.user(), case.seed());
     let signed = case.asked(Sign);
+    // Where they cannot be kept, nothing is signed in vain.
+    let lock = case.emulator.path("self-signed.json.lock");
+    let _ = std::fs::remove_file(&lock);
+    std::fs::create_dir(&lock).unwrap();
+    assert_eq!(session.labels(&[number(CKA_CLASS, CKO_CERTIFICATE)]), seed.certified);
+    assert_eq!(case.asked(Sign), signed);
+    std::fs::remove_dir(&lock).unwrap();
+    session.logout().unwrap();
+    session.login(case.dialect.pin()).unwrap();
     let all = session.find(&[number(CKA_CLASS, CKO_CERTIFICATE)]).unwrap();
     assert!(all.len() > seed.certified.len());
     for label in seed.ec.iter().chain(seed.rsa).filter(|label| !seed.certified.contains(label)) {
@@ -224,6 +234,29 @@ pub fn are_made_by_the_keys_themselves(case: &Case) {
     }
     assert!(case.asked(Sign) > signed, "somebody signed them");
     one_goes_for_good(case, &session);
+}
+
+pub fn are_made_though_one_key_cannot(case: &Case) {
+    begin_anew(case);
+    let (session, seed) = (case.user(), case.seed());
+    let label = seed.ec.iter().find(|label| !seed.certified.contains(label)).unwrap();
+    let (method, path) = case.dialect.request(Sign);
+    case.emulator.fault(&json!({
+        "method": method, "path": path, "contains": format!("\"{label}\""),
+        "status": 400, "body": { "errorCode": 605, "reason": "res.error.in.hsm", "message": "not this key" },
+    }));
+    let labels = session.labels(&[number(CKA_CLASS, CKO_CERTIFICATE)]);
+    let mut others = [&seed.pairs(), seed.certified].concat();
+    others.retain(|other| other != label);
+    others.sort_unstable();
+    others.dedup();
+    assert_eq!(labels, others);
+    case.emulator.heal();
+}
+
+/// The file may be from another test.
+fn begin_anew(case: &Case) {
+    std::fs::write(case.emulator.path("self-signed.json"), "{}").unwrap();
 }
 
 fn one_goes_for_good(case: &Case, session: &Session) {
