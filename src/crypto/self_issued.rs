@@ -1,7 +1,8 @@
 //! Certificates for keys that have none: nobody's signature (RFC 9925) or the key's own.
 //!
-//! Issuer and subject are `CN=`name`, OU=`what it is; they are valid at all times, have no extension, and their number is the
-//! SHA-1 of the public key but for its first bit (RFC 5280 section 4.1.2.2 has room for 20 bytes). So the same key and name always give the same bytes, but for the signature.
+//! Issuer and subject are `CN=`name`, OU=`what it is; they are valid at all times, have no extension, and their number is
+//! the SHA-1 of the public key but for its first bit (RFC 5280 section 4.1.2.2 has room for 20 bytes). So the same key and
+//! name always give the same bytes, but for the signature.
 
 use super::certificate::{COMMON_NAME, Certificate};
 use super::encode;

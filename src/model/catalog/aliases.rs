@@ -17,7 +17,7 @@ use cryptoki_sys::{CKR_DEVICE_MEMORY, CKR_FUNCTION_FAILED};
 use parking_lot::{Mutex, RwLock};
 use serde::{Deserialize, Serialize};
 
-use super::attribute_cache::write_whole;
+use super::attribute_cache::{make_like, write_whole};
 use crate::backend::KeyName;
 use crate::crypto::encode;
 use crate::crypto::public_key::PublicKey;
@@ -33,12 +33,15 @@ pub struct Aliases {
     log: Log,
     held: RwLock<Content>,
     changes: Mutex<Changes>,
+    /// When the file was read last. Held while it is read, and until what was read is in `held`.
     read_at: Mutex<Instant>,
 }
 
-/// Of what the file says something else than before.
+/// Of what another process has made the file say something else than before.
 #[derive(Default)]
 pub struct Changes {
+    /// Whether there are any.
+    pub any: bool,
     /// Keys that are called otherwise.
     pub keys: BTreeSet<KeyName>,
     /// Public keys with another certificate of their own, or none any more: see [`Content::own_certificates`].
@@ -90,9 +93,13 @@ pub struct Kept {
 impl Aliases {
     /// Those of a file, which need not exist.
     pub fn open(path: PathBuf, log: Log) -> Self {
+        // Processes that come by different links lock one file.
+        let path = path.canonicalize().unwrap_or(path);
         let (held, changes) = Default::default();
         let aliases = Self { path, log, held, changes, read_at: Mutex::new(Instant::now()) };
         aliases.refresh();
+        // Nobody has seen it otherwise yet.
+        aliases.take_changes();
         aliases
     }
 
@@ -120,48 +127,59 @@ impl Aliases {
         self.held.read().own_certificates.get(&own_name(public)).cloned()
     }
 
-    /// What differs since this was asked last.
+    /// What others changed since this was asked last.
     pub fn take_changes(&self) -> Changes {
         std::mem::take(&mut *self.changes.lock())
     }
 
     /// Reads what other processes wrote. What cannot be read changes nothing.
     pub fn refresh(&self) {
-        let mut held = self.held.write();
-        *self.read_at.lock() = Instant::now();
+        let mut read_at = self.read_at.lock();
+        *read_at = Instant::now();
         match self.read() {
-            Ok(content) => self.adopt(&mut held, content),
+            Ok(content) => self.adopt(content),
             Err(error) => self.log.warn(format_args!("{} is not read: {error}", self.path.display())),
         }
     }
 
-    /// How long ago it was read.
-    pub fn age(&self) -> Duration {
-        self.read_at.lock().elapsed()
+    /// Whether it was read within this time, or is just being read.
+    pub fn is_fresh(&self, age: Duration) -> bool {
+        self.read_at.try_lock().is_none_or(|read_at| read_at.elapsed() < age)
     }
 
-    fn adopt(&self, held: &mut Content, fresh: Content) {
+    fn adopt(&self, fresh: Content) {
+        let mut held = self.held.write();
+        if *held == fresh {
+            return;
+        }
         let mut changes = self.changes.lock();
+        changes.any = true;
         changes.keys.extend(differing(&held.keys, &fresh.keys).map(|name| name.as_str().into()));
         let own = differing(&held.own_certificates, &fresh.own_certificates);
         changes.own_certificates.extend(own.cloned());
         *held = fresh;
     }
 
-    /// Changes what the file says by now, for this process and all that read it later; one process at a time.
+    /// Changes what the file says by now, for this process and all that read it later; one process at a time. What it changes
+    /// is its caller's, and no part of [`take_changes`](Self::take_changes).
     ///
     /// # Errors
     /// What `change` says; `CKR_FUNCTION_FAILED` where the file cannot be read or written, `CKR_DEVICE_MEMORY` where it
     /// would be too large. Then nothing changed.
     pub fn update<T>(&self, change: impl FnOnce(&mut Content) -> Result<T>) -> Result<T> {
         let _lock = self.lock().map_err(unusable)?;
+        let _reading = self.read_at.lock();
         let before = self.read().map_err(unusable)?;
         let mut content = before.clone();
         let outcome = change(&mut content)?;
-        if content != before {
+        let differs = content != before;
+        if differs {
             self.write(&content)?;
         }
-        self.adopt(&mut self.held.write(), content);
+        self.adopt(before);
+        if differs {
+            *self.held.write() = content;
+        }
         Ok(outcome)
     }
 
@@ -171,9 +189,10 @@ impl Aliases {
     /// As for [`update`](Self::update).
     pub fn probe(&self) -> Result<()> {
         let _lock = self.lock().map_err(unusable)?;
+        let _reading = self.read_at.lock();
         let content = self.read().map_err(unusable)?;
         self.write(&content)?;
-        self.adopt(&mut self.held.write(), content);
+        self.adopt(content);
         Ok(())
     }
 
@@ -182,16 +201,19 @@ impl Aliases {
         if bytes.len() as u64 > LIMIT {
             return Err(Error::new(CKR_DEVICE_MEMORY, "the file of aliases is full"));
         }
-        write_whole(&self.path, &bytes, fs::metadata(&self.path).ok()).map_err(unusable)
+        write_whole(&self.path, &bytes, fs::metadata(&self.path).ok().as_ref()).map_err(unusable)
     }
 
     /// A file beside the other, which is locked for a while. Who may write the one may write the other.
     fn lock(&self) -> io::Result<Lock> {
-        const PATIENCE: Duration = Duration::from_secs(5);
+        const PATIENCE: Duration = Duration::from_secs(2);
         let mut path = self.path.clone().into_os_string();
         path.push(".lock");
-        let mode = fs::metadata(&self.path).map_or(0o600, |metadata| metadata.mode() & 0o660);
-        let file = OpenOptions::new().write(true).create(true).truncate(false).mode(mode).open(path)?;
+        let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)?;
+        if let Ok(like) = fs::metadata(&self.path) {
+            // Where it is somebody else's, that user has seen to it.
+            let _ = make_like(&file, &like);
+        }
         let begin = Instant::now();
         loop {
             match file.try_lock() {
@@ -331,7 +353,7 @@ mod tests {
         // What the other one wrote stays, though this one has not read it yet.
         set(&this, "m", Some(alias("another", &[1]))).unwrap();
         assert_eq!(this.name_of("theirs"), Some(other.clone()));
-        assert_eq!(changed(&this), [name.clone(), other, "m".into()], "with what the other one changed");
+        assert_eq!(changed(&this), [other], "what the other one changed");
         set(&this, "k", None).unwrap();
         assert_eq!((this.of(&name), this.name_of("mine")), (None, None));
     }

@@ -144,22 +144,32 @@ impl AttributeCache {
 
 /// Writes a new file and puts it in the place of the old one, so that nobody reads half of it. It is this user's alone, or
 /// those users' who may use the one that it is `like`.
-pub(super) fn write_whole(path: &Path, content: &[u8], like: Option<Metadata>) -> io::Result<()> {
+pub(super) fn write_whole(path: &Path, content: &[u8], like: Option<&Metadata>) -> io::Result<()> {
     let mut fresh = path.as_os_str().to_owned();
     fresh.push(format!(".{}", std::process::id()));
     let fresh = PathBuf::from(fresh);
     // What a process that died with the same number left behind.
     let _ = fs::remove_file(&fresh);
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&fresh)?;
+    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&fresh)?;
+    let written = fill(file, content, like).and_then(|()| fs::rename(&fresh, path));
+    written.inspect_err(|_| drop(fs::remove_file(&fresh)))
+}
+
+fn fill(mut file: File, content: &[u8], like: Option<&Metadata>) -> io::Result<()> {
     if let Some(like) = like {
-        // Whoever may not give it to that group gives it to nobody else.
-        let has_group = fchown(&file, None, Some(like.gid())).is_ok();
-        let mode = like.mode() & if has_group { 0o660 } else { 0o600 };
-        file.set_permissions(Permissions::from_mode(mode))?;
+        make_like(&file, like)?;
     }
     file.write_all(content)?;
-    file.sync_all()?;
-    fs::rename(&fresh, path)
+    file.sync_all()
+}
+
+/// Gives a file the owner, the group and the mode of another one, as far as this user may. Who may not give it to the
+/// group gives it to no group.
+pub(super) fn make_like(file: &File, like: &Metadata) -> io::Result<()> {
+    let given =
+        fchown(file, Some(like.uid()), Some(like.gid())).or_else(|_| fchown(file, None, Some(like.gid())));
+    let mode = like.mode() & if given.is_ok() { 0o664 } else { 0o604 };
+    file.set_permissions(Permissions::from_mode(mode))
 }
 
 impl Stored {

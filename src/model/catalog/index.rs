@@ -93,6 +93,7 @@ impl Catalog {
         let generation = self.generation.load(Ordering::Acquire);
         let objects = order.iter().flat_map(|entry| entry.objects()).collect();
         drop(pinned);
+        self.trim(&order);
         let fits = order.len() <= self.settings.capacity;
         let index = Arc::new(Index::new(order, generation, wanted.certificates, objects));
         if fits {
@@ -121,7 +122,7 @@ impl Catalog {
         }
         let index = match all {
             Some(index) => index,
-            None => self.index(Wanted { keys: true, certificates: false }, deadline)?,
+            None => self.index(Wanted::KEYS, deadline)?,
         };
         let keys: HashSet<_> = index.objects.iter().filter_map(|(_, object)| public_key(object)).collect();
         candidates.retain(|(_, object)| public_key(object).is_none_or(|key| !keys.contains(key)));

@@ -37,33 +37,31 @@ const PLACE_ERRORS: [CK_RV; 4] = [
     CKR_TOKEN_WRITE_PROTECTED,
 ];
 
-const KEYS: Wanted = Wanted { keys: true, certificates: false };
-
 /// The certificates of the file, as objects.
 #[derive(Default)]
 pub(super) struct KeptCertificates(RwLock<Vec<Shown>>);
 
-#[derive(Clone)]
 struct Shown {
     handle: CK_OBJECT_HANDLE,
     unique_id: String,
     kept: Kept,
     public_key: Option<PublicKey>,
-    object: Arc<Object>,
+    /// `None` for what is no certificate: it is told of once.
+    object: Option<Arc<Object>>,
 }
 
 impl KeptCertificates {
     /// Those that match.
     pub(super) fn matching(&self, template: &Template) -> Vec<Found> {
         let shown = self.0.read();
-        let fits = shown.iter().filter(|shown| template.matches(&shown.object.attributes));
-        fits.map(|shown| (shown.handle, Arc::clone(&shown.object))).collect()
+        let found = shown.iter().filter_map(|shown| Some((shown.handle, Arc::clone(shown.object.as_ref()?))));
+        found.filter(|(_, object)| template.matches(&object.attributes)).collect()
     }
 
     /// The one with this handle.
     pub(super) fn by_handle(&self, handle: CK_OBJECT_HANDLE) -> Option<Arc<Object>> {
         let shown = self.0.read();
-        shown.iter().find(|shown| shown.handle == handle).map(|shown| Arc::clone(&shown.object))
+        shown.iter().find(|shown| shown.handle == handle)?.object.clone()
     }
 
     /// Whether one of them is of this key.
@@ -104,25 +102,21 @@ impl Catalog {
             std::mem::take(&mut *shown).into_iter().map(|shown| (shown.unique_id.clone(), shown)).collect();
         let (mut changed, mut differs) = (Vec::new(), false);
         for (unique_id, kept) in aliases.certificates() {
-            let other = before.remove(&unique_id);
-            if let Some(same) = other.as_ref().filter(|other| other.kept == kept) {
-                shown.push(same.clone());
-                continue;
-            }
+            let handle = match before.remove(&unique_id) {
+                Some(same) if same.kept == kept => {
+                    shown.push(same);
+                    continue;
+                }
+                Some(other) => {
+                    changed.extend(other.public_key);
+                    other.handle
+                }
+                None => other_handle(&self.counter),
+            };
+            let new = self.shown(handle, unique_id, kept);
+            changed.extend(new.public_key.clone());
+            shown.push(new);
             differs = true;
-            changed.extend(other.as_ref().and_then(|other| other.public_key.clone()));
-            match Certificate::from_der(&kept.value.0) {
-                Ok(certificate) => {
-                    let handle = other.map_or_else(|| other_handle(&self.counter), |other| other.handle);
-                    let new = self.shown(handle, unique_id, kept, &certificate);
-                    changed.extend(new.public_key.clone());
-                    shown.push(new);
-                }
-                Err(error) => {
-                    self.log
-                        .warn(format_args!("the certificate {unique_id:?} in the file of aliases: {error}"));
-                }
-            }
         }
         differs |= !before.is_empty();
         changed.extend(before.into_values().filter_map(|gone| gone.public_key));
@@ -133,16 +127,16 @@ impl Catalog {
         }
     }
 
-    fn shown(
-        &self,
-        handle: CK_OBJECT_HANDLE,
-        unique_id: String,
-        kept: Kept,
-        certificate: &Certificate,
-    ) -> Shown {
-        let object = self.maker().kept_certificate(&unique_id, &kept.label, &kept.id.0, certificate);
-        let public_key = certificate.public_key().ok();
-        Shown { handle, unique_id, kept, public_key, object: Arc::new(object) }
+    fn shown(&self, handle: CK_OBJECT_HANDLE, unique_id: String, kept: Kept) -> Shown {
+        let certificate = Certificate::from_der(&kept.value.0).inspect_err(|error| {
+            self.log.warn(format_args!("the certificate {unique_id:?} in the file of aliases: {error}"));
+        });
+        let certificate = certificate.ok();
+        let public_key = certificate.as_ref().and_then(|certificate| certificate.public_key().ok());
+        let object = certificate.map(|certificate| {
+            Arc::new(self.maker().kept_certificate(&unique_id, &kept.label, &kept.id.0, &certificate))
+        });
+        Shown { handle, unique_id, kept, public_key, object }
     }
 
     /// Whether one is made for these keys is seen again.
@@ -195,13 +189,13 @@ impl Catalog {
         deadline: Deadline,
     ) -> Result<Option<(Arc<Entry>, Arc<KeyObjects>)>> {
         let Ok(public) = certificate.public_key() else { return Ok(None) };
-        let index = self.index(KEYS, deadline)?;
+        let index = self.index(Wanted::KEYS, deadline)?;
         let is_its =
             |object: &Object| object.class() == CKO_PRIVATE_KEY && object.public_key() == Some(&public);
         let Some(handle) = index.handle_of(is_its) else { return Ok(None) };
         let Some(entry) = self.entries.read().by_number(handle / PARTS).cloned() else { return Ok(None) };
         // Its attributes may have been dropped to make room.
-        self.load(std::slice::from_ref(&entry), KEYS, deadline)?;
+        self.load(std::slice::from_ref(&entry), Wanted::KEYS, deadline)?;
         let keys = entry.loaded.read().keys.clone();
         Ok(keys.map(|keys| (entry, keys)))
     }
@@ -245,7 +239,7 @@ impl Catalog {
         let object = self.maker().kept_certificate(&unique_id, &kept.label, &kept.id.0, certificate);
         check_is_as_wished(&object, template)?;
         aliases.update(|content| Ok(content.certificates.insert(unique_id.clone(), kept)))?;
-        self.take_over();
+        self.show_kept();
         self.kept.handle(&unique_id).ok_or_else(|| Error::internal("a certificate was kept and is not there"))
     }
 
@@ -279,7 +273,7 @@ impl Catalog {
             }
             Ok(())
         })?;
-        self.take_over();
+        self.show_kept();
         Ok(())
     }
 
@@ -291,29 +285,34 @@ impl Catalog {
     pub fn destroy_certificate(&self, handle: CK_OBJECT_HANDLE, deadline: Deadline) -> Result<()> {
         if let (Some(aliases), Some(unique_id)) = (&self.aliases, self.kept.unique_id(handle)) {
             aliases.update(|content| content.certificates.remove(&unique_id).ok_or_else(gone))?;
-            self.take_over();
+            self.show_kept();
             return Ok(());
         }
         let entry = self.entries.read().by_number(handle / PARTS).cloned().ok_or_else(gone)?;
-        let certified = entry.loaded.read().certificate.clone().flatten().ok_or_else(gone)?;
-        let public = entry.loaded.read().keys.as_ref().and_then(|keys| keys.public_key.clone());
-        match (certified.origin, &self.aliases, public) {
-            (Origin::Hsm, ..) => return self.remove_at_hsm(&entry, deadline),
-            (Origin::Made, Some(aliases), Some(public)) => aliases.update(|content| {
-                content.own_certificates.insert(own_name(&public), Base64::default());
-                Ok(())
-            })?,
+        let (keys, certified) = {
+            let loaded = entry.loaded.read();
+            let keys = loaded.keys.clone().ok_or_else(gone)?;
+            (keys, loaded.certificate.clone().flatten().ok_or_else(gone)?)
+        };
+        match (certified.origin, &self.aliases, &keys.public_key) {
+            (Origin::Hsm, ..) => return self.remove_at_hsm(&entry, &keys, deadline),
+            (Origin::Made, Some(aliases), Some(public)) => {
+                aliases.update(|content| {
+                    Ok(content.own_certificates.insert(own_name(public), Base64::default()))
+                })?;
+            }
             _ => return Err(Error::new(CKR_ACTION_PROHIBITED, "the certificate is not to be destroyed")),
         }
-        self.take_over();
+        entry.loaded.write().put_certificate_of(&keys, None);
+        self.changed();
         Ok(())
     }
 
-    fn remove_at_hsm(&self, entry: &Entry, deadline: Deadline) -> Result<()> {
+    fn remove_at_hsm(&self, entry: &Entry, keys: &KeyObjects, deadline: Deadline) -> Result<()> {
         let outcome = self.backend.remove_certificate(&entry.name, deadline);
         let code = outcome.as_ref().err().map(Error::rv);
         match code {
-            None => entry.loaded.write().put_certificate(None),
+            None => entry.loaded.write().put_certificate_of(keys, None),
             // What it has by now, it is asked.
             Some(CKR_OBJECT_HANDLE_INVALID | CKR_DEVICE_ERROR) => entry.loaded.write().certificate = None,
             Some(_) => {}

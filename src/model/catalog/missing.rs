@@ -1,6 +1,7 @@
 //! Certificates for keys that have none: for applications that see a key only beside its certificate.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use cryptoki_sys::{
     CKA_SIGN, CKF_SIGN, CKM_ECDSA_SHA256, CKM_EDDSA, CKM_SHA256_RSA_PKCS, CKR_DEVICE_ERROR,
@@ -26,6 +27,7 @@ use crate::transport::Deadline;
 type Bare<'a> = (&'a Arc<Entry>, Arc<KeyObjects>);
 
 /// What there is for one.
+#[derive(PartialEq)]
 enum Substitute {
     /// This one.
     Made(Certificate),
@@ -41,29 +43,31 @@ impl Catalog {
     /// # Errors
     /// `CKR_DEVICE_ERROR` when the deadline came before all had signed: what is signed stays, and the next call goes on.
     pub(super) fn store_missing(&self, keys: Vec<Bare<'_>>, deadline: Deadline) -> Result<()> {
+        let none = |keys: Vec<Bare<'_>>| {
+            for (entry, keys) in keys {
+                entry.loaded.write().put_certificate_of(&keys, None);
+            }
+        };
         let unsigned = self.substitute(keys);
-        if unsigned.is_empty() {
-            return Ok(());
-        }
-        let Some(aliases) = self.aliases.as_ref().filter(|_| self.may_sign_now()) else {
-            unsigned.iter().for_each(|(entry, _)| entry.loaded.write().put_certificate(None));
+        let Some(aliases) = self.aliases.as_ref().filter(|_| !unsigned.is_empty() && self.may_sign_now())
+        else {
+            none(unsigned);
             return Ok(());
         };
         // Whoever signs first and finds no place for it afterwards would sign again and again.
         if let Err(error) = aliases.probe() {
             self.log.warn(format_args!("no key signs a certificate, which could not be kept: {error}"));
-            unsigned.iter().for_each(|(entry, _)| entry.loaded.write().put_certificate(None));
+            none(unsigned);
             return Ok(());
         }
-        self.take_over();
         // Another process may have had the same wish.
+        self.show_kept();
         let unsigned = self.substitute(unsigned);
         let (signed, outcome) = self.have_signed(&unsigned, deadline);
         let kept = keep(aliases, signed);
-        self.take_over();
         let without = self.substitute(unsigned);
-        if outcome.is_ok() {
-            without.iter().for_each(|(entry, _)| entry.loaded.write().put_certificate(None));
+        if outcome.is_ok() || kept.is_err() {
+            none(without);
         }
         kept.and(outcome)
     }
@@ -72,22 +76,26 @@ impl Catalog {
     fn substitute<'a>(&self, keys: Vec<Bare<'a>>) -> Vec<Bare<'a>> {
         let mut unsigned = Vec::new();
         for (entry, keys) in keys {
-            match self.substitute_of(&keys) {
+            let substitute = self.substitute_of(entry, &keys);
+            match &substitute {
                 Substitute::Made(certificate) => {
-                    self.store_certificate(entry, &keys, &certificate, Origin::Made);
-                    // One that an application has brought meanwhile takes its place.
-                    if keys.public_key.as_ref().is_some_and(|public| self.kept.certifies(public)) {
-                        entry.loaded.write().put_certificate(None);
-                    }
+                    self.store_certificate(entry, &keys, certificate, Origin::Made);
                 }
-                Substitute::Nothing => entry.loaded.write().put_certificate(None),
-                Substitute::Unsigned => unsigned.push((entry, keys)),
+                Substitute::Nothing => entry.loaded.write().put_certificate_of(&keys, None),
+                Substitute::Unsigned => {
+                    unsigned.push((entry, keys));
+                    continue;
+                }
+            }
+            // Whoever has brought one, or taken one away, may have come too early to see this.
+            if self.substitute_of(entry, &keys) != substitute {
+                entry.loaded.write().certificate = None;
             }
         }
         unsigned
     }
 
-    fn substitute_of(&self, keys: &KeyObjects) -> Substitute {
+    fn substitute_of(&self, entry: &Entry, keys: &KeyObjects) -> Substitute {
         let (Some(public), Some(_)) = (&keys.public_key, &keys.key) else { return Substitute::Nothing };
         let own = self.aliases.as_ref().and_then(|aliases| aliases.own_certificate(public));
         // One whose certificate an application brought, or destroyed.
@@ -99,10 +107,14 @@ impl Catalog {
             MissingCertificates::Unsigned => Substitute::Made(self_issued::unsigned(public, &keys.label)),
             MissingCertificates::SelfSigned => match own.and_then(|own| of_key(&own, public)) {
                 Some(certificate) => Substitute::Made(certificate),
-                None if self.draft(keys).is_some() => Substitute::Unsigned,
+                None if self.can_sign(entry, keys) => Substitute::Unsigned,
                 None => Substitute::Nothing,
             },
         }
+    }
+
+    fn can_sign(&self, entry: &Entry, keys: &KeyObjects) -> bool {
+        !entry.cannot_sign.load(Ordering::Acquire) && self.draft(keys).is_some()
     }
 
     fn may_sign_now(&self) -> bool {
@@ -124,28 +136,32 @@ impl Catalog {
         Some((mechanism, key, self_issued::self_signed(public, &keys.label)?))
     }
 
-    /// The certificates that were signed, one after the other. A key that cannot sign spoils it for no other.
+    /// The certificates that were signed, one after the other. A key that cannot sign spoils it for no other, but where two in
+    /// a row fail for the HSM's sake, or one for the login's, nobody signs any more.
     fn have_signed(&self, keys: &[Bare<'_>], deadline: Deadline) -> (Vec<Certificate>, Result<()>) {
         let mut signed = Vec::new();
+        let mut failures = 0;
         for (entry, keys) in keys {
-            let Some((mechanism, key, draft)) = self.draft(keys) else { continue };
-            let outcome = self.sign(mechanism, key, draft, deadline);
-            let is_late = deadline.remaining().is_none();
-            match outcome {
-                Ok(certificate) => signed.push(certificate),
-                Err(error) => {
-                    self.log.warn(format_args!("key {:?} signs no certificate: {error}", entry.name));
-                    if !is_late && [CKR_DEVICE_ERROR, CKR_USER_NOT_LOGGED_IN].contains(&error.rv()) {
-                        break;
-                    }
-                    // The first one is what everything waited for, and the next call will not.
-                    if is_late && signed.is_empty() {
-                        entry.loaded.write().put_certificate(None);
-                    }
-                }
-            }
-            if is_late {
+            if deadline.remaining().is_none() {
                 return (signed, Err(Error::new(CKR_DEVICE_ERROR, "not all had signed before the deadline")));
+            }
+            let Some((mechanism, key, draft)) = self.draft(keys) else { continue };
+            let error = match self.sign(mechanism, key, draft, deadline) {
+                Ok(certificate) => {
+                    signed.push(certificate);
+                    failures = 0;
+                    continue;
+                }
+                Err(error) => error,
+            };
+            self.log.warn(format_args!("key {:?} signs no certificate: {error}", entry.name));
+            failures = if error.rv() == CKR_DEVICE_ERROR { failures + 1 } else { 0 };
+            if failures == 2 || error.rv() == CKR_USER_NOT_LOGGED_IN {
+                break;
+            }
+            // At the deadline, the first one is what everything waited for, and the next call will not.
+            if deadline.remaining().is_some() || signed.is_empty() {
+                entry.cannot_sign.store(true, Ordering::Release);
             }
         }
         (signed, Ok(()))
@@ -173,6 +189,7 @@ impl Catalog {
             return;
         }
         for entry in self.entries.read().by_name.values() {
+            entry.cannot_sign.store(false, Ordering::Release);
             let mut loaded = entry.loaded.write();
             let can_sign = loaded.keys.as_ref().is_some_and(|keys| self.draft(keys).is_some());
             if can_sign && matches!(loaded.certificate, Some(None)) {

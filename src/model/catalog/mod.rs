@@ -63,6 +63,7 @@ pub struct Catalog {
     files: CertificateStore,
     on_disk: Option<AttributeCache>,
     aliases: Option<Aliases>,
+    taking_over: Mutex<()>,
     kept: KeptCertificates,
     profile: Option<Arc<Object>>,
     counter: Arc<Counter>,
@@ -134,6 +135,7 @@ impl Catalog {
             files: CertificateStore::new(token.certificates.clone(), log.clone()),
             on_disk,
             aliases: token.catalog.aliases.clone().map(|path| Aliases::open(path, log.clone())),
+            taking_over: Mutex::new(()),
             kept: KeptCertificates::default(),
             profile: None,
             counter,
@@ -160,7 +162,6 @@ impl Catalog {
     /// deadline comes before all is read.
     pub fn find(&self, template: &Template, deadline: Deadline) -> Result<Vec<Found>> {
         let wanted = Wanted::by(template);
-        self.refresh_old_aliases();
         let mut found = match wanted.keys || wanted.certificates {
             true => self.find_stored(template, wanted, deadline)?,
             false => Vec::new(),
@@ -170,6 +171,7 @@ impl Catalog {
     }
 
     fn find_stored(&self, template: &Template, wanted: Wanted, deadline: Deadline) -> Result<Vec<Found>> {
+        self.refresh_old_aliases();
         let name = template.label().filter(|_| self.backend.labels_are_names());
         let (mut found, all) = match name {
             Some(label) => {
@@ -242,9 +244,8 @@ impl Catalog {
     /// The objects of a key that was just made. A member of the service may not know yet what another one made.
     fn load_new(&self, entry: &Arc<Entry>, deadline: Deadline) -> Result<Vec<Found>> {
         const PAUSE: Duration = Duration::from_millis(100);
-        let keys = Wanted { keys: true, certificates: false };
         loop {
-            let found = self.load(std::slice::from_ref(entry), keys, deadline)?;
+            let found = self.load(std::slice::from_ref(entry), Wanted::KEYS, deadline)?;
             if !found.is_empty() || deadline.remaining().is_none_or(|left| left < 2 * PAUSE) {
                 return Ok(found);
             }

@@ -38,26 +38,26 @@ impl Catalog {
             }
             Ok(())
         })?;
+        self.reload(std::slice::from_ref(name));
         self.take_over();
         Ok(())
     }
 
     /// `None`: the key's own.
     fn new_label(&self, content: &Content, name: &KeyName, value: &[u8]) -> Result<Option<String>> {
-        let text = label_text(value)?;
-        if text.is_empty() || text == name.as_str() {
-            return Ok(None);
-        }
+        let own = name.as_str();
+        let text = Some(label_text(value)?).filter(|text| !text.is_empty()).unwrap_or(own);
         let entries = self.entries.read();
         let is_alias = |(other, alias): (&String, &Alias)| {
             alias.label.as_deref() == Some(text) && entries.may_have(&other.as_str().into())
         };
-        let is_name = content.keys.get(text).is_none_or(|alias| alias.label.is_none())
+        let is_name = text != own
+            && content.keys.get(text).is_none_or(|alias| alias.label.is_none())
             && entries.by_name.contains_key(&text.into());
-        match is_name || content.keys.iter().any(is_alias) {
-            true => Err(Error::new(CKR_ATTRIBUTE_VALUE_INVALID, "another key has that label")),
-            false => Ok(Some(text.to_owned())),
+        if is_name || content.keys.iter().any(is_alias) {
+            return Err(Error::new(CKR_ATTRIBUTE_VALUE_INVALID, "another key has that label"));
         }
+        Ok(Some(text).filter(|text| *text != own).map(str::to_owned))
     }
 
     /// That no key is called so here. (Whether one has it for its name, the HSM says.)
@@ -92,17 +92,25 @@ impl Catalog {
         }
     }
 
-    /// The same if the last time was long ago: not every search takes a listing.
+    /// The same if the last time was long ago, since not every search takes a listing. What came with a change of this
+    /// process's own is shown in any case.
     pub(super) fn refresh_old_aliases(&self) {
-        if self.aliases.as_ref().is_some_and(|aliases| aliases.age() >= self.settings.refresh) {
-            self.refresh_aliases();
+        let Some(aliases) = &self.aliases else { return };
+        match aliases.is_fresh(self.settings.refresh) {
+            true => self.take_over(),
+            false => self.refresh_aliases(),
         }
     }
 
-    /// Shows what the file says by now.
+    /// Shows what others have made the file say. Not while keys are read: it drops what was read of them.
     pub(super) fn take_over(&self) {
         let Some(aliases) = &self.aliases else { return };
+        // Who finds nothing to do may go on because it is done.
+        let _one_at_a_time = self.taking_over.lock();
         let changes = aliases.take_changes();
+        if !changes.any {
+            return;
+        }
         if !changes.keys.is_empty() {
             self.reload(&Vec::from_iter(changes.keys));
         }
@@ -124,7 +132,6 @@ impl Catalog {
         if let Err(error) = outcome {
             self.log.warn(format_args!("the alias of key {name:?} stays: {error}"));
         }
-        self.take_over();
     }
 
     /// What was read of these keys is made anew when it is wanted; their handles stay.
