@@ -1,9 +1,10 @@
 #!/usr/bin/python3
 """Signs an XML document with a key of the HSM, by xmlsec1 and OpenSSL's engine: docs/applications/xmlsec.md.
 
-    xmlsec-sign.py TEMPLATE KEY CERTIFICATE OUTPUT
+    xmlsec-sign.py TEMPLATE KEY CERTIFICATE OUTPUT [OPTION...]
 
 TEMPLATE has an empty Signature, as xmlsec1 wants it; KEY is a pkcs11: URI, CERTIFICATE a PEM file. OPENSSL_CONF names the engine.
+Each OPTION goes to `xmlsec1 --sign`: `--id-attr:ID urn:oasis:names:tc:SAML:2.0:assertion:Assertion` lets it find what SAML signs.
 
 xmlsec1 1.2.37 with OpenSSL 3 does not take an engine's key for a private one. So it signs with a key that is made for this and thrown
 away, and tells what bytes it signed; the HSM signs these, and its signature takes the place of the other.
@@ -43,14 +44,14 @@ def fixed_width(der, width):
     return b"".join(numbers)
 
 
-def main(template, key, certificate, output):
+def main(template, key, certificate, output, *options):
     with tempfile.TemporaryDirectory() as folder:
         draft, other, signed = (os.path.join(folder, name) for name in ("draft.xml", "other.pem", "signed-info"))
         public_key = run("openssl", "x509", "-in", certificate, "-noout", "-pubkey", "-out", other)
         public_key = run("openssl", "pkey", "-pubin", "-in", other, "-noout", "-text")
         throwaway_key(public_key, other)
         told = run("xmlsec1", "--sign", "--store-signatures", "--print-debug", "--privkey-pem", other + "," + certificate,
-                   "--output", draft, template)
+                   "--output", draft, *options, template)
         parts = re.findall(rb"== PreSigned data - start buffer:\n(.*?)\n== PreSigned data - end buffer", told, re.S)
         if len(parts) != 1:
             sys.exit("xmlsec1 tells of %d signatures instead of one" % len(parts))
@@ -77,6 +78,6 @@ def main(template, key, certificate, output):
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 5:
+    if len(sys.argv) < 5:
         sys.exit(__doc__)
     main(*sys.argv[1:])

@@ -13,7 +13,7 @@ contract::suite!(CipherTrust;
         tokens makes_pairs makes_aes makes_mac_keys deletes
     }
     unable {
-        keeps_certificates edwards passwords digests digest_infos any_bytes decrypt aes_blocks short_tags random certificates
+        lists_before_login keeps_certificates edwards passwords digests digest_infos any_bytes decrypt aes_blocks short_tags random certificates
         public_listing internal protection pin_in_a_header pin_that_lists makes_edwards
     }
 );

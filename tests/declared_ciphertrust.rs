@@ -93,7 +93,7 @@ contract::signing_suite!(Described;
         makes_pairs makes_aes
     }
     unable {
-        keeps_certificates edwards passwords digests digest_infos any_bytes decrypt aes_blocks short_tags macs random certificates
+        lists_before_login keeps_certificates edwards passwords digests digest_infos any_bytes decrypt aes_blocks short_tags macs random certificates
         public_listing internal ids protection pin_in_a_header pin_that_lists
         makes_edwards makes_mac_keys deletes
     }

@@ -81,7 +81,7 @@ impl Dialect for Described {
 contract::signing_suite!(Described;
     able { digest_infos certificates public_listing ids_of_keys describe tokens }
     unable {
-        keeps_certificates ec edwards aes passwords
+        lists_before_login keeps_certificates ec edwards aes passwords
         all_hashes digests any_bytes pss decrypt oaep aes_blocks gcm own_ivs short_tags macs random
         uncertified internal ids protection new_keys pin_in_a_header pin_that_lists repeats
         makes_pairs makes_edwards makes_aes makes_mac_keys deletes

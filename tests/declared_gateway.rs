@@ -85,7 +85,7 @@ contract::signing_suite!(Gateway;
         describe tokens
     }
     unable {
-        keeps_certificates all_hashes aes passwords aes_blocks gcm own_ivs short_tags macs public_listing internal ids protection
+        lists_before_login keeps_certificates all_hashes aes passwords aes_blocks gcm own_ivs short_tags macs public_listing internal ids protection
         new_keys pin_in_a_header pin_that_lists repeats
         makes_pairs makes_edwards makes_aes makes_mac_keys deletes
     }

@@ -137,7 +137,7 @@ contract::signing_suite!(Vault;
         makes_pairs makes_edwards makes_aes deletes
     }
     unable {
-        keeps_certificates passwords aes_blocks own_ivs short_tags macs public_listing internal ids protection
+        lists_before_login keeps_certificates passwords aes_blocks own_ivs short_tags macs public_listing internal ids protection
         pin_that_lists repeats tokens
         makes_mac_keys
     }

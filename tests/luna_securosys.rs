@@ -19,7 +19,7 @@ contract::suite!(Luna(Securosys);
         new_keys repeats
     }
     unable {
-        keeps_certificates own_ivs macs tokens internal ids_of_keys pin_in_a_header pin_that_lists optional_login
+        lists_before_login keeps_certificates own_ivs macs tokens internal ids_of_keys pin_in_a_header pin_that_lists optional_login
         makes_pairs makes_edwards makes_aes makes_mac_keys deletes
     }
 );

@@ -59,15 +59,15 @@ impl Process {
 /// What is wrong in a slot is in [`Slot::token`].
 pub fn load(reserved: Option<&Path>, process: &Process) -> Result<Config, Problem> {
     let mut source = Source { secure: process.secure, ..Source::default() };
-    let root = match find(reserved, process) {
-        Some(path) => {
+    let (root, looked) = match find(reserved, process) {
+        Ok(path) => {
             source.reserved = reserved.is_some();
             source.file = Some(path.clone());
-            read(&path, &mut source)?
+            (read(&path, &mut source)?, Vec::new())
         }
-        None => Table::new(),
+        Err(looked) => (Table::new(), looked),
     };
-    assemble(root, &process.variables, source)
+    Ok(Config { looked, ..assemble(root, &process.variables, source)? })
 }
 
 /// The configuration of a file's tree and the environment.
@@ -81,14 +81,21 @@ pub(super) fn assemble(mut root: Table, variables: &Variables, source: Source) -
         word(text, &[("reinitialize", Fork::Reinitialize), ("transparent", Fork::Transparent)])
     })?;
     let log = log(&root.section("log", "log")?)?;
-    Ok(Config { fork: fork.unwrap_or_default(), log, slots: number(slots, &source), file: source.file })
+    Ok(Config {
+        fork: fork.unwrap_or_default(),
+        log,
+        slots: number(slots, &source),
+        file: source.file,
+        looked: Vec::new(),
+    })
 }
 
 /// Where a problem of the configuration itself is told: the log that file and environment ask for as far as they can be
 /// read, the environment alone, or standard error if the environment asks for a log that there is not.
 pub fn log_for_problems(reserved: Option<&Path>, process: &Process) -> Log {
     let mut source = Source { secure: process.secure, ..Source::default() };
-    let root = find(reserved, process).and_then(|path| read(&path, &mut source).ok()).unwrap_or_default();
+    let root =
+        find(reserved, process).ok().and_then(|path| read(&path, &mut source).ok()).unwrap_or_default();
     let asked = process.variables.keys().any(|name| name.as_encoded_bytes().starts_with(b"P11REST_LOG"));
     let last = || if asked { Log { level: Level::Error, target: LogTarget::Stderr } } else { Log::default() };
     only_log(root, process, &source)
@@ -103,18 +110,26 @@ fn only_log(mut root: Table, process: &Process, source: &Source) -> Result<Log, 
     log(&Section::open(source, "", &top, &root)?.section("log", "log")?)
 }
 
-fn find(reserved: Option<&Path>, process: &Process) -> Option<PathBuf> {
+/// The file, or where there is none: each place, and why not.
+fn find(reserved: Option<&Path>, process: &Process) -> Result<PathBuf, Vec<String>> {
     let named = reserved.or_else(|| process.variable("P11REST_CONFIG").map(Path::new));
     if let Some(named) = named {
-        return Some(named.to_owned());
+        return Ok(named.to_owned());
     }
     // A path that is not absolute is to be ignored (XDG Base Directory Specification).
     let absolute = |name| process.variable(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let user = absolute("XDG_CONFIG_HOME").or_else(|| Some(absolute("HOME")?.join(".config")));
     let places = [user.map(|user| user.join("p11rest")), Some(process.system.clone())];
-    // A folder that may not be looked into, as a service's home often is, has no file for us.
-    let exists = |path: &PathBuf| path.try_exists().unwrap_or(false);
-    places.into_iter().flatten().map(|folder| folder.join(FILE_NAME)).find(exists)
+    let mut looked = Vec::new();
+    for path in places.into_iter().flatten().map(|folder| folder.join(FILE_NAME)) {
+        match path.try_exists() {
+            Ok(true) => return Ok(path),
+            Ok(false) => looked.push(format!("{} is not there", path.display())),
+            // A folder that may not be looked into, as a service's home often is, has no file for us.
+            Err(error) => looked.push(format!("{} cannot be looked for: {error}", path.display())),
+        }
+    }
+    Err(looked)
 }
 
 /// Reads the file at `path` and learns from it what `source` has to know.

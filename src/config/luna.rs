@@ -7,6 +7,7 @@ use super::Secret;
 use super::problem::{Fault, Problem};
 use super::read::{Section, word};
 use super::slot::existing;
+use super::tls::private;
 
 /// How long the appliance keeps a private session that nobody uses (reference section 4.1).
 const IDLE: Duration = Duration::from_secs(10 * 60);
@@ -144,7 +145,7 @@ fn login(section: &Section<'_>) -> Result<ApplianceLogin, Problem> {
         word(text, &[("basic", "basic"), ("jwt", "jwt"), ("certificate", "certificate")])
     })?;
     let certificate = section.text("certificate", |place, text| existing(source.path(place, text)?))?;
-    let key = section.text("key", |place, text| existing(source.path(place, text)?))?;
+    let key = section.text("key", |place, text| private(existing(source.path(place, text)?)?))?;
     let shows = section.text("challenge", |_, text| {
         word(text, &[("certificate", Shows::Certificate), ("public_key", Shows::PublicKey)])
     })?;

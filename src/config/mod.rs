@@ -56,6 +56,8 @@ pub use tls::{Identity, Pin, Tls, TlsVersion};
 pub struct Config {
     /// The file that was read; `None` where there is none.
     pub file: Option<PathBuf>,
+    /// Where there is none: each place that was looked at, and why it is not the one.
+    pub looked: Vec<String>,
     /// What the child of a fork finds.
     pub fork: Fork,
     /// The log.

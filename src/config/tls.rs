@@ -141,7 +141,7 @@ fn identity(section: &Section<'_>) -> Result<Option<Identity>, Problem> {
 
 /// A file that not everybody may read. Its group may: that is how services share a key (`ssl-cert` of Debian, `fsGroup`
 /// of Kubernetes), and unlike a literal secret it has no other place to be in.
-fn private(path: PathBuf) -> Result<PathBuf, Fault> {
+pub(super) fn private(path: PathBuf) -> Result<PathBuf, Fault> {
     let mode = path.metadata().map_or(0, |metadata| metadata.permissions().mode() & 0o7777);
     if mode & 0o004 == 0 {
         return Ok(path);

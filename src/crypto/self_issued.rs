@@ -1,7 +1,8 @@
 //! Certificates for keys that have none: nobody's signature (RFC 9925) or the key's own.
 //!
-//! Issuer and subject are `CN=`name`, OU=`what it is; they are valid at all times, have no extension, and their number is the
-//! SHA-1 of the public key. So the same key and name always give the same bytes, but for the signature.
+//! Issuer and subject are `CN=`name`, OU=`what it is; they are valid at all times, have no extension, and their number is
+//! the SHA-1 of the public key but for its first bit (RFC 5280 section 4.1.2.2 has room for 20 bytes). So the same key and
+//! name always give the same bytes, but for the signature.
 
 use super::certificate::{COMMON_NAME, Certificate};
 use super::encode;
@@ -65,7 +66,9 @@ impl ToBeSigned {
             &tlv::element(tag::UTC_TIME, b"700101000000Z"),
             &tlv::element(tag::GENERALIZED_TIME, b"99991231235959Z"),
         ]);
-        let serial_number = tlv::unsigned(&public.subject_key_identifier());
+        let mut number = public.subject_key_identifier();
+        number[0] &= 0x7f;
+        let serial_number = tlv::unsigned(&number);
         let spki = public.spki().to_vec();
         let fields = sequence(&[&serial_number, algorithm, &name, &validity, &name, &spki]);
         Self { algorithm, serial_number, name, spki, fields }

@@ -49,6 +49,9 @@ pub(super) unsafe fn initialize(init_args: CK_VOID_PTR) -> Result<()> {
         Error::new(rv, "the configuration is unusable").because(problem)
     })?;
     let log = Log::open(&config.log).unwrap_or_else(|error| without_log(&config.log, &error));
+    if config.slots.is_empty() && !config.looked.is_empty() {
+        log.warn(format_args!("C_Initialize: there is no configuration: {}", config.looked.join(", ")));
+    }
     // Slots with lanes need no thread, and one that can work is enough.
     if !threads && config.forbid_threads() {
         for problem in config.slots.iter().filter_map(|slot| slot.token.as_ref().err()) {

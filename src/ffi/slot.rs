@@ -64,7 +64,7 @@ pub(super) unsafe fn get_token_info(
     let (sessions, read_write_sessions) = token.session_counts();
     let login = if token.backend().login_required() { CKF_LOGIN_REQUIRED } else { 0 };
     let random = if token.offers_random() { CKF_RNG } else { 0 };
-    let state = token.backend().token_state();
+    let state = TokenState { write_protected: token.is_write_protected(), ..token.backend().token_state() };
     let bytes = |of: fn(Memory) -> u64| state.memory.map_or(CK_UNAVAILABLE_INFORMATION, of);
     let (total, free) = (bytes(|memory| memory.total), bytes(|memory| memory.free));
     let value = CK_TOKEN_INFO {

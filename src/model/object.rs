@@ -273,7 +273,8 @@ impl Maker<'_> {
         builder
     }
 
-    fn storage(
+    /// The attributes of every object of the token. `name` and `salt` tell objects of one class apart.
+    pub fn storage(
         &self,
         label: &str,
         name: &str,

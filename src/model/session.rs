@@ -209,7 +209,7 @@ impl Session {
 
     /// Where no session is read/write, it is the token that is not written to.
     fn read_only(&self) -> Error {
-        if self.token.backend().refuses_read_write() {
+        if self.token.refuses_read_write() {
             return Error::new(CKR_TOKEN_WRITE_PROTECTED, "nothing of this token is changed from here");
         }
         Error::new(CKR_SESSION_READ_ONLY, "the session is read-only")

@@ -175,7 +175,7 @@ impl Module {
             let text = "the security officer is logged in, who takes no read-only sessions";
             return Err(Error::new(CKR_SESSION_READ_WRITE_SO_EXISTS, text));
         }
-        if !read_only && token.backend().refuses_read_write() {
+        if !read_only && token.refuses_read_write() {
             let text = "nothing of this token is changed from here: open a read-only session";
             return Err(Error::new(CKR_TOKEN_WRITE_PROTECTED, text));
         }

@@ -18,7 +18,8 @@ check "modutil -add" says 'Token Name: securosys' follow nss "The module in a da
 
 keys() {
     local list
-    list=$(follow nss "Keys and certificates")
+    # Nobody is at the terminal: certificates are listed without a PIN.
+    list=$(follow nss "Keys and certificates" </dev/null)
     printf '%s\n' "$list"
     [ "$(grep -c '> rsa  ' <<<"$list")" -eq 2 ]
     [ "$(grep -c '> ec  ' <<<"$list")" -eq 2 ]

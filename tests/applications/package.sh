@@ -152,7 +152,15 @@ has_documents() {
     zcat "$doc/changelog.Debian.gz" >"$work/changelog"
     [ "$(dpkg-parsechangelog --file "$work/changelog" --show-field Version)" = "$version-1" ]
     diff -r "$root/docs" "$doc/docs"
-    diff -r "$root/pkcs11-test-config" "$doc/examples"
+    mkdir "$work/examples"
+    cp "$root"/pkcs11-test-config/* "$root"/examples/* "$work/examples"
+    diff -r "$work/examples" "$doc/examples"
+    # It is run by its name, in the tarball too; the others are read.
+    for folder in "$doc/examples" "$untarred/share/doc/p11rest/examples"; do
+        [ "$(find "$folder" -type f -perm /111 -printf '%m %f\n')" = "755 xmlsec-sign.py" ]
+    done
+    # As docs/applications/rust.md names it.
+    cmp "$doc/examples/../examples/sign.rs" "$root/examples/sign.rs"
 }
 
 has_manuals_and_completion() {

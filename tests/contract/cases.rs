@@ -23,6 +23,8 @@ macro_rules! contract_cases {
                     shared ShowInternal the_configuration_shows_what_the_hsm_keeps [internal];
                     shared Plain private_objects_come_and_go_with_the_login [public_listing];
                     shared Plain nothing_is_shown_before_the_login [!public_listing];
+                    own Plain a_profile_says_that_certificates_are_public [lists_before_login];
+                    shared Plain no_profile_says_that_certificates_are_public [!lists_before_login];
                     shared Plain a_search_has_its_states;
                     shared Plain a_template_that_contradicts_itself_finds_nothing;
                 }
@@ -108,6 +110,7 @@ macro_rules! contract_cases {
                     shared Plain find_no_place_of_themselves [!keeps_certificates];
                     own Plain are_put_beside_their_key [keeps_certificates uncertified ec];
                     own SelfSigned are_made_by_the_keys_themselves [uncertified ec];
+                    own SelfSigned are_made_though_one_key_cannot [keeps_certificates uncertified ec];
                 }
                 slots {
                     shared Plain have_a_token;

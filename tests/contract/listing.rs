@@ -1,12 +1,13 @@
 //! Finding objects (PKCS#11 3.2 section 5.7.6).
 
 use cryptoki_sys::{
-    CKA_CLASS, CKA_ID, CKA_KEY_TYPE, CKA_LABEL, CKA_PRIVATE, CKA_SIGN, CKA_TOKEN, CKK_AES, CKK_EC,
-    CKK_EC_EDWARDS, CKK_RSA, CKO_CERTIFICATE, CKO_DATA, CKO_PRIVATE_KEY, CKO_PUBLIC_KEY, CKO_SECRET_KEY,
-    CKR_OBJECT_HANDLE_INVALID, CKR_OPERATION_ACTIVE, CKR_OPERATION_NOT_INITIALIZED,
+    CKA_CLASS, CKA_ID, CKA_KEY_TYPE, CKA_LABEL, CKA_PRIVATE, CKA_PROFILE_ID, CKA_SIGN, CKA_TOKEN, CKK_AES,
+    CKK_EC, CKK_EC_EDWARDS, CKK_RSA, CKO_CERTIFICATE, CKO_DATA, CKO_PRIVATE_KEY, CKO_PROFILE, CKO_PUBLIC_KEY,
+    CKO_SECRET_KEY, CKP_PUBLIC_CERTIFICATES_TOKEN, CKR_ACTION_PROHIBITED, CKR_OBJECT_HANDLE_INVALID,
+    CKR_OPERATION_ACTIVE, CKR_OPERATION_NOT_INITIALIZED,
 };
 
-use super::{Case, private, public};
+use super::{Case, Purpose, certificate, private, public};
 use crate::support::p11::refused;
 use crate::support::session::{bytes, flag, number};
 
@@ -31,7 +32,7 @@ pub fn a_label(case: &Case) {
     }
     let label = case.rsa();
     let near = [format!("{label}8"), format!("{label}\0"), label.to_uppercase()];
-    let far = [&label[1..], "", "no/such key?"];
+    let far = [&label[1..], "no/such key?"];
     for other in near.iter().map(String::as_str).chain(far) {
         assert_eq!(session.find(&[bytes(CKA_LABEL, other)]), Ok(vec![]), "{other:?}");
     }
@@ -143,6 +144,28 @@ pub fn the_configuration_shows_what_the_hsm_keeps(case: &Case) {
         let key = private(&session, hidden);
         assert_eq!(session.attribute(key, CKA_LABEL).unwrap(), hidden.as_bytes());
     }
+}
+
+/// NSS asks for it before it asks for a PIN.
+pub fn a_profile_says_that_certificates_are_public(case: &Case) {
+    let session = case.session();
+    let template = [number(CKA_CLASS, CKO_PROFILE), flag(CKA_TOKEN, true)];
+    let listed = case.asked(Purpose::List);
+    let found = session.find(&template).unwrap();
+    assert_eq!(case.asked(Purpose::List), listed, "nobody is asked for it");
+    let [profile] = found[..] else { panic!("{found:?}") };
+    assert_eq!(session.ulong(profile, CKA_PROFILE_ID), Ok(CKP_PUBLIC_CERTIFICATES_TOKEN));
+    assert_eq!(session.flag(profile, CKA_PRIVATE), Ok(false));
+    refused(case.user().destroy(profile), CKR_ACTION_PROHIBITED);
+    assert!(session.find(&[]).unwrap().contains(&profile));
+    if let Some(label) = case.seed().certified.first() {
+        certificate(&session, label);
+    }
+}
+
+pub fn no_profile_says_that_certificates_are_public(case: &Case) {
+    let session = case.user();
+    assert_eq!(session.find(&[number(CKA_CLASS, CKO_PROFILE)]), Ok(vec![]));
 }
 
 pub fn private_objects_come_and_go_with_the_login(case: &Case) {

@@ -6,7 +6,7 @@
 use super::Setting;
 
 /// What a dialect may be able to do. Each stands in one of the two lists of a suite.
-pub const ABLE: [&str; 34] = [
+pub const ABLE: [&str; 35] = [
     // Keys.
     "ec",
     "edwards",
@@ -27,12 +27,13 @@ pub const ABLE: [&str; 34] = [
     "short_tags",
     "macs",
     "random",
-    // Objects: certificates beside the keys, which applications may put there; a key without one; objects before the login; keys of the HSM's own; an id that
+    // Objects: certificates beside the keys, which applications may put there; a key without one; objects before the login, and a listing; keys of the HSM's own; an id that
     // the HSM keeps, or one made of the key; a request for the attributes of one key; what protects a key is told.
     "certificates",
     "keeps_certificates",
     "uncertified",
     "public_listing",
+    "lists_before_login",
     "internal",
     "ids",
     "ids_of_keys",

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use cryptoki_sys::*;
 use der::{Decode, Encode};
+use serde_json::json;
 use x509_cert::Certificate;
 
 use super::Purpose::Sign;
@@ -11,6 +12,9 @@ use super::{Case, certificate, private};
 use crate::support::openssl::{describe, openssl};
 use crate::support::p11::refused;
 use crate::support::session::{Pair, Session, bytes, flag, number};
+
+/// Of include/p11rest.h.
+const CKA_P11REST_KEY_NAME: CK_ATTRIBUTE_TYPE = CKA_VENDOR_DEFINED | 0x5031_3152;
 
 /// A certificate that a key signed for itself, in DER.
 fn signed_by(pem: &Path, subject: &str) -> Vec<u8> {
@@ -61,6 +65,8 @@ pub fn are_kept_with_a_label_and_an_id_of_their_own(case: &Case) {
     }
     let unique = session.attribute(made, CKA_UNIQUE_ID).unwrap();
     assert!(aliases(case).contains(&String::from_utf8(unique.clone()).unwrap()), "{}", aliases(case));
+    let info = case.p11.token_info(case.slot).unwrap();
+    assert_eq!(info.flags & CKF_WRITE_PROTECTED, 0, "something can be written");
     // The key goes on as it was.
     private(&session, case.signer().label);
 
@@ -102,12 +108,21 @@ pub fn of_the_file_are_shown(case: &Case) {
     let session = case.user();
     let der = its_own(case, "/CN=by hand");
     let value = base64::engine::general_purpose::STANDARD.encode(&der);
-    let content =
-        serde_json::json!({ "certificates": { "by-hand": { "label": "hand", "id": "0a", "value": value } } });
+    let label = case.signer().label;
+    let key = private(&session, label);
+    let name = session.attribute(key, CKA_P11REST_KEY_NAME).unwrap();
+    let name = std::str::from_utf8(&name).unwrap();
+    let content = json!({
+        "keys": { name: { "label": "key by hand" } },
+        "certificates": { "by-hand": { "label": "hand", "id": "0a", "value": value } },
+    });
     std::fs::write(case.emulator.path("aliases.json"), content.to_string()).unwrap();
     // Whoever changes something reads all.
     let other = signed_by(&case.emulator.path("other.key"), "/CN=other");
     let made = session.create(&template(&other, &[bytes(CKA_LABEL, "other")])).unwrap();
+    assert_eq!(private(&session, "key by hand"), key);
+    session.set(key, &[bytes(CKA_LABEL, "")]).unwrap();
+    assert_eq!(private(&session, label), key);
     let by_hand = certificate(&session, "hand");
     assert_eq!(session.attribute(by_hand, CKA_VALUE).unwrap(), der);
     assert_eq!(session.attribute(by_hand, CKA_ID).unwrap(), [0x0a]);
@@ -134,6 +149,10 @@ pub fn have_nothing_else(case: &Case) {
     refused(session.create(&template(&der, &[bytes(CKA_LABEL, [0xff])])), CKR_ATTRIBUTE_VALUE_INVALID);
     refused(session.create(&template(&der[1..], &named)), CKR_ATTRIBUTE_VALUE_INVALID);
     refused(session.create(&template(&der, &named)[..3]), CKR_TEMPLATE_INCOMPLETE);
+    let different = signed_by(&case.emulator.path("other.key"), "/CN=different");
+    let subject = Certificate::from_der(&different).unwrap().tbs_certificate.subject.to_der().unwrap();
+    refused(with(bytes(CKA_SUBJECT, &subject)), CKR_ATTRIBUTE_VALUE_INVALID);
+    refused(session.create(&template(&der, &named)[1..]), CKR_TEMPLATE_INCOMPLETE);
     let data = [number(CKA_CLASS, CKO_DATA), flag(CKA_TOKEN, true), bytes(CKA_VALUE, "data")];
     refused(session.create(&data), CKR_TOKEN_WRITE_PROTECTED);
     assert_eq!(session.find(&[bytes(CKA_VALUE, &der)]), Ok(vec![]));
@@ -181,9 +200,18 @@ pub fn are_put_beside_their_key(case: &Case) {
 
 /// For applications that see keys only beside certificates. It costs a signature, once.
 pub fn are_made_by_the_keys_themselves(case: &Case) {
-    let session = case.user();
-    let seed = case.seed();
+    begin_anew(case);
+    let (session, seed) = (case.user(), case.seed());
     let signed = case.asked(Sign);
+    // Where they cannot be kept, nothing is signed in vain.
+    let lock = case.emulator.path("self-signed.json.lock");
+    let _ = std::fs::remove_file(&lock);
+    std::fs::create_dir(&lock).unwrap();
+    assert_eq!(session.labels(&[number(CKA_CLASS, CKO_CERTIFICATE)]), seed.certified);
+    assert_eq!(case.asked(Sign), signed);
+    std::fs::remove_dir(&lock).unwrap();
+    session.logout().unwrap();
+    session.login(case.dialect.pin()).unwrap();
     let all = session.find(&[number(CKA_CLASS, CKO_CERTIFICATE)]).unwrap();
     assert!(all.len() > seed.certified.len());
     for label in seed.ec.iter().chain(seed.rsa).filter(|label| !seed.certified.contains(label)) {
@@ -208,11 +236,34 @@ pub fn are_made_by_the_keys_themselves(case: &Case) {
     one_goes_for_good(case, &session);
 }
 
+pub fn are_made_though_one_key_cannot(case: &Case) {
+    begin_anew(case);
+    let (session, seed) = (case.user(), case.seed());
+    let label = seed.ec.iter().find(|label| !seed.certified.contains(label)).unwrap();
+    let (method, path) = case.dialect.request(Sign);
+    case.emulator.fault(&json!({
+        "method": method, "path": path, "contains": format!("\"{label}\""),
+        "status": 400, "body": { "errorCode": 605, "reason": "res.error.in.hsm", "message": "not this key" },
+    }));
+    let labels = session.labels(&[number(CKA_CLASS, CKO_CERTIFICATE)]);
+    let mut others = [&seed.pairs(), seed.certified].concat();
+    others.retain(|other| other != label);
+    others.sort_unstable();
+    others.dedup();
+    assert_eq!(labels, others);
+    case.emulator.heal();
+}
+
+/// The file may be from another test.
+fn begin_anew(case: &Case) {
+    std::fs::write(case.emulator.path("self-signed.json"), "{}").unwrap();
+}
+
 fn one_goes_for_good(case: &Case, session: &Session) {
     let label = *case.seed().ec.iter().find(|label| !case.seed().certified.contains(label)).unwrap();
     let made = certificate(session, label);
     let der = session.attribute(made, CKA_VALUE).unwrap();
-    assert!(case.emulator.text("self-signed.json").contains(r#""own_certificate":"#));
+    assert!(case.emulator.text("self-signed.json").contains(r#""own_certificates":"#));
     // What is called otherwise keeps its certificate.
     let signed = case.asked(Sign);
     session.set(private(session, label), &[bytes(CKA_ID, [0x77, 4])]).unwrap();

@@ -372,19 +372,24 @@ fn a_secret_in_a_file_for_all_is_refused() {
 fn a_private_key_for_all_is_refused() {
     let place = Place::new();
     let key = place.write("etc/client.key", "");
-    let text = format!("{SLOT}tls.identity = {{ certificate = \"client.key\", key = \"client.key\" }}");
-    for (mode, refused) in [(0o600, false), (0o640, false), (0o604, true), (0o644, true)] {
-        fs::set_permissions(&key, fs::Permissions::from_mode(mode)).unwrap();
-        let config = place.load(&text, &[]).unwrap();
-        match &config.slots[0].token {
-            Ok(_) => assert!(!refused),
-            Err(problem) => assert_eq!(
-                place.shown(problem),
-                format!(
-                    "p11rest.toml:6: slot.tls.identity.key: client.key is a private key that everybody may read \
-                     (mode {mode:04o}); take that right away: chmod o-rwx client.key"
-                )
-            ),
+    let files = "certificate = \"client.key\", key = \"client.key\"";
+    let luna = SLOT.replace("securosys", "luna");
+    for (name, text) in [
+        ("slot.tls.identity", format!("{SLOT}tls.identity = {{ {files} }}")),
+        (
+            "slot.luna",
+            format!("{luna}luna = {{ user = \"u\", password = \"pin\", login = \"certificate\", {files} }}"),
+        ),
+    ] {
+        for (mode, refused) in [(0o600, false), (0o640, false), (0o604, true), (0o644, true)] {
+            fs::set_permissions(&key, fs::Permissions::from_mode(mode)).unwrap();
+            let config = place.load(&text, &[]).unwrap();
+            let told = config.slots[0].token.as_ref().map(|_| ()).map_err(|problem| place.shown(problem));
+            let message = format!(
+                "p11rest.toml:6: {name}.key: client.key is a private key that everybody may read (mode {mode:04o}); take \
+                 that right away: chmod o-rwx client.key"
+            );
+            assert_eq!(told, if refused { Err(message) } else { Ok(()) });
         }
     }
 }

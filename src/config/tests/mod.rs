@@ -87,7 +87,26 @@ fn nothing_is_a_configuration() {
     assert!(config.slots.is_empty() && config.file.is_none());
     assert_eq!(config.log, Log { level: Level::Warn, target: LogTarget::None });
     let config = load(Some(Path::new("/dev/null")), &Place::new().process(false, &[])).unwrap();
-    assert!(config.slots.is_empty());
+    assert!(config.slots.is_empty() && config.looked.is_empty());
+}
+
+#[test]
+fn where_there_is_none_each_place_is_told() {
+    let place = Place::new();
+    let home = place.write("home", "no folder");
+    let variables = [("HOME", home.to_str().unwrap())];
+    let config = load(None, &place.process(false, &variables)).unwrap();
+    assert_eq!(
+        config.looked,
+        [
+            format!(
+                "{}/.config/p11rest/p11rest.toml cannot be looked for: Not a directory (os error 20)",
+                home.display()
+            ),
+            format!("{} is not there", place.path("etc/p11rest.toml").display())
+        ]
+    );
+    assert!(place.load(SLOT, &variables).unwrap().looked.is_empty());
 }
 
 #[test]

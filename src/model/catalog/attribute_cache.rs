@@ -4,9 +4,9 @@
 //! the file can make callers verify with another key. So it is read only if it is this user's alone (mode 0600).
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, Metadata, OpenOptions, Permissions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -135,22 +135,41 @@ impl AttributeCache {
             keys.remove(gone.as_str());
         }
         let content = Content { version: 1, token: self.serial.clone(), keys };
-        if let Err(error) = write_whole(&self.path, &content) {
+        let bytes = serde_json::to_vec(&content).map_err(io::Error::from);
+        if let Err(error) = bytes.and_then(|bytes| write_whole(&self.path, &bytes, None)) {
             self.log.warn(format_args!("{} is not written: {error}", self.path.display()));
         }
     }
 }
 
-/// Writes a new file and puts it in the place of the old one, so that nobody reads half of it.
-pub(super) fn write_whole(path: &Path, content: &impl Serialize) -> io::Result<()> {
+/// Writes a new file and puts it in the place of the old one, so that nobody reads half of it. It is this user's alone, or
+/// those users' who may use the one that it is `like`.
+pub(super) fn write_whole(path: &Path, content: &[u8], like: Option<&Metadata>) -> io::Result<()> {
     let mut fresh = path.as_os_str().to_owned();
     fresh.push(format!(".{}", std::process::id()));
     let fresh = PathBuf::from(fresh);
     // What a process that died with the same number left behind.
     let _ = fs::remove_file(&fresh);
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&fresh)?;
-    file.write_all(&serde_json::to_vec(content)?)?;
-    fs::rename(&fresh, path)
+    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&fresh)?;
+    let written = fill(file, content, like).and_then(|()| fs::rename(&fresh, path));
+    written.inspect_err(|_| drop(fs::remove_file(&fresh)))
+}
+
+fn fill(mut file: File, content: &[u8], like: Option<&Metadata>) -> io::Result<()> {
+    if let Some(like) = like {
+        make_like(&file, like)?;
+    }
+    file.write_all(content)?;
+    file.sync_all()
+}
+
+/// Gives a file the owner, the group and the mode of another one, as far as this user may. Who may not give it to the
+/// group gives it to no group.
+pub(super) fn make_like(file: &File, like: &Metadata) -> io::Result<()> {
+    let given =
+        fchown(file, Some(like.uid()), Some(like.gid())).or_else(|_| fchown(file, None, Some(like.gid())));
+    let mode = like.mode() & if given.is_ok() { 0o664 } else { 0o604 };
+    file.set_permissions(Permissions::from_mode(mode))
 }
 
 impl Stored {
@@ -209,8 +228,6 @@ fn now() -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
     use super::*;
 
     fn aes(bytes: usize) -> KeyInfo {
@@ -245,7 +262,7 @@ mod tests {
         let name = KeyName::from("k");
         cache(&path, b"0123456789ABCDEF").put([(&name, &aes(32))].into_iter());
         assert_eq!(cache(&path, b"FEDCBA9876543210").get(&name), None);
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
         assert_eq!(cache(&path, b"0123456789ABCDEF").get(&name), None);
     }
 }

@@ -1,7 +1,7 @@
 //! What is kept of one name at the HSM.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use cryptoki_sys::CK_OBJECT_HANDLE;
@@ -36,6 +36,8 @@ pub(super) struct Entry {
     pub(super) loaded: RwLock<Loaded>,
     /// How many callers are at it.
     pins: AtomicU64,
+    /// Whether it has failed to sign a certificate for itself. That is not tried again before the next login.
+    pub(super) cannot_sign: AtomicBool,
 }
 
 /// Entries that a caller is at: until it is dropped, their attributes are not, for want of room.
@@ -95,6 +97,11 @@ pub(super) struct Wanted {
     pub(super) certificates: bool,
 }
 
+impl Wanted {
+    /// Keys without their certificates.
+    pub(super) const KEYS: Self = Self { keys: true, certificates: false };
+}
+
 impl Entry {
     pub(super) fn new(name: KeyName, number: u64, private_number: u64, tick: u64) -> Self {
         Self {
@@ -104,6 +111,7 @@ impl Entry {
             used: AtomicU64::new(tick),
             loaded: RwLock::default(),
             pins: AtomicU64::new(0),
+            cannot_sign: AtomicBool::new(false),
         }
     }
 
@@ -163,6 +171,13 @@ impl Loaded {
         self.certificate.is_some() && is_young(self.certificate_at, CERTIFICATES_BELIEVED)
     }
 
+    /// Puts in place what was found for these keys, unless they are others or are called otherwise by now.
+    pub(super) fn put_certificate_of(&mut self, keys: &KeyObjects, certificate: Option<Certified>) {
+        if self.keys.as_ref().is_some_and(|now| now.is_called_as(keys)) {
+            self.put_certificate(certificate);
+        }
+    }
+
     /// Puts new key objects in place; a certificate stays with the key that it was matched with.
     pub(super) fn put_keys(&mut self, keys: KeyObjects) {
         if self.keys.as_ref().is_none_or(|before| before.public_key != keys.public_key) {
@@ -173,7 +188,7 @@ impl Loaded {
         self.failed_at = None;
     }
 
-    pub(super) fn put_certificate(&mut self, certificate: Option<Certified>) {
+    fn put_certificate(&mut self, certificate: Option<Certified>) {
         self.certificate = Some(certificate);
         self.certificate_at = Some(Instant::now());
     }

@@ -34,6 +34,8 @@ pub(super) struct Names {
 impl Catalog {
     /// What a child needs to know.
     pub fn heritage(&self) -> Heritage {
+        // Not under the lock of the entries: who shows what the file says holds theirs and wants that one.
+        let (loose_certificates, kept_certificates) = (self.files.shown(), self.kept.handles());
         let mut handed_down = self.handed_down.lock();
         let entries = self.entries.read();
         if handed_down.revision != entries.revision {
@@ -44,11 +46,7 @@ impl Catalog {
             let names = entries.by_name.values().map(named).collect();
             *handed_down = Names { revision: entries.revision, names };
         }
-        Heritage {
-            names: Arc::clone(&handed_down.names),
-            loose_certificates: self.files.shown(),
-            kept_certificates: self.kept.handles(),
-        }
+        Heritage { names: Arc::clone(&handed_down.names), loose_certificates, kept_certificates }
     }
 
     /// Takes over the handles of the parent.

@@ -8,7 +8,7 @@ use std::time::Instant;
 use cryptoki_sys::{CK_ATTRIBUTE_TYPE, CK_OBJECT_HANDLE, CKA_CLASS, CKA_KEY_TYPE, CKA_PUBLIC_KEY_INFO};
 
 use super::Catalog;
-use super::entry::{BELIEVED, Found, Wanted};
+use super::entry::{BELIEVED, Found, Pinned, Wanted};
 use super::listing::Order;
 use crate::error::Result;
 use crate::model::object::Object;
@@ -87,9 +87,13 @@ impl Catalog {
         if let Some(index) = self.index.read().as_ref().filter(is_current) {
             return Ok(Arc::clone(index));
         }
-        let objects = self.load(&order, wanted, deadline)?;
+        let pinned = Pinned::new(&order);
+        self.load(&order, wanted, deadline)?;
         // Loading counts as a change; one that comes after this moment makes the index stale, as it should.
         let generation = self.generation.load(Ordering::Acquire);
+        let objects = order.iter().flat_map(|entry| entry.objects()).collect();
+        drop(pinned);
+        self.trim(&order);
         let fits = order.len() <= self.settings.capacity;
         let index = Arc::new(Index::new(order, generation, wanted.certificates, objects));
         if fits {
@@ -118,7 +122,7 @@ impl Catalog {
         }
         let index = match all {
             Some(index) => index,
-            None => self.index(Wanted { keys: true, certificates: false }, deadline)?,
+            None => self.index(Wanted::KEYS, deadline)?,
         };
         let keys: HashSet<_> = index.objects.iter().filter_map(|(_, object)| public_key(object)).collect();
         candidates.retain(|(_, object)| public_key(object).is_none_or(|key| !keys.contains(key)));

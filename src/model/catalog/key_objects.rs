@@ -42,6 +42,11 @@ pub struct KeyObjects {
 }
 
 impl KeyObjects {
+    /// Whether a certificate of the others would be the same object as one of these.
+    pub fn is_called_as(&self, other: &Self) -> bool {
+        self.label == other.label && self.id == other.id && self.public_key == other.public_key
+    }
+
     /// Takes out what is of one of these types.
     pub fn hide(&mut self, types: &[CK_KEY_TYPE]) {
         let is_hidden = |object: &Option<Arc<Object>>| {

@@ -238,8 +238,7 @@ impl Catalog {
             return Ok(None);
         }
         let entry = self.new_entry(name);
-        let keys = Wanted { keys: true, certificates: false };
-        self.load(std::slice::from_ref(&entry), keys, deadline)?;
+        self.load(std::slice::from_ref(&entry), Wanted::KEYS, deadline)?;
         if entry.loaded.read().keys.is_none() {
             return Ok(None);
         }

@@ -54,8 +54,7 @@ impl Catalog {
     fn load_keys(&self, entries: &[Arc<Entry>], deadline: Deadline) -> Result<()> {
         let mut missing = Vec::new();
         let mut stored = false;
-        let keys = Wanted { keys: true, certificates: false };
-        for entry in entries.iter().filter(|entry| !entry.is_settled(keys, self.settings.refresh)) {
+        for entry in entries.iter().filter(|entry| !entry.is_settled(Wanted::KEYS, self.settings.refresh)) {
             let is_new = entry.loaded.read().keys.is_none();
             match self.on_disk(&entry.name).filter(|_| is_new) {
                 Some(info) => {
@@ -135,14 +134,24 @@ impl Catalog {
     }
 
     fn store_keys(&self, entry: &Entry, info: &KeyInfo) {
-        let alias = self.aliases.as_ref().and_then(|aliases| aliases.of(&entry.name)).unwrap_or_default();
         let configured = self.known.get(&entry.name);
-        let mut keys = key_objects::build(&self.maker(), &entry.name, info, configured, alias);
-        keys.hide(&self.hidden_types);
-        if let Some(odd) = &keys.remark {
-            self.log.info(format_args!("key {:?}: {odd}", entry.name));
+        let alias = || self.aliases.as_ref().and_then(|aliases| aliases.of(&entry.name));
+        let mut called = alias();
+        loop {
+            let of_now = called.clone().unwrap_or_default();
+            let mut keys = key_objects::build(&self.maker(), &entry.name, info, configured, of_now);
+            keys.hide(&self.hidden_types);
+            if let Some(odd) = &keys.remark {
+                self.log.info(format_args!("key {:?}: {odd}", entry.name));
+            }
+            entry.loaded.write().put_keys(keys);
+            // Whoever has renamed it meanwhile may have come too early to see this.
+            let now = alias();
+            if now == called {
+                return;
+            }
+            called = now;
         }
-        entry.loaded.write().put_keys(keys);
     }
 
     /// From the configuration, else the files, else the HSM: the first two cost no request.
@@ -177,9 +186,11 @@ impl Catalog {
                 Err(error) => failures.push((entry, error)),
             }
         }
-        self.store_missing(missing, deadline);
+        // Before anything is signed, which takes time: what came too late so far came too late by itself.
+        let settled = self.settle_failures(failures, progress, deadline);
+        let made = self.store_missing(missing, deadline);
         self.changed();
-        self.settle_failures(failures, progress, deadline).map(|_| ())
+        settled.map(|_| ()).and(made)
     }
 
     pub(super) fn store_certificate(
@@ -190,7 +201,7 @@ impl Catalog {
         origin: Origin,
     ) {
         let object = Arc::new(self.certificate_object(keys, certificate, origin));
-        entry.loaded.write().put_certificate(Some(Certified { object, origin }));
+        entry.loaded.write().put_certificate_of(keys, Some(Certified { object, origin }));
     }
 
     /// The object of a key's certificate, which shares its label and its id.
@@ -209,7 +220,7 @@ impl Catalog {
     }
 
     /// Drops the attributes that were wanted longest ago, beyond the bound, but not those that a caller is at.
-    fn trim(&self, in_use: &[Arc<Entry>]) {
+    pub(super) fn trim(&self, in_use: &[Arc<Entry>]) {
         let entries = self.entries.read();
         let is_loaded = |entry: &&Arc<Entry>| entry.loaded.read().keys.is_some();
         let loaded = entries.by_name.values().filter(is_loaded).count();

@@ -1,98 +1,184 @@
 //! Certificates for keys that have none: for applications that see a key only beside its certificate.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
-use cryptoki_sys::{CKA_SIGN, CKF_SIGN, CKM_ECDSA_SHA256, CKM_EDDSA, CKM_SHA256_RSA_PKCS};
+use cryptoki_sys::{
+    CKA_SIGN, CKF_SIGN, CKM_ECDSA_SHA256, CKM_EDDSA, CKM_SHA256_RSA_PKCS, CKR_DEVICE_ERROR,
+    CKR_USER_NOT_LOGGED_IN,
+};
 
 use super::Catalog;
-use super::aliases::{Aliases, Base64};
+use super::aliases::{Aliases, Base64, own_name};
 use super::entry::{Entry, Origin};
 use super::key_objects::KeyObjects;
 use crate::config::MissingCertificates;
 use crate::crypto::certificate::Certificate;
 use crate::crypto::public_key::PublicKey;
-use crate::crypto::self_issued;
+use crate::crypto::self_issued::{self, ToBeSigned};
 use crate::error::{Error, Result};
-use crate::model::mechanism::{Chosen, Parameter};
-use crate::model::object::{HsmKey, Material};
+use crate::model::mechanism::{Chosen, Mechanism, Parameter};
+use crate::model::object::{HsmKey, Material, key_type};
 use crate::model::operation::{Output, Room};
 use crate::model::sign::Signing;
 use crate::transport::Deadline;
 
+/// A key without a certificate.
+type Bare<'a> = (&'a Arc<Entry>, Arc<KeyObjects>);
+
+/// What there is for one.
+#[derive(PartialEq)]
+enum Substitute {
+    /// This one.
+    Made(Certificate),
+    /// None, and there will be none.
+    Nothing,
+    /// One that the key has to sign.
+    Unsigned,
+}
+
 impl Catalog {
-    /// Notes of these keys that they have no certificate, or gives them one. What cannot be signed now is tried again after
-    /// the next login, or when it is asked for whether there is one by now.
-    pub(super) fn store_missing(&self, keyless: Vec<(&Arc<Entry>, Arc<KeyObjects>)>, deadline: Deadline) {
-        let mut signs = self.settings.missing_certificates == MissingCertificates::SelfSigned
-            && self.backend.login_stands()
-            && self.backend.is_licensed();
-        for (entry, keys) in keyless {
-            let made = self.made(entry, &keys, &mut signs, deadline).unwrap_or_else(|error| {
-                self.log.warn(format_args!("key {:?} signs no certificate: {error}", entry.name));
-                signs = false;
-                None
-            });
-            match made {
-                Some(certificate) => self.store_certificate(entry, &keys, &certificate, Origin::Made),
-                None => entry.loaded.write().put_certificate(None),
+    /// Notes of these keys that they have no certificate, or gives them one.
+    ///
+    /// # Errors
+    /// `CKR_DEVICE_ERROR` when the deadline came before all had signed: what is signed stays, and the next call goes on.
+    pub(super) fn store_missing(&self, keys: Vec<Bare<'_>>, deadline: Deadline) -> Result<()> {
+        let none = |keys: Vec<Bare<'_>>| {
+            for (entry, keys) in keys {
+                entry.loaded.write().put_certificate_of(&keys, None);
             }
-        }
-    }
-
-    /// The certificate that is made for a key; none for one whose certificate an application brought, or destroyed.
-    fn made(
-        &self,
-        entry: &Entry,
-        keys: &KeyObjects,
-        signs: &mut bool,
-        deadline: Deadline,
-    ) -> Result<Option<Certificate>> {
-        let (Some(public), Some(key)) = (&keys.public_key, &keys.key) else { return Ok(None) };
-        let own = self.aliases.as_ref().and_then(|aliases| aliases.of(&entry.name)?.own_certificate);
-        if own.as_ref().is_some_and(|own| own.0.is_empty()) || self.kept.certifies(public) {
-            return Ok(None);
-        }
-        match (self.settings.missing_certificates, &self.aliases, &key.material) {
-            (MissingCertificates::Unsigned, ..) => Ok(Some(self_issued::unsigned(public, &keys.label))),
-            (MissingCertificates::SelfSigned, Some(aliases), Material::Hsm(hsm_key)) => {
-                if let Some(certificate) = own.and_then(|own| of_key(&own, public)) {
-                    return Ok(Some(certificate));
-                }
-                let may_sign = key.attributes.is_true(CKA_SIGN) && !hsm_key.approval && !hsm_key.password;
-                if !*signs || !may_sign {
-                    return Ok(None);
-                }
-                let certificate = self.self_signed(hsm_key, public, &keys.label, deadline)?;
-                certificate.map(|certificate| keep_first(aliases, entry, public, certificate)).transpose()
-            }
-            _ => Ok(None),
-        }
-    }
-
-    /// `None` where the token offers no mechanism for it.
-    fn self_signed(
-        &self,
-        key: &Arc<HsmKey>,
-        public: &PublicKey,
-        label: &str,
-        deadline: Deadline,
-    ) -> Result<Option<Certificate>> {
-        let wanted = [CKM_SHA256_RSA_PKCS, CKM_ECDSA_SHA256, CKM_EDDSA];
-        let key_type = crate::model::object::key_type(public);
-        let mut offers = self.traits.offers.iter();
-        let offered = offers.find(|(mechanism, offer)| {
-            wanted.contains(&mechanism.kind)
-                && mechanism.key_type() == key_type
-                && offer.flags & CKF_SIGN != 0
-        });
-        let (Some((mechanism, _)), Some(draft)) = (offered, self_issued::self_signed(public, label)) else {
-            return Ok(None);
         };
-        let chosen = Chosen { mechanism, parameter: Parameter::None };
+        let unsigned = self.substitute(keys);
+        let Some(aliases) = self.aliases.as_ref().filter(|_| !unsigned.is_empty() && self.may_sign_now())
+        else {
+            none(unsigned);
+            return Ok(());
+        };
+        // Whoever signs first and finds no place for it afterwards would sign again and again.
+        if let Err(error) = aliases.probe() {
+            self.log.warn(format_args!("no key signs a certificate, which could not be kept: {error}"));
+            none(unsigned);
+            return Ok(());
+        }
+        // Another process may have had the same wish.
+        self.show_kept();
+        let unsigned = self.substitute(unsigned);
+        let (signed, outcome) = self.have_signed(&unsigned, deadline);
+        let kept = keep(aliases, signed);
+        let without = self.substitute(unsigned);
+        if outcome.is_ok() || kept.is_err() {
+            none(without);
+        }
+        kept.and(outcome)
+    }
+
+    /// Gives keys what there is for them; gives back those that have to sign one.
+    fn substitute<'a>(&self, keys: Vec<Bare<'a>>) -> Vec<Bare<'a>> {
+        let mut unsigned = Vec::new();
+        for (entry, keys) in keys {
+            let substitute = self.substitute_of(entry, &keys);
+            match &substitute {
+                Substitute::Made(certificate) => {
+                    self.store_certificate(entry, &keys, certificate, Origin::Made);
+                }
+                Substitute::Nothing => entry.loaded.write().put_certificate_of(&keys, None),
+                Substitute::Unsigned => {
+                    unsigned.push((entry, keys));
+                    continue;
+                }
+            }
+            // Whoever has brought one, or taken one away, may have come too early to see this.
+            if self.substitute_of(entry, &keys) != substitute {
+                entry.loaded.write().certificate = None;
+            }
+        }
+        unsigned
+    }
+
+    fn substitute_of(&self, entry: &Entry, keys: &KeyObjects) -> Substitute {
+        let (Some(public), Some(_)) = (&keys.public_key, &keys.key) else { return Substitute::Nothing };
+        let own = self.aliases.as_ref().and_then(|aliases| aliases.own_certificate(public));
+        // One whose certificate an application brought, or destroyed.
+        if own.as_ref().is_some_and(|own| own.0.is_empty()) || self.kept.certifies(public) {
+            return Substitute::Nothing;
+        }
+        match self.settings.missing_certificates {
+            MissingCertificates::None => Substitute::Nothing,
+            MissingCertificates::Unsigned => Substitute::Made(self_issued::unsigned(public, &keys.label)),
+            MissingCertificates::SelfSigned => match own.and_then(|own| of_key(&own, public)) {
+                Some(certificate) => Substitute::Made(certificate),
+                None if self.can_sign(entry, keys) => Substitute::Unsigned,
+                None => Substitute::Nothing,
+            },
+        }
+    }
+
+    fn can_sign(&self, entry: &Entry, keys: &KeyObjects) -> bool {
+        !entry.cannot_sign.load(Ordering::Acquire) && self.draft(keys).is_some()
+    }
+
+    fn may_sign_now(&self) -> bool {
+        self.backend.login_stands() && self.backend.is_licensed()
+    }
+
+    /// What a key has to sign, with what; `None` where it does not, or where the token offers nothing for it.
+    fn draft<'a>(&self, keys: &'a KeyObjects) -> Option<(&'static Mechanism, &'a Arc<HsmKey>, ToBeSigned)> {
+        let (public, object) = (keys.public_key.as_ref()?, keys.key.as_ref()?);
+        let Material::Hsm(key) = &object.material else { return None };
+        if !object.attributes.is_true(CKA_SIGN) || key.approval || key.password {
+            return None;
+        }
+        let wanted = [CKM_SHA256_RSA_PKCS, CKM_ECDSA_SHA256, CKM_EDDSA];
+        let (mechanism, _) = self.traits.offers.iter().find(|(mechanism, offer)| {
+            let fits = wanted.contains(&mechanism.kind) && mechanism.key_type() == key_type(public);
+            fits && offer.flags & CKF_SIGN != 0
+        })?;
+        Some((mechanism, key, self_issued::self_signed(public, &keys.label)?))
+    }
+
+    /// The certificates that were signed, one after the other. A key that cannot sign spoils it for no other, but where two in
+    /// a row fail for the HSM's sake, or one for the login's, nobody signs any more.
+    fn have_signed(&self, keys: &[Bare<'_>], deadline: Deadline) -> (Vec<Certificate>, Result<()>) {
+        let mut signed = Vec::new();
+        let mut failures = 0;
+        for (entry, keys) in keys {
+            if deadline.remaining().is_none() {
+                return (signed, Err(Error::new(CKR_DEVICE_ERROR, "not all had signed before the deadline")));
+            }
+            let Some((mechanism, key, draft)) = self.draft(keys) else { continue };
+            let error = match self.sign(mechanism, key, draft, deadline) {
+                Ok(certificate) => {
+                    signed.push(certificate);
+                    failures = 0;
+                    continue;
+                }
+                Err(error) => error,
+            };
+            self.log.warn(format_args!("key {:?} signs no certificate: {error}", entry.name));
+            failures = if error.rv() == CKR_DEVICE_ERROR { failures + 1 } else { 0 };
+            if failures == 2 || error.rv() == CKR_USER_NOT_LOGGED_IN {
+                break;
+            }
+            // At the deadline, the first one is what everything waited for, and the next call will not.
+            if deadline.remaining().is_some() || signed.is_empty() {
+                entry.cannot_sign.store(true, Ordering::Release);
+            }
+        }
+        (signed, Ok(()))
+    }
+
+    fn sign(
+        &self,
+        mechanism: &'static Mechanism,
+        key: &Arc<HsmKey>,
+        draft: ToBeSigned,
+        deadline: Deadline,
+    ) -> Result<Certificate> {
         let backend = self.backend.as_ref();
+        let chosen = Chosen { mechanism, parameter: Parameter::None };
         let mut signing = Signing::new(&chosen, Arc::clone(key), backend)?;
         match signing.sign(Some(draft.bytes()), Room::Bytes(usize::MAX), backend, deadline)? {
-            Output::Bytes(signature) => Ok(Some(draft.signed(&signature))),
+            Output::Bytes(signature) => Ok(draft.signed(&signature)),
             Output::Length(_) => Err(Error::internal("a signature was asked for, not its length")),
         }
     }
@@ -103,32 +189,32 @@ impl Catalog {
             return;
         }
         for entry in self.entries.read().by_name.values() {
-            let certificate = &mut entry.loaded.write().certificate;
-            if matches!(certificate, Some(None)) {
-                *certificate = None;
+            entry.cannot_sign.store(false, Ordering::Release);
+            let mut loaded = entry.loaded.write();
+            let can_sign = loaded.keys.as_ref().is_some_and(|keys| self.draft(keys).is_some());
+            if can_sign && matches!(loaded.certificate, Some(None)) {
+                loaded.certificate = None;
             }
         }
     }
 }
 
-/// Keeps what a key signed. Another process may have been first: then its certificate is the one.
-fn keep_first(
-    aliases: &Aliases,
-    entry: &Entry,
-    public: &PublicKey,
-    certificate: Certificate,
-) -> Result<Certificate> {
+/// Keeps what keys signed. Where another process was first, or somebody has destroyed what it made, that counts.
+fn keep(aliases: &Aliases, signed: Vec<Certificate>) -> Result<()> {
     aliases.update(|content| {
-        let alias = content.keys.entry(entry.name.as_str().to_owned()).or_default();
-        if let Some(first) = alias.own_certificate.as_ref().and_then(|own| of_key(own, public)) {
-            return Ok(first);
+        for certificate in signed {
+            let Ok(public) = certificate.public_key() else { continue };
+            let name = own_name(&public);
+            let first = content.own_certificates.get(&name);
+            if first.is_none_or(|first| !first.0.is_empty() && of_key(first, &public).is_none()) {
+                content.own_certificates.insert(name, Base64(certificate.der().to_vec()));
+            }
         }
-        alias.own_certificate = Some(Base64(certificate.der().to_vec()));
-        Ok(certificate)
+        Ok(())
     })
 }
 
-/// The certificate, if it is one of this key: a key can have been made anew under its old name.
+/// The certificate, if it is one of this key: the file can be written by hand.
 fn of_key(own: &Base64, public: &PublicKey) -> Option<Certificate> {
     let certificate = Certificate::from_der(&own.0).ok()?;
     (certificate.public_key().as_ref() == Ok(public)).then_some(certificate)

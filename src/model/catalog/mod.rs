@@ -50,6 +50,7 @@ mod listing;
 mod loading;
 mod missing;
 mod naming;
+mod profile;
 
 /// The objects of one token that live at the HSM.
 pub struct Catalog {
@@ -62,7 +63,9 @@ pub struct Catalog {
     files: CertificateStore,
     on_disk: Option<AttributeCache>,
     aliases: Option<Aliases>,
+    taking_over: Mutex<()>,
     kept: KeptCertificates,
+    profile: Option<Arc<Object>>,
     counter: Arc<Counter>,
     changes: Arc<Changes>,
     log: Log,
@@ -122,7 +125,8 @@ impl Catalog {
         let known = token.keys.iter().map(|key| (KeyName::from(key.name.as_str()), key.clone())).collect();
         let on_disk = token.catalog.cache.clone();
         let on_disk = on_disk.map(|path| AttributeCache::new(path, traits.serial, log.clone()));
-        let catalog = Self {
+        let certificates_are_public = profile::certificates_are_public(backend.as_ref());
+        let mut catalog = Self {
             backend,
             settings: token.catalog.clone(),
             traits,
@@ -131,7 +135,9 @@ impl Catalog {
             files: CertificateStore::new(token.certificates.clone(), log.clone()),
             on_disk,
             aliases: token.catalog.aliases.clone().map(|path| Aliases::open(path, log.clone())),
+            taking_over: Mutex::new(()),
             kept: KeptCertificates::default(),
+            profile: None,
             counter,
             changes,
             log,
@@ -143,6 +149,8 @@ impl Catalog {
             loading: Mutex::new(()),
             handed_down: Mutex::default(),
         };
+        let profile = certificates_are_public.then(|| profile::public_certificates(&catalog.maker()));
+        catalog.profile = profile.map(Arc::new);
         catalog.show_kept();
         catalog
     }
@@ -154,9 +162,16 @@ impl Catalog {
     /// deadline comes before all is read.
     pub fn find(&self, template: &Template, deadline: Deadline) -> Result<Vec<Found>> {
         let wanted = Wanted::by(template);
-        if !wanted.keys && !wanted.certificates {
-            return Ok(Vec::new());
-        }
+        let mut found = match wanted.keys || wanted.certificates {
+            true => self.find_stored(template, wanted, deadline)?,
+            false => Vec::new(),
+        };
+        found.extend(self.matching_profile(template));
+        Ok(found)
+    }
+
+    fn find_stored(&self, template: &Template, wanted: Wanted, deadline: Deadline) -> Result<Vec<Found>> {
+        self.refresh_old_aliases();
         let name = template.label().filter(|_| self.backend.labels_are_names());
         let (mut found, all) = match name {
             Some(label) => {
@@ -180,7 +195,8 @@ impl Catalog {
     /// The object with this handle, read again if its attributes were dropped; `None` when it is gone.
     pub fn object(&self, handle: CK_OBJECT_HANDLE, deadline: Deadline) -> Result<Option<Arc<Object>>> {
         let Some(entry) = self.entries.read().by_number(handle / PARTS).cloned() else {
-            return Ok(self.files.by_handle(handle).or_else(|| self.kept.by_handle(handle)));
+            let others = self.files.by_handle(handle).or_else(|| self.kept.by_handle(handle));
+            return Ok(others.or_else(|| self.profile(handle)));
         };
         if let Some(object) = entry.object(handle) {
             entry.used.store(self.tick(), Ordering::Relaxed);
@@ -210,7 +226,7 @@ impl Catalog {
     /// `CKR_DEVICE_ERROR` when the HSM does not tell what it made; what the back end says.
     pub fn admit(&self, name: KeyName, deadline: Deadline) -> Result<Made> {
         let entry = self.new_entry(name);
-        self.forget_alias(&entry.name);
+        self.forget_alias(&entry.name, None);
         self.forget_on_disk(&entry.name);
         self.entries.write().admit(&entry);
         self.changes.note();
@@ -228,9 +244,8 @@ impl Catalog {
     /// The objects of a key that was just made. A member of the service may not know yet what another one made.
     fn load_new(&self, entry: &Arc<Entry>, deadline: Deadline) -> Result<Vec<Found>> {
         const PAUSE: Duration = Duration::from_millis(100);
-        let keys = Wanted { keys: true, certificates: false };
         loop {
-            let found = self.load(std::slice::from_ref(entry), keys, deadline)?;
+            let found = self.load(std::slice::from_ref(entry), Wanted::KEYS, deadline)?;
             if !found.is_empty() || deadline.remaining().is_none_or(|left| left < 2 * PAUSE) {
                 return Ok(found);
             }
@@ -241,9 +256,11 @@ impl Catalog {
     /// Forgets a key that was deleted, with what it was called.
     pub fn deleted(&self, name: &KeyName) {
         self.forget_on_disk(name);
+        let entry = self.entries.read().by_name.get(name).cloned();
+        let keys = entry.and_then(|entry| entry.loaded.read().keys.clone());
         self.entries.write().deleted(name);
         self.changed();
-        self.forget_alias(name);
+        self.forget_alias(name, keys.and_then(|keys| keys.public_key.clone()).as_ref());
     }
 
     /// Nobody knows what became of an order of this module's: the next search asks the HSM for all names, and for what this

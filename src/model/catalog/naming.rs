@@ -5,8 +5,9 @@ use cryptoki_sys::{
 };
 
 use super::Catalog;
-use super::aliases::{Alias, Content, Hex};
+use super::aliases::{Alias, Content, Hex, own_name};
 use crate::backend::KeyName;
+use crate::crypto::public_key::PublicKey;
 use crate::error::{Error, Result};
 use crate::model::template::Template;
 
@@ -38,25 +39,25 @@ impl Catalog {
             Ok(())
         })?;
         self.reload(std::slice::from_ref(name));
+        self.take_over();
         Ok(())
     }
 
     /// `None`: the key's own.
     fn new_label(&self, content: &Content, name: &KeyName, value: &[u8]) -> Result<Option<String>> {
-        let text = label_text(value)?;
-        if text.is_empty() || text == name.as_str() {
-            return Ok(None);
-        }
+        let own = name.as_str();
+        let text = Some(label_text(value)?).filter(|text| !text.is_empty()).unwrap_or(own);
         let entries = self.entries.read();
         let is_alias = |(other, alias): (&String, &Alias)| {
             alias.label.as_deref() == Some(text) && entries.may_have(&other.as_str().into())
         };
-        let is_name = content.keys.get(text).is_none_or(|alias| alias.label.is_none())
+        let is_name = text != own
+            && content.keys.get(text).is_none_or(|alias| alias.label.is_none())
             && entries.by_name.contains_key(&text.into());
-        match is_name || content.keys.iter().any(is_alias) {
-            true => Err(Error::new(CKR_ATTRIBUTE_VALUE_INVALID, "another key has that label")),
-            false => Ok(Some(text.to_owned())),
+        if is_name || content.keys.iter().any(is_alias) {
+            return Err(Error::new(CKR_ATTRIBUTE_VALUE_INVALID, "another key has that label"));
         }
+        Ok(Some(text).filter(|text| *text != own).map(str::to_owned))
     }
 
     /// That no key is called so here. (Whether one has it for its name, the HSM says.)
@@ -83,19 +84,52 @@ impl Catalog {
         self.alias_of(label).or_else(|| Some(label.into()).filter(is_itself))
     }
 
-    /// Takes over what other processes wrote.
+    /// Reads what other processes wrote.
     pub(super) fn refresh_aliases(&self) {
-        let renamed = self.aliases.as_ref().map(|aliases| aliases.refresh()).unwrap_or_default();
-        if !renamed.is_empty() {
-            self.reload(&renamed);
+        if let Some(aliases) = &self.aliases {
+            aliases.refresh();
+            self.take_over();
+        }
+    }
+
+    /// The same if the last time was long ago, since not every search takes a listing. What came with a change of this
+    /// process's own is shown in any case.
+    pub(super) fn refresh_old_aliases(&self) {
+        let Some(aliases) = &self.aliases else { return };
+        match aliases.is_fresh(self.settings.refresh) {
+            true => self.take_over(),
+            false => self.refresh_aliases(),
+        }
+    }
+
+    /// Shows what others have made the file say. Not while keys are read: it drops what was read of them.
+    pub(super) fn take_over(&self) {
+        let Some(aliases) = &self.aliases else { return };
+        // Who finds nothing to do may go on because it is done.
+        let _one_at_a_time = self.taking_over.lock();
+        let changes = aliases.take_changes();
+        if !changes.any {
+            return;
+        }
+        if !changes.keys.is_empty() {
+            self.reload(&Vec::from_iter(changes.keys));
+        }
+        let own = changes.own_certificates;
+        if !own.is_empty() {
+            self.forget_certificates_of(|public| own.contains(&own_name(public)));
         }
         self.show_kept();
     }
 
-    /// A key of this name is another one than before, or none.
-    pub(super) fn forget_alias(&self, name: &KeyName) {
+    /// A key of this name is another one than before, or none; `public` is the one that it had.
+    pub(super) fn forget_alias(&self, name: &KeyName, public: Option<&PublicKey>) {
         let Some(aliases) = &self.aliases else { return };
-        if let Err(error) = aliases.update(|content| Ok(content.keys.remove(name.as_str()))) {
+        let outcome = aliases.update(|content| {
+            content.keys.remove(name.as_str());
+            public.map(|public| content.own_certificates.remove(&own_name(public)));
+            Ok(())
+        });
+        if let Err(error) = outcome {
             self.log.warn(format_args!("the alias of key {name:?} stays: {error}"));
         }
     }

@@ -184,7 +184,18 @@ impl Token {
         self.backend.has_cryptography() && self.backend.has_random() && self.backend.is_licensed()
     }
 
-    /// What is refused on a token that nothing here can change.
+    /// Whether nothing of the token can be changed. What stands in a file of this machine can, even where nothing at the HSM
+    /// can.
+    pub fn is_write_protected(&self) -> bool {
+        self.backend.token_state().write_protected && !self.catalog.renames()
+    }
+
+    /// Whether read/write sessions are refused.
+    pub fn refuses_read_write(&self) -> bool {
+        self.backend.refuses_read_write() && !self.catalog.renames()
+    }
+
+    /// What is refused on a token of whose HSM nothing here can be changed.
     ///
     /// # Errors
     /// `CKR_TOKEN_WRITE_PROTECTED`

@@ -6,7 +6,8 @@ use std::sync::atomic::Ordering;
 use cryptoki_sys::{
     CK_BBOOL, CK_FALSE, CK_OBJECT_HANDLE, CK_SESSION_HANDLE, CKA_CLASS, CKA_COPYABLE, CKA_DESTROYABLE,
     CKA_MODIFIABLE, CKA_PRIVATE, CKA_TOKEN, CKO_CERTIFICATE, CKR_ACTION_PROHIBITED, CKR_DEVICE_ERROR,
-    CKR_KEY_HANDLE_INVALID, CKR_OBJECT_HANDLE_INVALID, CKR_TOKEN_WRITE_PROTECTED, CKR_USER_NOT_LOGGED_IN,
+    CKR_KEY_HANDLE_INVALID, CKR_OBJECT_HANDLE_INVALID, CKR_TEMPLATE_INCOMPLETE, CKR_TOKEN_WRITE_PROTECTED,
+    CKR_USER_NOT_LOGGED_IN,
 };
 use rand_core::{OsRng, RngCore};
 
@@ -155,17 +156,20 @@ impl Token {
 
     fn create_on_token(&self, template: &Template) -> Result<CK_OBJECT_HANDLE> {
         self.check_changeable()?;
-        if template.ulong(CKA_CLASS)? != Some(CKO_CERTIFICATE) {
-            let text = "objects of the HSM are not made from here";
-            return Err(Error::new(CKR_TOKEN_WRITE_PROTECTED, text));
+        match template.ulong(CKA_CLASS)? {
+            Some(CKO_CERTIFICATE) => {}
+            Some(_) => {
+                let text = "objects of the HSM are not made from here";
+                return Err(Error::new(CKR_TOKEN_WRITE_PROTECTED, text));
+            }
+            None => return Err(Error::new(CKR_TEMPLATE_INCOMPLETE, "the template lacks CKA_CLASS")),
         }
         self.check_private_access()?;
         self.catalog.create_certificate(template, self.deadline())
     }
 
-    /// What stands in a file of this machine can be changed even where nothing at the HSM can.
     fn check_changeable(&self) -> Result<()> {
-        if self.catalog.renames() { Ok(()) } else { self.check_writable() }
+        if self.is_write_protected() { self.check_writable() } else { Ok(()) }
     }
 
     /// `C_CopyObject`: of session objects, into the same or another session.
@@ -225,10 +229,10 @@ impl Token {
 
     fn rename(&self, handle: CK_OBJECT_HANDLE, object: &Object, template: &Template) -> Result<()> {
         template.check_consistent()?;
-        match key_name(object).filter(|_| self.sees_private()) {
+        self.check_private_access()?;
+        match key_name(object) {
             Some(name) => self.catalog.rename(&name, template),
-            None if self.sees_private() => self.catalog.rename_certificate(handle, template),
-            None => Err(Error::new(CKR_ACTION_PROHIBITED, "the object is not to be changed")),
+            None => self.catalog.rename_certificate(handle, object, template),
         }
     }
 

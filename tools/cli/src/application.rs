@@ -14,7 +14,8 @@ use p11rest_emulator::PIN;
 
 use crate::by_hand::{self, Restart};
 use crate::failure::Failure;
-use crate::library::{self, pkcs11_failure};
+use crate::library;
+use crate::refusal::pkcs11_failure;
 use crate::report::{self, Elapsed, Steps, detail};
 use crate::scheme::Scheme;
 use crate::token::encoding::hex;

@@ -9,12 +9,13 @@ use p11rest_emulator::Error;
 pub struct Failure {
     message: String,
     remedy: Option<String>,
+    in_log: bool,
 }
 
 impl Failure {
     /// What failed, on one line.
     pub fn new(message: impl fmt::Display) -> Failure {
-        Failure { message: message.to_string(), remedy: None }
+        Failure { message: message.to_string(), remedy: None, in_log: false }
     }
 
     /// For `map_err`: `context` says what was being done, or to which file.
@@ -25,6 +26,19 @@ impl Failure {
     /// Adds what the user can do.
     pub fn remedy(self, remedy: impl fmt::Display) -> Failure {
         Failure { remedy: Some(remedy.to_string()), ..self }
+    }
+
+    /// Notes that the module's log knows more.
+    pub fn in_log(self) -> Failure {
+        Failure { in_log: true, ..self }
+    }
+
+    /// Adds how to see the log, where that knows more and nothing better is known.
+    pub fn or_log(self, hint: Option<&str>) -> Failure {
+        match hint {
+            Some(hint) if self.in_log && self.remedy.is_none() => self.remedy(hint),
+            _ => self,
+        }
     }
 }
 

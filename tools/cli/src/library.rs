@@ -10,6 +10,7 @@ use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11};
 use cryptoki::error::Error;
 
 use crate::failure::Failure;
+use crate::refusal::pkcs11_failure;
 
 /// Names the module where `--module` does not.
 const MODULE_VARIABLE: &str = "P11REST_MODULE";
@@ -40,15 +41,7 @@ impl Args {
     /// The module, initialised.
     pub fn load(&self) -> Result<Pkcs11, Failure> {
         self.enter_environment()?;
-        load(&find(self.module.as_deref())?).map_err(|failure| self.or_log(failure))
-    }
-
-    /// Adds how to learn more, where the log is not asked for yet.
-    pub fn or_log(&self, failure: Failure) -> Failure {
-        match self.log {
-            Some(_) => failure,
-            None => failure.remedy("with --log warn the module says why"),
-        }
+        load(&find(self.module.as_deref())?)
     }
 
     /// The module takes these from the environment, as in any application. That of a running process cannot be changed
@@ -70,6 +63,11 @@ impl Args {
         anew.envs(wanted.into_iter().filter_map(|(name, value)| Some((name, value?))));
         Err(Failure::in_context("this program")(anew.exec()))
     }
+}
+
+/// How to learn more than a refusal tells, unless the log is shown already: `--log` is in the environment by now.
+pub fn log_hint() -> Option<&'static str> {
+    env::var_os(LOG_VARIABLE).is_none().then_some("--log warn tells why")
 }
 
 /// Loads and initialises the module.
@@ -112,14 +110,6 @@ pub fn existing_file(path: &Path) -> Result<PathBuf, Failure> {
     match absolute.is_file() {
         true => Ok(absolute),
         false => Err(Failure::new(format_args!("{}: not a file", path.display()))),
-    }
-}
-
-/// A refusal of the module, with the function that gave it.
-pub fn pkcs11_failure(error: Error) -> Failure {
-    match error {
-        Error::Pkcs11(code, function) => Failure::new(format_args!("C_{function:?}: {code:?}: {code}")),
-        error => Failure::new(error),
     }
 }
 

@@ -7,8 +7,10 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use clap::Subcommand;
-use der::pem::LineEnding;
+use der::Decode as _;
+use der::asn1::AnyRef;
 use reqwest::blocking::{Client, RequestBuilder, Response};
 use reqwest::header::{ACCEPT, CONTENT_TYPE, COOKIE, SET_COOKIE};
 use reqwest::{Certificate, Method, StatusCode, Url};
@@ -41,7 +43,7 @@ Example:
   A certificate for the account p11rest, which an administrator enrols:
     openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=p11rest -days 730 -keyout key.pem -out cert.pem
     p11rest luna enroll --url https://luna.example:8443 --user p11rest --by admin \\
-      --password-file admin.password --certificate cert.pem --ca luna.pem")]
+      --password-file admin.password --certificate cert.pem --key key.pem --ca luna.pem")]
 struct EnrollArgs {
     /// The appliance: https://HOST:8443. Plain http is for loopback alone.
     #[arg(long)]
@@ -58,6 +60,9 @@ struct EnrollArgs {
     /// The certificate of an RSA key, PEM.
     #[arg(long, value_name = "FILE")]
     certificate: PathBuf,
+    /// Its private key, where it is on this machine: looked at and named in the configuration, not sent.
+    #[arg(long, value_name = "FILE")]
+    key: Option<PathBuf>,
     /// The authority that the appliance's own certificate comes from, or that certificate if it signs itself; PEM. Else
     /// those of the system.
     #[arg(long, value_name = "FILE")]
@@ -70,7 +75,11 @@ struct EnrollArgs {
 /// Runs the command.
 pub fn run(args: &Args) -> Result<(), Failure> {
     let Command::Enroll(args) = &args.command;
-    let certificate = one_line_pem(&args.certificate)?;
+    let certificate = certificate(&args.certificate)?;
+    if let Some(key) = &args.key {
+        belongs_to(&certificate, key)?;
+    }
+    let certificate = one_line_pem(&certificate);
     let appliance = Appliance::new(args)?;
     appliance.enroll(&args.user, &certificate)?;
     line(format_args!(
@@ -85,30 +94,57 @@ pub fn run(args: &Args) -> Result<(), Failure> {
 
 /// What to write into the configuration of the module.
 fn slot(args: &EnrollArgs) -> String {
-    let certificate = fs::canonicalize(&args.certificate).unwrap_or_else(|_| args.certificate.clone());
+    let absolute = |path: &PathBuf| fs::canonicalize(path).unwrap_or_else(|_| path.clone());
+    let certificate = absolute(&args.certificate);
+    let key = match &args.key {
+        Some(key) => format!("key = {:?}\n", absolute(key)),
+        None => "# key: the file with its private key\n".to_owned(),
+    };
     let version = args.api_version.map(|version| format!("api_version = {version}\n")).unwrap_or_default();
     format!(
-        "[slot.luna]\nuser = {:?}\nlogin = \"certificate\"\ncertificate = {:?}\nkey = \"/path/of/its/key.pem\"\n{version}",
+        "[slot.luna]\nuser = {:?}\nlogin = \"certificate\"\ncertificate = {:?}\n{key}{version}",
         args.user, certificate
     )
 }
 
-/// The certificate as the vendor's samples write it: its base64 in one line.
-fn one_line_pem(path: &Path) -> Result<String, Failure> {
+/// The certificate in the file.
+fn certificate(path: &Path) -> Result<Vec<u8>, Failure> {
     let remedy =
         || format!("make one with: openssl req -x509 -key KEY -subj /CN=NAME -days 730 -out {}", shell(path));
     let wrong = |what: String| Failure::new(format_args!("{}: {what}", path.display())).remedy(remedy());
     let text = fs::read(path).map_err(|error| wrong(error.to_string()))?;
     match der::pem::decode_vec(&text) {
-        Ok(("CERTIFICATE", der)) => {
-            let pem = der::pem::encode_string("CERTIFICATE", LineEnding::LF, &der);
-            let pem = pem.map_err(|error| wrong(error.to_string()))?;
-            let digits: String = pem.lines().filter(|line| !line.starts_with("-----")).collect();
-            Ok(format!("-----BEGIN CERTIFICATE-----\n{digits}\n-----END CERTIFICATE-----"))
-        }
+        Ok(("CERTIFICATE", der)) => Ok(der),
         Ok((label, _)) => Err(wrong(format!("holds a {label}, and no certificate"))),
         Err(error) => Err(wrong(format!("is no certificate in PEM: {error}"))),
     }
+}
+
+/// Before the appliance knows a certificate with which nobody can log in. A private RSA key has the public one in it: modulus
+/// and exponent, one behind the other as there.
+fn belongs_to(certificate: &[u8], key: &Path) -> Result<(), Failure> {
+    let text = fs::read(key).map_err(Failure::in_context(key.display()))?;
+    let (label, private) = der::pem::decode_vec(&text).map_err(Failure::in_context(key.display()))?;
+    let public = rsa_numbers(certificate).map_err(Failure::in_context("the certificate's key"))?;
+    match private.windows(public.len()).any(|window| window == public) {
+        true => Ok(()),
+        false => Err(Failure::new(format_args!(
+            "{}: holds a {label}, and not that of the certificate",
+            key.display()
+        ))),
+    }
+}
+
+/// What is in the RSAPublicKey of a certificate.
+fn rsa_numbers(certificate: &[u8]) -> der::Result<Vec<u8>> {
+    let certificate = x509_cert::Certificate::from_der(certificate)?;
+    let key = certificate.tbs_certificate.subject_public_key_info.subject_public_key;
+    Ok(AnyRef::from_der(key.raw_bytes())?.value().to_vec())
+}
+
+/// The certificate as the vendor's samples write it: its base64 in one line.
+fn one_line_pem(certificate: &[u8]) -> String {
+    format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----", BASE64_STANDARD.encode(certificate))
 }
 
 /// The appliance, for one account.

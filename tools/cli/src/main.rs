@@ -18,6 +18,7 @@
 //! bench        the module beside a bare loop and reqwest, as processes of their own
 //! report       progress on standard output
 //! failure      what went wrong and what helps
+//! refusal      the same, where the module says no
 //! ```
 //!
 //! Exit status: 0 done, 1 failed, 2 wrong arguments.
@@ -41,6 +42,7 @@ mod manual;
 mod openssl;
 mod options;
 mod reference;
+mod refusal;
 mod report;
 mod scheme;
 mod token;
@@ -71,20 +73,8 @@ struct Cli {
 enum Command {
     /// Writes a configuration for the module.
     Init(init::Args),
-    /// Shows slots and tokens, and the objects and mechanisms of a token.
-    List(token::list::Args),
-    /// Signs a file with a key of a token.
-    Sign(token::sign::SignArgs),
-    /// Verifies a signature with a key of a token.
-    Verify(token::sign::VerifyArgs),
-    /// Writes a public key of a token in PEM.
-    PublicKey(token::export::Args),
-    /// Draws random bytes from the HSM.
-    Random(token::random::Args),
-    /// Has the HSM make a key.
-    Generate(token::generate::GenerateArgs),
-    /// Deletes a key at the HSM.
-    Delete(token::generate::DeleteArgs),
+    #[command(flatten)]
+    Token(token::Command),
     /// Signs a file through the module with keys of an emulated HSM, and lets OpenSSL verify it.
     Demo(DemoArgs),
     /// The half of the demo that loads the module.
@@ -141,13 +131,7 @@ fn main() -> ExitCode {
         Command::Demo(args) => demo::run(&args),
         Command::Application(args) => application::run(&args),
         Command::Init(args) => init::run(&args),
-        Command::List(args) => token::list::run(&args),
-        Command::Sign(args) => token::sign::sign(&args),
-        Command::Verify(args) => token::sign::verify(&args),
-        Command::PublicKey(args) => token::export::run(&args),
-        Command::Random(args) => token::random::run(&args),
-        Command::Generate(args) => token::generate::generate(&args),
-        Command::Delete(args) => token::generate::delete(&args),
+        Command::Token(command) => command.run(),
         Command::Luna(args) => luna::run(&args),
         Command::Completion(args) => manual::completion(&args),
         Command::Man(args) => manual::man(&args),

@@ -11,7 +11,7 @@ use super::client::{self, Args, Kind, nanoseconds};
 use super::hsm::{Hsm, Vendor};
 use super::{Bench, module};
 use crate::failure::Failure;
-use crate::library::pkcs11_failure;
+use crate::refusal::pkcs11_failure;
 use crate::report::line;
 
 /// How long the server holds each answer back, in milliseconds.

@@ -12,7 +12,7 @@ use p11rest_emulator::PIN;
 
 use super::client::{Args, Worker};
 use crate::failure::Failure;
-use crate::library::pkcs11_failure;
+use crate::refusal::pkcs11_failure;
 
 /// What is signed: always the same, so that the answer is a canned one.
 const DIGEST: [u8; 32] = [0x5a; 32];

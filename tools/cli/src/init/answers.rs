@@ -93,7 +93,7 @@ fn checked(form: Form, answer: &str) -> Result<String, String> {
         Form::Pairs => text(),
         Form::Secret => place_of_secret(answer),
         Form::File | Form::Certificates => {
-            fs::metadata(answer).map_err(|error| error.to_string())?;
+            fs::metadata(answer).map_err(|error| format!("{answer}: {error}"))?;
             path(answer)
         }
     }
@@ -145,16 +145,15 @@ impl<R: BufRead, W: Write> Dialog<R, W> {
         for question in vendor.all_questions() {
             while let Some(need) = answers.need(question) {
                 let usual = match need {
-                    Need::Must => None,
-                    Need::Usual(value) => Some(value),
-                    _ => Some("none"),
+                    Need::Usual(usual) | Need::May(usual) => Some(usual),
+                    Need::Must | Need::With(_) | Need::Unless(_) => None,
                 };
                 let hint = match question.form {
                     Form::Secret => " (pin, file:/path or env:NAME)",
                     _ => "",
                 };
                 let answer = self.ask(&format!("{}{hint}", question.ask), usual)?;
-                if answer == "none" && need == Need::May {
+                if matches!(need, Need::May(meaning) if answer == meaning || answer == "none") {
                     break;
                 }
                 if let Err(wrong) = answers.take(question, &answer) {
@@ -175,7 +174,7 @@ impl<R: BufRead, W: Write> Dialog<R, W> {
             let read = self.input.read_line(&mut line).map_err(Failure::in_context("standard input"))?;
             match line.trim() {
                 "" if read == 0 => return Err(Failure::new("no more answers")),
-                "" if usual.is_empty() => {}
+                "" if usual.is_empty() => self.say("  An answer is needed.\n")?,
                 "" => return Ok(usual.to_owned()),
                 answer => return Ok(answer.to_owned()),
             }
@@ -213,10 +212,14 @@ mod tests {
         assert_eq!(answers.value("slot.auth.password"), Some("pin"));
         assert_eq!(answers.value("slot.ciphertrust.domain"), None);
         assert_eq!(said.matches("It is none of these").count(), 1, "{said}");
+        assert_eq!(said.matches("An answer is needed").count(), 1, "{said}");
         assert_eq!(said.matches("it does not begin with https://").count(), 1, "{said}");
         assert_eq!(said.matches("it is not the place of a secret").count(), 1, "{said}");
         assert!(!said.contains("hunter2"), "{said}");
         assert!(!said.contains("private key"), "there is no certificate: {said}");
+        for meaning in ["The domain whose keys are shown [the account's]: ", " [those of the system]: "] {
+            assert_eq!(said.matches(meaning).count(), 1, "{said}");
+        }
     }
 
     #[test]

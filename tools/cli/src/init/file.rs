@@ -11,6 +11,10 @@ use super::vendor::{COMMENTS, Form, Question, Vendor};
 use crate::failure::Failure;
 use crate::reference::{self, Row};
 
+/// A key of FAST HSM is nothing without its serial number, which `init` reads from this file.
+const CERTIFICATE: &str = "slot.key.certificate";
+/// What stands for a serial number in a comment.
+const SERIAL: &str = "1234567890ABCDEF";
 /// How wide comments are.
 const WIDTH: usize = 100;
 
@@ -47,6 +51,8 @@ enum Line {
     Example(String),
     /// Tables of an array, in TOML.
     Tables(String),
+    /// It stands in those tables.
+    InTables,
 }
 
 fn table(key: &str) -> &str {
@@ -59,6 +65,12 @@ fn line(row: &Row, vendor: &Vendor, answers: &Answers) -> Result<Option<Line>, F
     }
     if let Some((_, example)) = COMMENTS.iter().find(|(key, _)| *key == row.key) {
         return Ok(Some(Line::Example((*example).to_owned())));
+    }
+    if row.key == "slot.key.serial" && vendor.all_questions().any(|question| question.key == CERTIFICATE) {
+        return Ok(Some(match answers.values(CERTIFICATE) {
+            [] => Line::Example(quoted(SERIAL)),
+            _ => Line::InTables,
+        }));
     }
     let Some(question) = vendor.all_questions().find(|question| question.key == row.key) else {
         return Ok(answers.value(row.key).map(quoted).map(Line::Answer));
@@ -92,20 +104,20 @@ fn written(table: &str, lines: &[(Row, Line)]) -> String {
     };
     let quiet = lines.iter().all(|(_, line)| matches!(line, Line::Example(_)));
     let mut text = match (lines, quiet) {
-        ([(_, Line::Tables(_))], _) => "\n".to_owned(),
+        ([.., (_, Line::Tables(_))], _) => "\n".to_owned(),
         (_, true) => format!("\n# {head}\n"),
         (_, false) => format!("\n{head}\n"),
     };
     for (row, line) in lines {
-        text.push_str(&comment(&reference::plain(row.meaning)));
-        let name = row.key.rsplit('.').next().unwrap_or(row.key);
+        let (name, meaning) = (row.key.rsplit('.').next().unwrap_or(row.key), reference::plain(row.meaning));
+        text.push_str(&match line {
+            Line::Tables(_) | Line::InTables => comment(&format!("{name}: {meaning}")),
+            Line::Answer(_) | Line::Example(_) => comment(&meaning),
+        });
         match line {
             Line::Answer(value) => text.push_str(&format!("{name} = {value}\n")),
-            // A key of FAST HSM is nothing without its serial number.
-            Line::Example(value) if row.key == "slot.key.certificate" => {
-                text.push_str(&format!("# serial = \"1234567890ABCDEF\"\n# {name} = {value}\n"));
-            }
             Line::Example(value) => text.push_str(&format!("# {name} = {value}\n")),
+            Line::InTables => {}
             Line::Tables(tables) => text.push_str(tables),
         }
     }

@@ -82,7 +82,8 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         dialog.questions(vendor, &mut answers)?;
     }
     if let Some(question) = answers.missing(vendor).first() {
-        return Err(Failure::new(format_args!("{} is missing", question.key)).remedy(option(question)));
+        return Err(Failure::new(format_args!("{} is missing", question.key))
+            .remedy(format_args!("name it with {}", option(question))));
     }
     answers.complete(vendor);
     write(&output, &file::text(vendor, &answers)?, args.force)
@@ -113,7 +114,7 @@ fn take(answers: &mut Answers, vendor: &Vendor, name: &str, value: &str) -> Resu
         return Err(Failure::new(format_args!("--set: {name:?} is not asked for with {}", vendor.name))
             .remedy(format_args!("these are: {}", names.join(", "))));
     };
-    answers.take(question, value).map_err(Failure::in_context(format_args!("slot.{name}")))
+    answers.take(question, value).map_err(Failure::in_context(option(question)))
 }
 
 /// The key without its first table.
@@ -121,11 +122,13 @@ fn short(question: &Question) -> &'static str {
     question.key.strip_prefix("slot.").unwrap_or(question.key)
 }
 
+/// The option that answers it.
 fn option(question: &Question) -> String {
     match short(question) {
-        "urls" => "name it with --url".to_owned(),
-        "label" => "name it with --label".to_owned(),
-        name => format!("name it with --set {name}=…"),
+        "urls" => "--url".to_owned(),
+        "label" => "--label".to_owned(),
+        "tls.ca" => "--ca".to_owned(),
+        name => format!("--set {name}=…"),
     }
 }
 

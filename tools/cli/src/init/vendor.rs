@@ -70,8 +70,8 @@ pub enum Need {
     Must,
     /// This holds if there is none.
     Usual(&'static str),
-    /// No.
-    May,
+    /// No; and this it means if there is none.
+    May(&'static str),
     /// If that key has one, and else it is not asked for.
     With(&'static str),
     /// Unless that key has one.
@@ -107,16 +107,16 @@ pub const FIRST: &[Question] = &[
 pub const LAST: &[Question] = &[
     question(
         "slot.tls.ca",
-        "The file with the authorities of its certificate, if not those of the system",
+        "The file with the authorities that its certificate comes from, or with that certificate if it signs itself",
         File,
-        May,
+        May("those of the system"),
         "/etc/p11rest/ca.pem",
     ),
     question(
         "slot.tls.identity.certificate",
         "The file with a client certificate",
         File,
-        May,
+        May("none"),
         "/etc/p11rest/client.pem",
     ),
     question(
@@ -150,28 +150,28 @@ pub const VENDORS: &[Vendor] = &[
                 "slot.auth.bearer",
                 "Where the JSON Web Token is, if it asks for one",
                 Secret,
-                May,
+                May("none"),
                 "file:/run/secrets/tsb.jwt",
             ),
             question(
                 "slot.auth.api_key.key_management",
                 "Where the API key that lists keys is, if it asks for API keys",
                 Secret,
-                May,
+                May("none"),
                 "file:/run/secrets/tsb-key-management",
             ),
             question(
                 "slot.auth.api_key.key_operation",
                 "Where the API key that uses keys is, if it asks for API keys",
                 Secret,
-                May,
+                May("none"),
                 "pin",
             ),
             question(
                 "slot.auth.api_key.service",
                 "Where the API key for version and licence is, if there is one",
                 Secret,
-                May,
+                May("none"),
                 "file:/run/secrets/tsb-service",
             ),
         ],
@@ -187,7 +187,7 @@ pub const VENDORS: &[Vendor] = &[
                 "slot.key.certificate",
                 "The files with the certificates whose keys sign, with blanks between them",
                 Certificates,
-                May,
+                May("none yet: no key signs without one"),
                 "company.pem",
             ),
         ],
@@ -200,9 +200,9 @@ pub const VENDORS: &[Vendor] = &[
             question("slot.luna.user", "The account of the appliance", Text, Must, "p11rest"),
             question(
                 "slot.luna.certificate",
-                "The file with the certificate that it logs in with, if it has no password",
+                "The file with the certificate that it logs in with",
                 File,
-                May,
+                May("it has a password"),
                 "/etc/p11rest/luna-client.pem",
             ),
             question(
@@ -221,9 +221,9 @@ pub const VENDORS: &[Vendor] = &[
             ),
             question(
                 "slot.luna.partition",
-                "The partition, if there are several: id, name or label",
+                "The partition: id, name or label",
                 Text,
-                May,
+                May("the only one"),
                 "1682975235230",
             ),
             question(
@@ -244,16 +244,16 @@ pub const VENDORS: &[Vendor] = &[
             PASSWORD,
             question(
                 "slot.ciphertrust.domain",
-                "The domain whose keys are shown, if not the account's",
+                "The domain whose keys are shown",
                 Text,
-                May,
+                May("the account's"),
                 "production",
             ),
             question(
                 "slot.ciphertrust.connection",
-                "The connection to the directory that knows the account, if one does",
+                "The connection to the directory that knows the account",
                 Text,
-                May,
+                May("none: the service itself does"),
                 "ldap-1",
             ),
         ],
@@ -274,15 +274,21 @@ pub const VENDORS: &[Vendor] = &[
                 "slot.declared.parameters",
                 "Its parameters (name=value), with blanks between them",
                 Pairs,
-                May,
+                May("none"),
                 "mount=transit",
             ),
-            question("slot.auth.bearer", "Where the token is, if it asks for one", Secret, May, "pin"),
+            question(
+                "slot.auth.bearer",
+                "Where the token is, if it asks for one",
+                Secret,
+                May("none"),
+                "pin",
+            ),
             question(
                 "slot.auth.header.name",
                 "The header with a key of its own, if it asks for one",
                 Text,
-                May,
+                May("none"),
                 "X-API-Key",
             ),
             question(

@@ -9,7 +9,7 @@ use der::pem::LineEnding;
 use super::encoding::{self, Format};
 use super::key;
 use crate::failure::Failure;
-use crate::library::pkcs11_failure;
+use crate::refusal::pkcs11_failure;
 
 /// What `p11rest public-key` takes.
 #[derive(clap::Args)]

@@ -121,7 +121,7 @@ pub fn generate(args: &GenerateArgs) -> Result<(), Failure> {
 pub fn delete(args: &DeleteArgs) -> Result<(), Failure> {
     let token = args.token.open_to_write()?;
     let key = args.key.find(&token.session, &[ObjectClass::PRIVATE_KEY, ObjectClass::SECRET_KEY])?;
-    token.session.destroy_object(key.handle).map_err(crate::library::pkcs11_failure)?;
+    token.session.destroy_object(key.handle).map_err(crate::refusal::pkcs11_failure)?;
     line(format_args!("deleted: {}", key.described));
     Ok(())
 }

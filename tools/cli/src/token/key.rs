@@ -6,7 +6,7 @@ use cryptoki::session::Session;
 
 use super::encoding::hex;
 use crate::failure::Failure;
-use crate::library::pkcs11_failure;
+use crate::refusal::pkcs11_failure;
 
 /// Which key.
 #[derive(clap::Args)]

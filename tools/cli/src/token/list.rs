@@ -4,9 +4,10 @@ use cryptoki::context::Pkcs11;
 use cryptoki::mechanism::MechanismInfo;
 use cryptoki::slot::Slot;
 
-use super::{Token, key};
+use super::{NO_SLOTS, Token, key};
 use crate::failure::Failure;
-use crate::library::pkcs11_failure;
+use crate::library;
+use crate::refusal::pkcs11_failure;
 use crate::report::{columns, line};
 
 /// What `p11rest list` takes.
@@ -49,13 +50,18 @@ pub fn run(args: &Args) -> Result<(), Failure> {
 }
 
 fn slots(pkcs11: &Pkcs11) -> Result<(), Failure> {
+    let slots = pkcs11.get_all_slots().map_err(pkcs11_failure)?;
     let mut rows = vec![["slot", "token", "manufacturer", "model", "serial", "login"].map(str::to_owned)];
-    for slot in pkcs11.get_all_slots().map_err(pkcs11_failure)? {
-        rows.push(slot_row(pkcs11, slot)?);
+    for slot in &slots {
+        rows.push(slot_row(pkcs11, *slot)?);
     }
-    match rows.len() {
-        1 => line("no slots: there is no configuration, or an empty one"),
+    match slots[..] {
+        [] => line(NO_SLOTS),
         _ => columns(&rows).iter().for_each(line),
+    }
+    let with_token = pkcs11.get_slots_with_token().map_err(pkcs11_failure)?;
+    if let (true, Some(hint)) = (with_token.len() < slots.len(), library::log_hint()) {
+        eprintln!("no token: {hint}");
     }
     Ok(())
 }

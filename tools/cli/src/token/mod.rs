@@ -11,6 +11,7 @@
 
 use std::path::PathBuf;
 
+use clap::Subcommand;
 use cryptoki::context::Pkcs11;
 use cryptoki::error::{Error, RvError};
 use cryptoki::mechanism::{MechanismInfo, MechanismType};
@@ -18,17 +19,56 @@ use cryptoki::session::{Session, UserType};
 use cryptoki::slot::{Slot, TokenInfo};
 
 use crate::failure::Failure;
-use crate::library::{self, pkcs11_failure};
+use crate::library;
+use crate::refusal::pkcs11_failure;
 
 pub mod encoding;
 pub mod export;
-pub mod generate;
+mod generate;
 pub mod key;
-pub mod list;
-pub mod mechanism;
+mod list;
+mod mechanism;
 mod pin;
-pub mod random;
-pub mod sign;
+mod random;
+mod sign;
+
+/// A file in a folder that this user may not enter is not there for the module, whose log is silent about that.
+const NO_SLOTS: &str = "no slots: there is no configuration that this user can find, or an empty one";
+
+/// The commands.
+#[derive(Subcommand)]
+pub enum Command {
+    /// Shows slots and tokens, and the objects and mechanisms of a token.
+    List(list::Args),
+    /// Signs a file with a key of a token.
+    Sign(sign::SignArgs),
+    /// Verifies a signature with a key of a token.
+    Verify(sign::VerifyArgs),
+    /// Writes a public key of a token in PEM.
+    PublicKey(export::Args),
+    /// Draws random bytes from the HSM.
+    Random(random::Args),
+    /// Has the HSM make a key.
+    Generate(generate::GenerateArgs),
+    /// Deletes a key at the HSM.
+    Delete(generate::DeleteArgs),
+}
+
+impl Command {
+    /// Runs it.
+    pub fn run(&self) -> Result<(), Failure> {
+        let result = match self {
+            Command::List(args) => list::run(args),
+            Command::Sign(args) => sign::sign(args),
+            Command::Verify(args) => sign::verify(args),
+            Command::PublicKey(args) => export::run(args),
+            Command::Random(args) => random::run(args),
+            Command::Generate(args) => generate::generate(args),
+            Command::Delete(args) => generate::delete(args),
+        };
+        result.map_err(|failure| failure.or_log(library::log_hint()))
+    }
+}
 
 /// Which token, and who logs in.
 #[derive(clap::Args)]
@@ -82,7 +122,7 @@ impl Args {
         let (slot, info) = self.choose(&pkcs11)?;
         let session = open(&pkcs11, slot).map_err(pkcs11_failure)?;
         if info.login_required() && !self.no_login {
-            self.login(&session, &info).map_err(|failure| self.module.or_log(failure))?;
+            self.login(&session, &info)?;
         }
         Ok(Token { pkcs11, slot, label: info.label().to_owned(), session })
     }
@@ -99,9 +139,7 @@ impl Args {
         tokens.retain(|(_, info)| wanted(info));
         match (tokens.pop(), &self.token) {
             (Some(token), _) if tokens.is_empty() => Ok(token),
-            (_, _) if labels.is_empty() => Err(Failure::new("the module shows no token").remedy(
-                "name a configuration with --config; with --log warn the module says what is wrong with it",
-            )),
+            (_, _) if labels.is_empty() => Err(no_token(pkcs11)?),
             (Some(_), _) => Err(Failure::new("which token? Name it with --token").remedy(those)),
             (None, label) => {
                 let label = label.as_deref().unwrap_or_default();
@@ -117,6 +155,14 @@ impl Args {
         };
         session.login(UserType::User, pin.as_ref()).map_err(pkcs11_failure)
     }
+}
+
+/// Why no slot has a token.
+fn no_token(pkcs11: &Pkcs11) -> Result<Failure, Failure> {
+    Ok(match pkcs11.get_all_slots().map_err(pkcs11_failure)?[..] {
+        [] => Failure::new(NO_SLOTS).remedy("name one with --config; p11rest init writes one"),
+        _ => Failure::new("no slot has a token").in_log(),
+    })
 }
 
 impl Token {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::encoding::{self, Format};
 use crate::failure::Failure;
-use crate::library::pkcs11_failure;
+use crate::refusal::pkcs11_failure;
 
 /// What `p11rest random` takes.
 #[derive(clap::Args)]

@@ -12,7 +12,7 @@ use super::key::{self, Key};
 use super::mechanism::Scheme;
 use super::pin;
 use crate::failure::Failure;
-use crate::library::pkcs11_failure;
+use crate::refusal::pkcs11_failure;
 use crate::report::line;
 
 /// What `p11rest sign` takes.

@@ -128,6 +128,13 @@ fn serial_numbers_are_those_of_openssl() {
         2,
         "{text}"
     );
+    let without = stdout(&init(dir, &[&arguments[..], &more[2..]].concat()));
+    for (text, mark, key) in [(&text, "# serial: ", "serial = "), (&without, "# ", "# serial = ")] {
+        let (comment, _) = text.split_once(key).unwrap();
+        let said = comment.replace("\n# ", " ");
+        assert!(said.contains("certificate's serial number in hexadecimal, as openssl x509"), "{text}");
+        assert!(text.contains(&format!("{mark}For FAST HSM, and required there: ")), "{text}");
+    }
 
     fs::write(dir.join("cert.pem"), "no certificate").unwrap();
     let output = init(dir, &[&arguments[..], &more].concat());
@@ -187,12 +194,13 @@ fn what_is_missing_or_wrong_is_told_and_secrets_are_not_repeated() {
         &[&fast[..], &["--set", "luna.user=a"]].concat(),
         "these are: label, urls, auth.user, auth.password",
     );
+    told(&[&fast[..], &["--label", "b"][..0], &["--set", "label=b"]].concat(), "--label: it is there twice");
+    told(&[&fast[..], &["--ca", "nowhere.pem"]].concat(), "--ca: nowhere.pem: No such file");
     told(
-        &[&fast[..], &["--label", "b"][..0], &["--set", "label=b"]].concat(),
-        "slot.label: it is there twice",
+        &[&fast[..], &["--set", "key.certificate=no.pem"]].concat(),
+        "--set key.certificate=…: no.pem: No such file",
     );
-    told(&[&fast[..], &["--ca", "nowhere.pem"]].concat(), "slot.tls.ca: No such file");
-    told(&["--vendor", "luna", "--url", "ftp://a"], "slot.urls: it does not begin with https://");
+    told(&["--vendor", "luna", "--url", "ftp://a"], "--url: it does not begin with https://");
 }
 
 /// At a terminal it asks.

@@ -87,12 +87,17 @@ fn text(output: &Output) -> (Option<i32>, String) {
 fn an_enrolled_certificate_is_asked_for_a_proof() {
     let appliance = Appliance::start(&[]);
     assert!(!appliance.challenges("operator"));
-    let (status, said) = text(&appliance.enroll("operator", "operator", &[]));
+    let folder = appliance.dir.path().canonicalize().unwrap();
+    let key = folder.join("own.key");
+    let output = appliance.enroll("operator", "operator", &["--key", key.to_str().unwrap()]);
+    let (status, said) = text(&output);
     assert_eq!(status, Some(0), "{said}");
     assert!(appliance.challenges("operator") && !appliance.challenges("admin"));
-    for expected in ["[slot.luna]", "user = \"operator\"", "login = \"certificate\"", "/own.pem\""] {
-        assert!(said.contains(expected), "{said}");
-    }
+    let slot = format!(
+        "\n[slot.luna]\nuser = \"operator\"\nlogin = \"certificate\"\ncertificate = \"{0}/own.pem\"\nkey = \"{0}/own.key\"\n",
+        folder.display()
+    );
+    assert!(said.contains(&slot), "{slot} in {said}");
     assert!(!said.contains(appliance.emulator.read("operator.password").trim()));
 }
 
@@ -105,7 +110,7 @@ fn each_reading_of_the_call_is_tried() {
         let output = appliance.enroll("monitor", "admin", &["--api-version", "15"]);
         let (status, said) = text(&output);
         assert_eq!(status, Some(0), "{said}");
-        assert!(said.contains("api_version = 15"), "{said}");
+        assert!(said.contains("\n# key: the file with its private key\napi_version = 15"), "{said}");
     }
 }
 
@@ -135,6 +140,14 @@ fn what_the_appliance_refuses_is_told_with_a_remedy() {
     let bad = appliance.dir.path().join("bad.password");
     fs::write(&bad, "\n").unwrap();
     failed(appliance.enroll("operator", "bad", &[]), "there is no password in it");
+    let other = appliance.dir.path().join("other.key");
+    let genpkey = ["genpkey", "-algorithm", "RSA", "-out", other.to_str().unwrap()];
+    assert!(run(Command::new("openssl").args(genpkey)).status.success());
+    let key = ["--key", other.to_str().unwrap()];
+    failed(
+        appliance.enroll("operator", "admin", &key),
+        "other.key: holds a PRIVATE KEY, and not that of the certificate",
+    );
     fs::write(&appliance.certificate, "nothing").unwrap();
     failed(appliance.enroll("operator", "admin", &[]), "openssl req -x509");
     fs::copy(appliance.dir.path().join("own.key"), &appliance.certificate).unwrap();
@@ -168,7 +181,9 @@ fn a_password_is_read_from_standard_input_and_shown_to_no_network() {
 fn the_help_says_what_it_takes() {
     let (status, said) = text(&run(p11rest().args(["luna", "enroll", "--help"])));
     assert_eq!(status, Some(0));
-    for option in ["--url", "--user", "--by", "--password-file", "--certificate", "--ca", "--api-version"] {
+    for option in
+        ["--url", "--user", "--by", "--password-file", "--certificate", "--key", "--ca", "--api-version"]
+    {
         assert!(said.contains(option), "{option}: {said}");
     }
     let (status, said) = text(&run(p11rest().args(["luna", "enroll", "--user", "u"])));

@@ -171,7 +171,10 @@ fn keys_are_made_and_deleted() {
     }
     let made = stdout(&hsm.done(&["generate", "--key", "made", "--type", "aes-256"]));
     assert!(made.contains("CKO_SECRET_KEY, CKK_AES"), "{made}");
-    failed(&hsm.user(&["generate", "--key", "made", "--type", "aes-256"]), "C_GenerateKey: ");
+    failed(
+        &hsm.user(&["generate", "--key", "made", "--type", "aes-256"]),
+        "C_GenerateKey: CKR_ATTRIBUTE_VALUE_INVALID: the HSM makes no such key, or the label is taken\n",
+    );
 }
 
 /// Standard input and output, text instead of bytes, and the digest of OpenSSL.
@@ -221,7 +224,7 @@ fn the_pin_comes_from_the_environment_or_the_terminal_too() {
     let output = run(hsm.tool(&["random", "1"]).env("P11REST_PIN", "1234"));
     assert!(output.status.success(), "{output:?}");
     fs::write(hsm.path("pin"), "4321\n").unwrap();
-    failed(&hsm.user(&["random", "1"]), "C_Login: PinIncorrect");
+    failed(&hsm.user(&["random", "1"]), "C_Login: CKR_PIN_INCORRECT: the PIN is wrong\n");
     fs::write(hsm.path("pin"), "\n1234\n").unwrap();
     failed(&hsm.user(&["random", "1"]), "pin: its first line is empty");
 
@@ -273,14 +276,47 @@ fn what_is_wrong_is_told_with_its_remedy() {
         "The token offers: CKM_",
     );
     failed(&hsm.user(&["random", "1", "--token", "other"]), "there is no token \"other\"");
-    failed(&run(&mut hsm.tool(&["random", "1", "--no-login"])), "C_GenerateRandom: UserNotLoggedIn");
+    failed(&run(&mut hsm.tool(&["random", "1", "--no-login"])), "C_GenerateRandom: CKR_USER_NOT_LOGGED_IN: ");
+}
 
-    fs::write(hsm.path("bad.toml"), "version = 1\n[[slot]]\nlabel = \"a\"\nbackend = \"acme\"\n").unwrap();
-    let mut list = p11rest();
-    list.env("P11REST_MODULE", module())
-        .args(["list", "--log", "warn", "--config"])
-        .arg(hsm.path("bad.toml"));
-    let output = run(&mut list);
-    assert!(stdout(&output).contains("no token"), "{output:?}");
-    assert!(stderr(&output).contains("bad.toml:4: slot.backend: "), "{output:?}");
+/// The log is told of where it knows more and is not shown yet.
+#[test]
+fn refusals_are_told_in_a_line_and_the_log_tells_why() {
+    const HINT: &str = "\n         --log warn tells why\n";
+    let dir = TempDir::new().unwrap();
+    let tool = |text: &str, arguments: &[&str]| {
+        let config = dir.path().join("p11rest.toml");
+        fs::write(&config, text).unwrap();
+        let mut command = p11rest();
+        command.env("P11REST_MODULE", module()).env("P11REST_PIN", "1234").args(arguments);
+        run(command.arg("--config").arg(config))
+    };
+    let refused = |text: &str, told: &str, why: &str| {
+        let told = format!("p11rest: {told}");
+        let output = tool(text, &["list", "--objects"]);
+        assert_eq!(stderr(&output), format!("{told}{HINT}"));
+        let logged = stderr(&tool(text, &["list", "--objects", "--log", "warn"]));
+        assert!(logged.contains(why) && logged.ends_with(&format!("{told}\n")), "{why:?} in {logged}");
+    };
+    refused(
+        "version = 1\nfoo = 2\n",
+        "C_Initialize: CKR_GENERAL_ERROR: the configuration is wrong",
+        "p11rest.toml:2: foo: ",
+    );
+    // Nobody listens at port 1.
+    refused(
+        "version = 1\n[[slot]]\nlabel = \"a\"\nbackend = \"securosys\"\nurls = [\"http://127.0.0.1:1\"]\n\
+         [slot.auth]\nbearer = \"pin\"\n",
+        "C_Login: CKR_DEVICE_ERROR: the HSM cannot be reached, or does not do it",
+        "Connection refused",
+    );
+    let bad = "version = 1\n[[slot]]\nlabel = \"a\"\nbackend = \"acme\"\n";
+    refused(bad, "no slot has a token", "p11rest.toml:4: slot.backend: ");
+    let slots = tool(bad, &["list"]);
+    assert!(slots.status.success() && stdout(&slots).contains("0     no token\n"), "{slots:?}");
+    assert_eq!(stderr(&slots), "no token: --log warn tells why\n");
+    let slots = stderr(&tool(bad, &["list", "--log", "warn"]));
+    assert!(slots.contains("p11rest.toml:4: slot.backend: ") && !slots.contains("tells why"), "{slots}");
+    let empty = tool("", &["list", "--objects"]);
+    assert!(stderr(&empty).contains("an empty one\n         name one with --config"), "{empty:?}");
 }
