@@ -6,7 +6,7 @@ set -euo pipefail
 . "$(dirname "$0")/tls.bash"
 
 start_emulator tls
-# One request after the other, and so one connection for each process.
+# One request after the other, and so one connection for each process. What hides the Ed25519 key is in the master's environment alone.
 configure_for_engine "width = 1"
 cd "$work"
 port=$(handshakes port)
