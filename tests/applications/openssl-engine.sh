@@ -173,9 +173,13 @@ tls_server() {
 
 follow openssl "The engine: certificates" >/dev/null 2>&1
 commands=$(section openssl "The engine: a TLS server")
+declare -A types=([rsa-2048]=RSA-PSS [ec-p256]=ECDSA)
 for key in rsa-2048 ec-p256; do
     serve "${commands//rsa-2048/$key}"
     check "100 handshakes with $key" tls_server "$key"
+    for version in 1_2 1_3; do
+        check "$key and TLS $version: ${types[$key]}" signature_is "${types[$key]}" "$version" "$key.crt"
+    done
     check "a server goes on when the HSM has refused its key for a while" recovers "$key.crt"
     stop_server
 done

@@ -138,9 +138,13 @@ tls_server() {
 }
 
 commands=$(section openssl "The provider: a TLS server")
+declare -A types=([rsa-cert]=RSA-PSS [ec-cert]=ECDSA)
 for key in rsa-cert ec-cert; do
     serve "${commands//rsa-cert/$key}"
     check "100 handshakes with $key" tls_server "$key" 50 1
+    for version in 1_2 1_3; do
+        check "$key and TLS $version: ${types[$key]}" signature_is "${types[$key]}" "$version" "$hsm/keys/$key.crt"
+    done
     check "a server goes on when the HSM has refused its key for a while" recovers "$hsm/keys/$key.crt"
     stop_server
 done
