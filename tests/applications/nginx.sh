@@ -117,6 +117,20 @@ none_leaked() {
     [ "$1" -le 3 ] && [ "$open" -le 3 ]
 }
 
+# descriptors: what the master has open. With old workers go the sockets to them.
+descriptors() {
+    find "/proc/$(cat nginx.pid)/fd" -mindepth 1 -printf '%l\n' | sort
+}
+
+# no_descriptor_leaked BEFORE
+no_descriptor_leaked() {
+    local waited=0
+    while [ "$(descriptors | wc -l)" -gt "$(wc -l <<<"$1")" ]; do
+        [ $((waited += 1)) -lt 50 ] || { diff <(echo "$1") <(descriptors); return 1; }
+        sleep 0.1
+    done
+}
+
 no_complaint() {
     cat error.log
     # Who is not root is told that.
@@ -146,9 +160,34 @@ for version in 1_2 1_3; do
     check "the RSA certificate, TLS $version: RSA-PSS" signature_is RSA-PSS "$version" rsa-2048.crt
     check "the EC certificate, TLS $version: ECDSA" signature_is ECDSA "$version" ec-p256.crt
 done
+opened=$(descriptors)
 check "ten reloads under load" ten_reloads
 check "no connection is leaked" none_leaked "$before"
+check "no descriptor of the master is leaked" no_descriptor_leaked "$opened"
 check "nginx complains of nothing" no_complaint
 check "ends" ends
+
+# With the emulator's own configuration the master asks for its eight keys at the same time, and a worker for one: so many connections
+# they may have, however often the master starts anew.
+as_wide_as_by_default() {
+    local open
+    starts
+    both_sign
+    for _ in 1 2 3 4 5; do
+        reload
+    done
+    handshakes_and_signatures
+    open=$(connections)
+    echo "connections to the HSM: $open"
+    [ "$open" -ge 2 ] && [ "$open" -le 10 ]
+    ends
+}
+
+export P11REST_CONFIG=$hsm/p11rest.toml
+if [ "$(id -u)" -eq 0 ]; then
+    rights
+fi
+check "at the default width no connection is leaked" as_wide_as_by_default
+check "nginx complains of nothing then, either" no_complaint
 
 finish

@@ -37,7 +37,7 @@ shakes() {
 signature_is() {
     local -A algorithms=([RSA-PSS]=rsa_pss_rsae_sha256 [ECDSA]=ECDSA+SHA256:ECDSA+SHA384)
     local output
-    output=$(openssl s_client -connect "127.0.0.1:$port" "-tls$2" -sigalgs "${algorithms[$1]}" -CAfile "$3" \
+    output=$(timeout 20 openssl s_client -connect "127.0.0.1:$port" "-tls$2" -sigalgs "${algorithms[$1]}" -CAfile "$3" \
         -verify_return_error </dev/null 2>&1) || { printf '%s\n' "$output"; return 1; }
     printf '%s\n' "$output"
     grep -q "^Peer signature type: $1\$" <<<"$output"
