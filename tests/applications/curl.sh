@@ -4,6 +4,10 @@ set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/tls.bash"
 
+version curl --version
+version packaged libengine-pkcs11-openssl
+version packaged pkcs11-provider
+
 start_emulator tls
 configure_for_engine
 cd "$work"

@@ -5,6 +5,10 @@ set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/tls.bash"
 
+version nginx -v
+version packaged libengine-pkcs11-openssl
+version openssl version
+
 start_emulator tls
 # One request after the other, and so one connection for each process. What hides the Ed25519 key is in the master's environment alone.
 configure_for_engine "width = 1"

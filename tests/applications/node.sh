@@ -4,6 +4,10 @@
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
+version env NODE_PATH="$node_modules" node -p '
+    "Node.js " + process.version + ["pkcs11js", "graphene-pk11"].map(name => `, ${name} ${require(name + "/package.json").version}`).join("")'
+version openssl version
+
 start_emulator tls
 export NODE_PATH=$node_modules
 

@@ -5,6 +5,9 @@ set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/tls.bash"
 
+version openssl version
+version packaged libengine-pkcs11-openssl
+
 start_emulator tls
 configure_for_engine
 cd "$work"

@@ -5,11 +5,17 @@ set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/tls.bash"
 
+version openssl version
+version packaged pkcs11-provider
+
 start_emulator tls
 cd "$work"
 
 message=$work/message
 head -c 5000 /dev/urandom >"$message"
+
+# What the page asks for.
+check "pkcs11-provider 1.0 or newer" at_least 1.0 "$(packaged pkcs11-provider | cut -d ' ' -f 2)"
 
 for heading in "The PIN" "The provider: its configuration" "The provider: signing a file" "The provider: decrypting" \
     "The provider: certificates" "The provider: CMS" "The provider: programs that want a file"; do

@@ -4,6 +4,10 @@
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
+version osslsigncode -v
+version packaged libengine-pkcs11-openssl
+version openssl version
+
 start_emulator tls
 configure_for_engine
 cd "$work"

@@ -6,6 +6,9 @@
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
+version dpkg --version
+version openssl version
+
 built=$scratch/built
 again=$scratch/again
 message=$work/message

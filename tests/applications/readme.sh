@@ -3,6 +3,14 @@
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
+version opensc-tool --info
+version p11tool --version
+version ssh -V
+version java -version
+version openssl version
+version packaged pkcs11-provider
+version packaged libengine-pkcs11-openssl
+
 start_emulator tls
 export HOME=$work
 cd "$root"
