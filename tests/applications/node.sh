@@ -5,7 +5,8 @@ set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
 version env NODE_PATH="$node_modules" node -p '
-    "Node.js " + process.version + ["pkcs11js", "graphene-pk11"].map(name => `, ${name} ${require(name + "/package.json").version}`).join("")'
+    const of = name => `, ${name} ${require(name + "/package.json").version}`;
+    "Node.js " + process.version + of("pkcs11js") + of("graphene-pk11")'
 version openssl version
 
 start_emulator tls
