@@ -5,6 +5,9 @@ set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/tls.bash"
 
+version gnutls-cli --version
+version openssl version
+
 start_emulator tls
 head -c 3000 /dev/urandom >"$work/data"
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout "$work/server.key" -out "$work/server-ca.crt" -days 2 \

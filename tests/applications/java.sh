@@ -4,6 +4,9 @@
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
+version java -version
+version openssl version
+
 start_emulator tls
 cd "$work"
 # Two certificates that the HSM does not keep, and a slot id that is not its place in the list.
@@ -28,6 +31,8 @@ programs() {
     echo 'Main-Class: Pkcs11Signer' >manifest
     jar --create --file application.jar --manifest manifest -C classes .
 }
+# What the page asks for.
+check "Java 17 or newer" at_least 17 "$(java -version 2>&1 | sed -n 's/.* version "\([0-9.]*\).*/\1/p')"
 check "the programs compile" programs
 check "the provider's configuration" follow java "The provider's configuration"
 

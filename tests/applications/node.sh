@@ -4,6 +4,11 @@
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
+version env NODE_PATH="$node_modules" node -p '
+    const of = name => `, ${name} ${require(name + "/package.json").version}`;
+    "Node.js " + process.version + of("pkcs11js") + of("graphene-pk11")'
+version openssl version
+
 start_emulator tls
 export NODE_PATH=$node_modules
 

@@ -3,6 +3,9 @@
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
+version packaged libnss3
+version openssl version
+
 start_emulator tls
 mkdir "$work/nss"
 cd "$work/nss"

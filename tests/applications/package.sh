@@ -7,6 +7,9 @@
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
+version dpkg --version
+version openssl version
+
 built=$scratch/built/package
 again=$scratch/again/package
 message=$work/message

@@ -3,6 +3,9 @@
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
+version "$python" -c 'import importlib.metadata as m; print("python-pkcs11", m.version("python-pkcs11"))'
+version openssl version
+
 start_emulator tls
 export MODULE=$module PYTHONDONTWRITEBYTECODE=1
 

@@ -4,6 +4,9 @@
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
+version "$tool" --version
+version openssl version
+
 start_emulator tls
 message=$work/contract.pdf
 head -c 5000 /dev/urandom >"$message"
