@@ -100,9 +100,8 @@ fn tells_what_it_sees() {
     let serial = String::from_utf8(p11.token_info(slot).unwrap().serialNumber.to_vec()).unwrap();
     for object in session.find(&[]).unwrap() {
         let told = [CKA_CLASS, CKA_LABEL, CKA_ID, CKA_UNIQUE_ID].map(|kind| {
-            // The profile has no id.
-            let value = session.attribute(object, kind);
-            to_hex(&if kind == CKA_ID { value.unwrap_or_default() } else { value.unwrap() })
+            let value = session.attribute(object, kind).unwrap();
+            to_hex(&value)
         });
         println!("object {serial} {}", told.join(" "));
     }

@@ -404,8 +404,7 @@ impl Session {
         found[0]
     }
 
-    /// The labels of what a search finds, in order of the alphabet, but for objects that another test deletes meanwhile, and
-    /// for the profile, which has none.
+    /// The labels of what a search finds, in order of the alphabet, but for objects that another test deletes meanwhile.
     #[track_caller]
     pub fn labels(&self, template: &[Pair]) -> Vec<String> {
         let found = self.find(template).expect("a search").into_iter();
@@ -413,7 +412,7 @@ impl Session {
             Err(Code(CKR_OBJECT_HANDLE_INVALID)) => None,
             label => Some(String::from_utf8(label.expect("every object has a label")).expect("UTF-8")),
         };
-        let mut labels: Vec<_> = found.filter_map(label).filter(|label| !label.is_empty()).collect();
+        let mut labels: Vec<_> = found.filter_map(label).collect();
         labels.sort();
         labels
     }

@@ -1,6 +1,8 @@
 //! The profile that a token may say it conforms to (PKCS#11 3.2 section 4.12): certificates are public.
 //!
-//! NSS reads certificates of a token that says so without asking for a PIN first.
+//! NSS reads certificates of a token that says so without asking for a PIN first. Only who asks for profiles finds it, as the
+//! standard has it for hardware features and mechanisms (sections 4.3 and 4.11): programs that list all objects often know
+//! no such class, and end.
 
 use std::sync::Arc;
 
@@ -35,9 +37,10 @@ pub(super) fn public_certificates(maker: &Maker<'_>) -> Object {
 }
 
 impl Catalog {
-    /// The profile object, if it matches.
+    /// The profile object, if it is asked for.
     pub(super) fn matching_profile(&self, template: &Template) -> Option<Found> {
-        let profile = self.profile.as_ref().filter(|profile| template.matches(&profile.attributes))?;
+        let profile = self.profile.as_ref().filter(|_| template.class() == Some(CKO_PROFILE))?;
+        template.matches(&profile.attributes).then_some(())?;
         Some((HANDLE, Arc::clone(profile)))
     }
 
