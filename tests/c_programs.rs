@@ -8,9 +8,12 @@ use std::fs;
 use std::net::TcpListener;
 use std::process::Command;
 
-use support::c::{Program, compile, library, report, scratch, slot_at};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use support::c::{EMULATOR, Program, compile, library, report, scratch, slot_at};
 use support::emulator::Emulator;
 use support::gateway::Gateway;
+use support::openssl::openssl;
 use support::relay::Relay;
 
 mod support;
@@ -70,7 +73,16 @@ fn live() {
 
 #[test]
 fn transparent() {
-    Program::of("transparent", "transparent").run_on_emulator(TRANSPARENT, &[]);
+    let folder = EMULATOR.path("aliases");
+    fs::create_dir_all(&folder).unwrap();
+    let file = folder.join("aliases.json");
+    let key = EMULATOR.path("keys/ec-p256.pem");
+    let arguments = ["req", "-x509", "-key", key.to_str().unwrap(), "-subj", "/CN=kept", "-outform", "DER"];
+    let value = STANDARD.encode(openssl(&arguments, b""));
+    fs::write(&file, format!(r#"{{"certificates":{{"c":{{"label":"kept","value":"{value}"}}}}}}"#)).unwrap();
+    let config =
+        format!("{TRANSPARENT}{}\n[slot.catalog]\naliases = {file:?}\n", EMULATOR.text("p11rest.toml"));
+    Program::of("transparent", "transparent").run(&config, &[("KEPT", "kept".as_ref())]);
 }
 
 #[test]

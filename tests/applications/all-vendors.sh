@@ -4,6 +4,10 @@
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
+version opensc-tool --info
+version p11tool --version
+version openssl version
+
 start_emulator tls --vendor all
 # The same appliance once more, with the cryptography of the gateway.
 luna_with_gateway() {

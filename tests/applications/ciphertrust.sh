@@ -4,6 +4,13 @@
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
+version opensc-tool --info
+version p11tool --version
+version packaged libengine-pkcs11-openssl
+version ssh -V
+version java -version
+version openssl version
+
 token=ciphertrust
 # The public half of a pair has to be deleted by itself.
 start_emulator tls --vendor ciphertrust --set public_half=kept

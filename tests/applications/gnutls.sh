@@ -5,6 +5,9 @@ set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/tls.bash"
 
+version gnutls-cli --version
+version openssl version
+
 start_emulator tls
 head -c 3000 /dev/urandom >"$work/data"
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout "$work/server.key" -out "$work/server-ca.crt" -days 2 \
@@ -93,6 +96,31 @@ authenticates() {
     grep -A3 '^Client certificate' page
 }
 
+# The page has what it says of the proxy from p11-kit: "refusing to load the p11-kit-proxy.so module as a registered module".
+no_proxy() {
+    refused 'PKCS #11 initialization error' "${user[@]}" p11tool --provider "$(echo /usr/lib/*/p11-kit-proxy.so)" --list-tokens
+}
+
+# The page, and then a server of TLS that has neither the module nor a configuration: only the path of the socket.
+by_socket() {
+    "${user[@]}" bash -euo pipefail -c "trap 'p11-kit server --kill >&2 || true' ERR; $(section gnutls "From another process")
+        env | grep ^P11_KIT_SERVER_ >server.env" >said 2>&1
+    cat said
+    . ./server.env
+    export P11_KIT_SERVER_ADDRESS
+    trap 'stop_server; kill "$P11_KIT_SERVER_PID"' EXIT
+    [ "$(grep -c '\.\.\. ok$' said)" -eq 3 ]
+    has_key remote.crt ec-p256
+    rm "$home/.config/pkcs11/modules/p11rest.module"
+    unset P11REST_LOG_TARGET P11REST_LOG_LEVEL
+    user+=(env HOME=/nonexistent GNUTLS_PIN="$pin")
+    refused "No matching objects" "${user[@]}" p11tool --login --list-privkeys "pkcs11:token=$token"
+    serve "gnutls-serv --provider $(echo /usr/lib/*/pkcs11/p11-kit-client.so) --http --port 4433 --x509certfile remote.crt \
+        --x509keyfile 'pkcs11:token=$token;object=ec-p256;type=private'"
+    shakes remote.crt 1.2 3
+    shakes remote.crt 1.3 3
+}
+
 check "the page, \"The PIN\"" says 'Type: Private key' follow gnutls "The PIN"
 check "the page, \"Looking\"" looks
 check "the page, \"Certificates\"" certificates
@@ -110,5 +138,7 @@ for key in rsa-cert ec-cert; do
         check "the page, \"A TLS client\", with $key and TLS $version" authenticates "$key" "$version"
     done
 done
+check "p11-kit's proxy is not for GnuTLS" no_proxy
+check "the page, \"From another process\", and a server of TLS there" by_socket
 
 finish

@@ -4,6 +4,9 @@
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
+version java -version
+version openssl version
+
 start_emulator tls
 cd "$work"
 # Two certificates that the HSM does not keep, and a slot id that is not its place in the list.
@@ -28,6 +31,8 @@ programs() {
     echo 'Main-Class: Pkcs11Signer' >manifest
     jar --create --file application.jar --manifest manifest -C classes .
 }
+# What the page asks for.
+check "Java 17 or newer" at_least 17 "$(java -version 2>&1 | sed -n 's/.* version "\([0-9.]*\).*/\1/p')"
 check "the programs compile" programs
 check "the provider's configuration" follow java "The provider's configuration"
 
@@ -95,6 +100,14 @@ makes_keys() {
     [ "$(cat aliases.json)" = '{"keys":{}}' ]
     if P11REST_PIN=$pin "$tool" list --module "$module" --objects | grep "$made"; then return 1; fi
 }
+# The page has a program to be saved as Sign.java.
+page_program() {
+    section java "In a program" java >Sign.java
+    cp message data
+    follow java "In a program"
+    openssl dgst -sha256 -verify rsa-cert.pub -signature signature data
+}
+check "the page, \"In a program\"" page_program
 check "a module for every program" says '^ec-cert, PrivateKeyEntry' follow java "In every program"
 
 # signed KIND KEY: by the key, and what is signed is the manifest, says OpenSSL.
@@ -116,6 +129,24 @@ jarsigner_works() {
 }
 check "jarsigner signs and verifies" jarsigner_works
 check "keytool makes, certifies, renames and deletes a key" makes_keys
+
+# The same by a program: an authority certifies the key before it has a name, and it signs in another process.
+program_makes_keys() {
+    local mine=(openssl x509 -new -force_pubkey made.pem -subj /CN=made -days 5 -CA authority.crt -CAkey authority.key -out made.crt)
+    configure keys <<<"$(section java "Making and renaming keys" toml | sed "s|/var/lib/p11rest|$work|")"
+    run_java Pkcs11Keys make keys.cfg first made.pem chain.pem \
+        bash -c '"$@" && cat made.crt authority.crt >chain.pem' certify "${mine[@]}"
+    run_java Pkcs11Signer sign keys.cfg first SHA256withECDSA message first.sig
+    run_java Pkcs11Keys rename keys.cfg first second
+    run_java Pkcs11Signer sign keys.cfg second SHA256withECDSA message second.sig
+    openssl dgst -sha256 -verify made.pem -signature first.sig message
+    openssl dgst -sha256 -verify made.pem -signature second.sig message
+    refused 'missing: first' run_java Pkcs11Keys delete keys.cfg first
+    run_java Pkcs11Keys delete keys.cfg second
+    [ "$(cat aliases.json)" = '{"keys":{}}' ]
+    if P11REST_PIN=$pin "$tool" list --module "$module" --objects | grep 'p11rest-'; then return 1; fi
+}
+check "a program makes, renames and deletes a key" program_makes_keys
 
 # One run of the program for all signatures: KEY ALGORITHM SOURCE TARGET.
 wanted=()
@@ -163,6 +194,29 @@ by_id() {
     refused 'CKR_SLOT_ID_INVALID' run_java Pkcs11Sessions aliases no-slot.cfg
 }
 check "the slot by its id" by_id
+
+# A second slot of the same HSM, without rsa-cert.
+second_slot() {
+    configure two </dev/null
+    sed -n '/^\[\[slot\]\]/,$p' "$hsm/p11rest.toml" | sed 's/^label = .*/label = "second"/' >>"$P11REST_CONFIG"
+    printf '[slot.catalog]\nhide = ["rsa-cert"]\n' >>"$P11REST_CONFIG"
+    follow java "Several slots"
+    run_java Pkcs11Sessions aliases second.cfg >aliases
+    cat aliases
+    grep -qx ec-cert aliases
+    if grep rsa-cert aliases; then return 1; fi
+}
+check "the page, \"Several slots\"" second_slot
+
+two_slots() {
+    local slot
+    export P11REST_CONFIG=$hsm/two.toml
+    says '^SunPKCS11-second$' run_java Pkcs11Slots pkcs11.cfg second.cfg ec-cert message slot-1.sig slot-2.sig
+    for slot in 1 2; do
+        openssl dgst -sha256 -verify ec-cert.pub -signature "slot-$slot.sig" message
+    done
+}
+check "two slots at once, each with its own login" two_slots
 
 # What is left to Java: without the list it would be the module's.
 disabled() {

@@ -2,6 +2,7 @@
 #
 # A test starts an emulator, checks an application against it, and ends with `finish`:
 #
+#   version openssl version
 #   start_emulator tls
 #   check "the name of what must work" command arguments...
 #   finish
@@ -80,9 +81,12 @@ configure() {
     export P11REST_CONFIG=$hsm/$1.toml
 }
 
-# configure_for_engine [LINES]: with LINES for the catalog. libp11 0.4.12 gives up on a token that shows an Ed25519 key.
+# configure_for_engine [LINES]: the variables that the application's page exports for the slot, since libp11 0.4.12 gives up on a
+# token that shows an Ed25519 key; LINES for the catalog go into a file.
 configure_for_engine() {
-    configure engine <<<$'[slot.catalog]\nhide_types = ["ed25519"]\n'"${1:-}"
+    eval "$(grep '^export P11REST_SLOT_0_' "$root/docs/applications/${application%-engine}.md")"
+    : "${P11REST_SLOT_0_CATALOG_HIDE_TYPES:?is what the page exports}"
+    [ -z "${1:-}" ] || configure engine <<<$'[slot.catalog]\n'"$1"
 }
 
 # ordinary_user: from now on `"${user[@]}" COMMAND...`, and what `follow` does, is not root, for whom p11-kit reads no files of a
@@ -101,6 +105,25 @@ ordinary_user() {
         chown -R 65534:65534 "$scratch"
         user=(setpriv --reuid 65534 --regid 65534 --clear-groups -- "${user[@]}")
     fi
+}
+
+# version COMMAND...: shows what is tested: of what the command says, the first line with a version in it.
+version() {
+    local output line
+    output=$("$@" 2>&1)
+    line=$(grep -m 1 '[0-9]\.[0-9]' <<<"$output")
+    echo "        with $line"
+}
+
+# packaged NAME: a package of Debian and its version, for what does not tell its version itself.
+packaged() {
+    dpkg-query -W -f '${Package} ${Version}\n' "$1" 2>/dev/null || echo "$1 0.0, not of a package"
+}
+
+# at_least VERSION FOUND
+at_least() {
+    echo "found: $2"
+    printf '%s\n' "$1" "$2" | sort -V -C
 }
 
 # check NAME COMMAND...: the command must succeed; what it printed is shown if it does not. Functions run with errexit.

@@ -4,6 +4,11 @@
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
+version env NODE_PATH="$node_modules" node -p '
+    const of = name => `, ${name} ${require(name + "/package.json").version}`;
+    "Node.js " + process.version + of("pkcs11js") + of("graphene-pk11")'
+version openssl version
+
 start_emulator tls
 export NODE_PATH=$node_modules
 
@@ -93,18 +98,34 @@ graphene_hashes() {
     openssl dgst -sha256 -binary "$message" | cmp - "$work/digest"
 }
 
-# page PACKAGE KEY: its program signs with that key.
-page() {
-    section node "$1" js >"$work/page.js"
+page_of_pkcs11js() {
+    section node pkcs11js js >"$work/page.js"
     cd "$work"
     cp "$message" data
     node page.js
-    [[ $2 != ec-* ]] || sequence signature
-    openssl dgst -sha256 -verify "$2.pub" -signature signature data
+    sequence signature
+    openssl dgst -sha256 -verify ec-p256.pub -signature signature data
 }
 
-check "pkcs11js: the page" page pkcs11js ec-p256
-check "graphene-pk11: the page" page graphene-pk11 rsa-2048
+page_of_graphene() {
+    cd "$work"
+    cp "$message" data
+    PATH=$(dirname "$tool"):$PATH follow node graphene-pk11
+    openssl dgst -sha256 -verify rsa-2048.pub -signature signature data
+}
+
+# The ready file, with a key of the other kind and a slot that needs no login.
+without_a_pin() {
+    sed "s/\"pin\"/\"$pin\"/" "$P11REST_CONFIG" >"$hsm/open.toml"
+    chmod 600 "$hsm/open.toml"
+    P11REST_CONFIG=$hsm/open.toml node "$F/node-sign.js" "$module" "$token" ec-p256 <"$message" >"$signature"
+    sequence "$signature"
+    openssl dgst -sha256 -verify "$work/ec-p256.pub" -signature "$signature" "$message"
+}
+
+check "pkcs11js: the page" page_of_pkcs11js
+check "graphene-pk11: the page" page_of_graphene
+check "graphene-pk11: the ready file, without a PIN" without_a_pin
 check "pkcs11js: lists objects" lists
 check "pkcs11js: shows no private key before login" js pkcs11js before_login
 check "pkcs11js: reads a certificate" reads_a_certificate

@@ -3,6 +3,9 @@
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
+version packaged libnss3
+version openssl version
+
 start_emulator tls
 mkdir "$work/nss"
 cd "$work/nss"
@@ -142,7 +145,8 @@ for key in rsa-2048 ec-p256; do
 done
 
 logs_in() {
-    python3 "$root/tests/applications/nss_login.py" sql:nssdb "$module" "$token" "$1" message login.sig
+    python3 "$root/tests/applications/nss_login.py" sql:nssdb "$module" "$token" "$1" message login.sig \
+        "$(cat "$hsm/ready")" "$hsm/ca.pem"
     openssl dgst -sha256 -verify "$work/rsa-2048.pub" -signature login.sig message
 }
 check "a program asks for PINs as Firefox does" logs_in pin
@@ -150,6 +154,22 @@ check "a program asks for PINs as Firefox does" logs_in pin
 (umask 077 && sed "s/\"pin\"/\"$pin\"/" nss.toml >open.toml)
 export P11REST_CONFIG=$PWD/open.toml
 check "a program and a slot without a PIN" logs_in open
+
+# The policies that the page links to, with the module's path put in as it says: NSS loads the module that they name.
+policies() {
+    local named
+    follow nss "Firefox and Thunderbird"
+    named=$(python3 -c 'import json, sys
+(name, path), = json.load(sys.stdin)["policies"]["SecurityDevices"]["Add"].items()
+print(name, path)' <policies.json)
+    [ "$named" = "p11rest $module" ]
+    [ "$(grep -o '/usr/.*\.so' "$F/firefox-policies.json")" = "$(sed -n 's/^module: *//p' "$F/p11rest.module")" ]
+    mkdir profile
+    certutil -N -d sql:profile --empty-password
+    modutil -dbdir sql:profile -add "${named% *}" -libfile "${named#* }" -force
+    says "Token Name: $token " modutil -dbdir sql:profile -list "${named% *}"
+}
+check "the policies of Firefox" policies
 
 # The file has a base64 block of an algorithm and a bit string, the signature of a SHA-1 hash.
 pk1_verifies() {

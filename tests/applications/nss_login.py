@@ -1,10 +1,14 @@
 """NSS in a program, as Firefox has it: how often it asks for the PIN, and what it makes of wrong and empty ones.
 
-nss_login.py DATABASE MODULE TOKEN pin|open FILE SIGNATURE: signs FILE with the token's rsa-2048, by SHA-256.
+nss_login.py DATABASE MODULE TOKEN pin|open FILE SIGNATURE URL CA: signs FILE with the token's rsa-2048, by SHA-256. URL and CA are
+the emulator's, which tells how many requests it had.
 """
 
 import ctypes
+import json
+import ssl
 import sys
+import urllib.request
 
 CKF_INTERFACE_FORK_SAFE = 1
 SECSuccess, SECFailure, SECWouldBlock = 0, -1, -2
@@ -69,6 +73,25 @@ def expect(found, wanted, what):
     print(f"{what}: {found!r}")
 
 
+class Hsm:
+    """The emulator behind the token."""
+
+    def __init__(self, url, authority):
+        self.url, self.context = url, ssl.create_default_context(cafile=authority)
+
+    def requests(self):
+        """How many it had, those of this question left out."""
+        with urllib.request.urlopen(self.url + "/_emulator/stats", context=self.context) as answer:
+            counts = json.load(answer)["requests"]
+        return sum(count for route, count in counts.items() if "/_emulator" not in route)
+
+    def sees(self, result, call, *arguments):
+        """How many more it has after a call with this result."""
+        before = self.requests()
+        expect(call(*arguments), result, call.__name__)
+        return self.requests() - before
+
+
 def interfaces(path):
     """NSS asks for an interface that survives forks, and then for any."""
     get = ctypes.CDLL(path).C_GetInterface
@@ -80,15 +103,15 @@ def interfaces(path):
     expect(bool(found), True, "its table")
 
 
-def pins(slot, person):
+def pins(slot, person, hsm):
     expect(needs_login(slot), 1, "login needed")
     expect(needs_user_init(slot), 0, "PIN to be set first")
     expect(is_logged_in(slot, None), 0, "logged in")
 
     expect(authenticate(slot, 1, None), SECFailure, "nobody types a PIN")
     person.expect([False], "of it")
-    expect(check_password(slot, b""), SECWouldBlock, "an empty PIN")
-    expect(check_password(slot, b"4321"), SECWouldBlock, "a wrong PIN")
+    expect(hsm.sees(SECWouldBlock, check_password, slot, b""), 0, "requests for an empty PIN")
+    expect(hsm.sees(SECWouldBlock, check_password, slot, b"4321") > 0, True, "requests for a wrong PIN")
     person.answers = [b"", b"4321", b"1234"]
     expect(authenticate(slot, 1, None), SECSuccess, "the third PIN is right")
     person.expect([False, True, True], "of it")
@@ -120,7 +143,7 @@ def sign(token, source, target):
     free_certificate(certificate)
 
 
-def main(database, module, token, kind, source, target):
+def main(database, module, token, kind, source, target, url, authority):
     token = token.encode()
     interfaces(module)
     expect(initialise(database.encode()), SECSuccess, "NSS_Init")
@@ -128,7 +151,7 @@ def main(database, module, token, kind, source, target):
     slot = find_slot(token)
     expect(bool(slot), True, "the slot")
     if kind == "pin":
-        pins(slot, person)
+        pins(slot, person, Hsm(url, authority))
     else:
         expect(needs_login(slot), 0, "login needed")
     sign(token, source, target)

@@ -3,6 +3,8 @@
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
+version ssh -V
+
 start_emulator tls
 mkdir "$work/ssh"
 cd "$work/ssh"

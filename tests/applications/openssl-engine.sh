@@ -5,6 +5,9 @@ set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/tls.bash"
 
+version openssl version
+version packaged libengine-pkcs11-openssl
+
 start_emulator tls
 configure_for_engine
 cd "$work"
@@ -106,15 +109,24 @@ newline_behind_the_pin() {
         -sign "pkcs11:token=$token;object=rsa-2048;type=private;pin-source=line" "$message"
 }
 
-# As the page says, and the reason for `hide`. If this fails, a newer libp11 is there and the page is to be changed.
+# As the page says, and the reason for `hide_types`. If this fails, a newer libp11 is there and the page is to be changed.
 ed25519_shown() {
-    P11REST_CONFIG=$hsm/p11rest.toml refused 'not found' \
+    unset P11REST_SLOT_0_CATALOG_HIDE_TYPES
+    refused 'not found' \
         engine dgst -sha256 -keyform engine -sign "$(uri rsa-2048)" -out signature "$message"
+}
+
+# In the file, as the page has it for good.
+ed25519_hidden_by_the_file() {
+    unset P11REST_SLOT_0_CATALOG_HIDE_TYPES
+    configure hidden < <(section openssl "The engine: its configuration" toml)
+    signature rsa-2048 sha256
 }
 
 # The same HSM twice: the first slot shows all keys.
 second_slot() {
     local slot
+    unset P11REST_SLOT_0_CATALOG_HIDE_TYPES
     slot=$(sed -n '/^\[\[slot\]\]/,$p' "$hsm/p11rest.toml")
     configure two <<<"${slot/label = \"$token\"/label = \"for the engine\"}"$'\n[slot.catalog]\nhide_types = ["ed25519"]'
     says 'Private key (EdDSA' p11tool --batch --provider "$M" --login --set-pin "$pin" --list-privkeys "pkcs11:token=$token"
@@ -150,6 +162,7 @@ done
 check "a wrong PIN" wrong_pin
 check "a newline behind the PIN" newline_behind_the_pin
 check "a token that shows an Ed25519 key" ed25519_shown
+check "a file that hides it" ed25519_hidden_by_the_file
 check "a second slot that does not show it" second_slot
 
 # tls_server KEY: 100 handshakes, of TLS 1.2 and 1.3, and a signature of the HSM for each.
@@ -163,9 +176,13 @@ tls_server() {
 
 follow openssl "The engine: certificates" >/dev/null 2>&1
 commands=$(section openssl "The engine: a TLS server")
+declare -A types=([rsa-2048]=RSA-PSS [ec-p256]=ECDSA)
 for key in rsa-2048 ec-p256; do
     serve "${commands//rsa-2048/$key}"
     check "100 handshakes with $key" tls_server "$key"
+    for version in 1_2 1_3; do
+        check "$key and TLS $version: ${types[$key]}" signature_is "${types[$key]}" "$version" "$key.crt"
+    done
     check "a server goes on when the HSM has refused its key for a while" recovers "$key.crt"
     stop_server
 done

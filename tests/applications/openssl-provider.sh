@@ -5,11 +5,17 @@ set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/tls.bash"
 
+version openssl version
+version packaged pkcs11-provider
+
 start_emulator tls
 cd "$work"
 
 message=$work/message
 head -c 5000 /dev/urandom >"$message"
+
+# What the page asks for.
+check "pkcs11-provider 1.0 or newer" at_least 1.0 "$(packaged pkcs11-provider | cut -d ' ' -f 2)"
 
 for heading in "The PIN" "The provider: its configuration" "The provider: signing a file" "The provider: decrypting" \
     "The provider: certificates" "The provider: CMS" "The provider: programs that want a file"; do
@@ -138,9 +144,13 @@ tls_server() {
 }
 
 commands=$(section openssl "The provider: a TLS server")
+declare -A types=([rsa-cert]=RSA-PSS [ec-cert]=ECDSA)
 for key in rsa-cert ec-cert; do
     serve "${commands//rsa-cert/$key}"
     check "100 handshakes with $key" tls_server "$key" 50 1
+    for version in 1_2 1_3; do
+        check "$key and TLS $version: ${types[$key]}" signature_is "${types[$key]}" "$version" "$hsm/keys/$key.crt"
+    done
     check "a server goes on when the HSM has refused its key for a while" recovers "$hsm/keys/$key.crt"
     stop_server
 done

@@ -4,6 +4,10 @@
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
+version osslsigncode -v
+version packaged libengine-pkcs11-openssl
+version openssl version
+
 start_emulator tls
 configure_for_engine
 cd "$work"
@@ -21,6 +25,16 @@ sign() {
         -key "pkcs11:token=$token;object=$1;type=private;pin-value=${4:-$pin}"
 }
 
+# content: what signature.p7 is over. Authenticode has a SEQUENCE in the place of an OCTET STRING, of which all but the head is hashed;
+# OpenSSL finds the latter only.
+content() {
+    local start head length
+    read -r start head length < <(openssl asn1parse -in signature.p7 |
+        sed -n 's/^ *\([0-9]*\):d=5 *hl=\([0-9]*\) l= *\([0-9]*\) cons: SEQUENCE.*/\1 \2 \3/p')
+    openssl pkcs7 -in signature.p7 -outform DER >signature.der
+    tail -c +$((start + head + 1)) signature.der | head -c "$length" >content
+}
+
 # right KEY HASH FILE: signed by KEY, and over the program as it is.
 right() {
     local digest
@@ -32,7 +46,9 @@ right() {
     osslsigncode extract-signature -pem -in "$3" -out signature.p7
     openssl pkcs7 -in signature.p7 -print_certs -out shown.crt
     cmp <(openssl x509 -in shown.crt -outform DER) <(openssl x509 -in "$hsm/keys/$1.crt" -outform DER)
-    openssl asn1parse -in signature.p7 | grep -i -q "HEX DUMP\]:$digest"
+    content
+    openssl smime -verify -inform PEM -in signature.p7 -binary -content content -CAfile "$hsm/keys/$1.crt" -purpose any -out /dev/null
+    od -An -v -tx1 content | tr -d ' \n' | grep -q "$digest"
 }
 
 signs() {

@@ -4,6 +4,9 @@
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
+version packaged p11-kit
+version openssl version
+
 start_emulator tls
 message=$work/data
 head -c 5000 /dev/urandom >"$message"

@@ -3,6 +3,9 @@
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
+version p11tool --version
+version openssl version
+
 start_emulator tls
 # GnuTLS 3.7 knows the older encoding of an Edwards point only.
 configure gnutls </dev/null

@@ -1,13 +1,17 @@
 #!/bin/bash
-# `make package`: made twice, installed, used from where it is installed, removed. dpkg, readelf and OpenSSL have the last word.
+# `make package`: made twice, installed, used from where it is installed, as a page has it, removed. dpkg, readelf and OpenSSL have
+# the last word.
 #
 # As root it is installed on this machine, for as long as the test lasts. Otherwise, or if p11rest is installed already, below a
-# folder.
+# folder; the test says so, and what it leaves out.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
-built=$scratch/built
-again=$scratch/again
+version dpkg --version
+version openssl version
+
+built=$scratch/built/package
+again=$scratch/again/package
 message=$work/message
 head -c 5000 /dev/urandom >"$message"
 
@@ -16,14 +20,15 @@ triplet=x86_64-linux-gnu
 library=/usr/lib/$triplet/pkcs11/libp11rest.so
 registration=/usr/share/p11-kit/modules/p11rest.module
 
+# pack FOLDER: into FOLDER/package. What was built is packed, whatever it was built as.
 pack() {
-    P11REST_MODULE=$module P11REST_TOOL=$tool "$root/packaging/build" "$1"
+    make -C "$root" package target="$1" MAKE='make -o tools' P11REST_MODULE="$module" P11REST_TOOL="$tool"
 }
 
-# At another time of the day, for another user.
+# At another time of the day, for another user, in another folder.
 pack_again() {
     umask 077
-    TZ=Asia/Tokyo XZ_OPT=-9 pack "$again"
+    TZ=Asia/Tokyo XZ_OPT=-9 pack "${again%/package}"
     diff -r "$built" "$again"
 }
 
@@ -113,7 +118,13 @@ has_notices_of_all() {
 choose_place() {
     place=()
     prefix=
-    if [ "$(id -u)" -eq 0 ] && ! dpkg-query --status p11rest >/dev/null 2>&1; then return; fi
+    if [ "$(id -u)" -ne 0 ]; then
+        echo "note    package: not root, so below a folder, without asking p11-kit for the module"
+    elif dpkg-query --status p11rest >/dev/null 2>&1; then
+        echo "note    package: p11rest is installed already, so this one below a folder, without asking p11-kit for the module"
+    else
+        return 0
+    fi
     prefix=$scratch/root
     mkdir -p "$prefix/var/lib/dpkg/updates" "$prefix/var/lib/dpkg/info"
     touch "$prefix/var/lib/dpkg/status" "$prefix/var/lib/dpkg/available"
@@ -126,16 +137,22 @@ package_manager() {
     PATH=$PATH:/usr/sbin:/sbin dpkg "${place[@]}" --path-include='/usr/share/*' "$@"
 }
 
-# Which of the files and folders of the package are there.
-remains() {
-    local path
-    dpkg-deb --fsys-tarfile "$deb" | tar --list | sed -e 's|^\.||' -e 's|/$||' | while IFS= read -r path; do
-        [ ! -e "$prefix$path" ] || printf '%s\n' "$path"
-    done
+# What is there of what packages fill, of their folders in /var/lib, and everywhere what has our name; but for dpkg's own records,
+# what Python compiles, and where tests work. Files of others may vanish meanwhile.
+files_there() {
+    { find "$prefix"/ "$prefix"/usr "$prefix"/var -xdev '(' -path "$prefix/var/lib/dpkg" -o -path "$prefix/var/lib/apt" \
+        -o -name __pycache__ -o -path /tmp -o -path "$root" -o -path "$scratch" ')' -prune \
+        -o '(' -path "$prefix/usr/*" -o -path "$prefix/etc/*" -o -path "$prefix/var/lib/*" ! -path "$prefix/var/lib/*/*/*" \
+        -o -name '*p11rest*' ')' -print 2>/dev/null || true; } | sort -u
 }
 
 installs() {
     package_manager --install "$deb"
+    files_there | comm -13 "$work/before" - | sed "s|^$prefix||" >"$work/new"
+    dpkg-deb --fsys-tarfile "$deb" | tar --list | sed -e 's|^\.||' -e 's|/$||' | sort | comm -13 - "$work/new" >"$work/others"
+    cat "$work/others"
+    [ ! -s "$work/others" ]
+    grep -qx "$library" "$work/new"
     # `dpkg --verify` needs sums of files, which cargo-deb does not pack.
     (cd "$unpacked" && find . -type f) | while IFS= read -r path; do
         cmp "$unpacked/$path" "$prefix/$path"
@@ -197,6 +214,20 @@ is_registered() {
     fi
 }
 
+# The page that was installed, with a ready file that was installed, where docs/packaging.md says that they are.
+follows_a_page() {
+    local root=$prefix/usr/share/doc/p11rest heading
+    eval "$(sed -n '/^export M=.* F=/p' "$root/docs/packaging.md" | head -n 1)"
+    M=$prefix$M F=$prefix$F
+    [ "$M" = "$prefix$library" ]
+    cd "$work"
+    configure_for_engine
+    for heading in "The PIN" "The engine: its configuration" "The engine: signing a file"; do
+        follow openssl "$heading"
+    done
+    cmp rsa-2048.pem rsa-2048.pub
+}
+
 header_compiles() {
     printf '#define CKA_VENDOR_DEFINED 0x80000000UL\n#include <p11rest.h>\nunsigned long name = CKA_P11REST_KEY_NAME;\n' |
         cc -isystem "$prefix/usr/include" -Wall -Werror -c -x c -o /dev/null -
@@ -205,20 +236,21 @@ header_compiles() {
 leaves_nothing() {
     package_manager --purge p11rest
     installed=
-    remains | diff "$work/before" -
+    files_there | diff "$work/before" -
     if package_manager --status p11rest; then return 1; fi
 }
 
 # Whatever happens, the machine is as it was.
 leave() {
     local status=$?
+    set +e
     [ -z "${installed-}" ] || package_manager --purge p11rest
     (exit "$status")
     clean_up
 }
 trap leave EXIT
 
-check "packs" pack "$built"
+check "make package" pack "${built%/package}"
 version=$(sed -n '/^\[workspace.package\]/,/^$/s/^version = "\(.*\)"/\1/p' "$root/Cargo.toml")
 deb=$built/p11rest_$version-1_amd64.deb
 tarball=$built/p11rest-$version-$triplet.tar.gz
@@ -242,7 +274,7 @@ check "components: no path of this machine" lists_are_neutral
 check "the licences of all components" has_notices_of_all
 
 choose_place
-remains >"$work/before"
+files_there >"$work/before"
 installed=yes
 check "dpkg --install" installs
 check "documents, examples and changes" has_documents
@@ -253,6 +285,7 @@ start_emulator tls
 check "p11rest finds the installed module" finds_module "$tool"
 check "pkcs11-tool signs with the installed module" signs "$prefix$library"
 check "p11-kit knows the installed module" is_registered
+check "docs/applications/openssl.md of the package, with its ready file" follows_a_page
 check "p11rest.h" header_compiles
 check "dpkg --purge leaves nothing" leaves_nothing
 installed=

@@ -3,6 +3,9 @@
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
+version opensc-tool --info
+version openssl version
+
 start_emulator tls
 # The API leaves the size of an AES key open; what pkcs11-tool shows of it comes from here.
 configure sized <<'TOML'

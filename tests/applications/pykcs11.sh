@@ -3,6 +3,9 @@
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
+version "$python" -c 'import importlib.metadata as m; print("PyKCS11", m.version("PyKCS11"))'
+version openssl version
+
 start_emulator tls
 # What PyKCS11 loads if it is not told.
 export PYKCS11LIB=$module PYTHONDONTWRITEBYTECODE=1

@@ -3,6 +3,9 @@
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
+version "$python" -c 'import importlib.metadata as m; print("python-pkcs11", m.version("python-pkcs11"))'
+version openssl version
+
 start_emulator tls
 export MODULE=$module PYTHONDONTWRITEBYTECODE=1
 
@@ -117,12 +120,23 @@ check "decrypts AES_ECB" aes_ecb
 for hash in sha1:SHA_1 sha224:SHA224 sha256:SHA256 sha384:SHA384 sha512:SHA512; do
     check "hashes with ${hash#*:}" hashes "${hash%:*}" "${hash#*:}"
 done
+# The page has a virtual environment, the test's is elsewhere; and what verifies.
 page() {
-    section python python-pkcs11 python >"$work/page.py"
     cd "$work"
     cp "$message" data
-    "$python" page.py
+    mkdir -p venv/bin
+    printf '#!/bin/sh\nexec %q "$@"\n' "$python" >venv/bin/python
+    chmod +x venv/bin/python
+    PATH=$(dirname "$tool"):$PATH follow python python-pkcs11
     openssl dgst -sha256 -verify ec-p256.pub -signature signature data
+}
+
+# The ready file, with a key of the other kind and a slot that needs no login.
+without_a_pin() {
+    sed "s/\"pin\"/\"$pin\"/" "$P11REST_CONFIG" >"$hsm/open.toml"
+    chmod 600 "$hsm/open.toml"
+    P11REST_CONFIG=$hsm/open.toml "$python" "$F/python-sign.py" "$module" "$token" rsa-2048 <"$message" >"$signature"
+    openssl dgst -sha256 -verify "$work/rsa-2048.pub" -signature "$signature" "$message"
 }
 
 # Each message is signed by one of four children, the last one by their parent.
@@ -137,6 +151,7 @@ forks() {
 }
 
 check "the page" page
+check "the ready file, without a PIN" without_a_pin
 check "the page, \"After a fork\"" forks
 check "generates random bytes" py random
 check "a wrong PIN" py wrong_pin

@@ -4,6 +4,10 @@
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
+version rustc --version
+version sed -n '/^name = "cryptoki"$/{n;s/version = /cryptoki /p}' "$root/Cargo.lock"
+version openssl version
+
 # `make unit` has built it already.
 cargo build --quiet --locked --manifest-path "$root/Cargo.toml" -p p11rest --example sign
 sign=${CARGO_TARGET_DIR:-$root/target}/debug/examples/sign

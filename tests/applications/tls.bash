@@ -32,6 +32,18 @@ shakes() {
     handshakes shake "$port" "$@" || { cat "$work/server.log"; return 1; }
 }
 
+# signature_is TYPE VERSION CA: what the server signs with is of this type (RSA-PSS or ECDSA). The client takes no other, lest TLS 1.2
+# be RSA with PKCS#1.
+signature_is() {
+    local -A algorithms=([RSA-PSS]=rsa_pss_rsae_sha256 [ECDSA]=ECDSA+SHA256:ECDSA+SHA384)
+    local output
+    output=$(timeout 20 openssl s_client -connect "127.0.0.1:$port" "-tls$2" -sigalgs "${algorithms[$1]}" -CAfile "$3" \
+        -verify_return_error </dev/null 2>&1) || { printf '%s\n' "$output"; return 1; }
+    printf '%s\n' "$output"
+    grep -q "^Peer signature type: $1\$" <<<"$output"
+    grep -q 'Verify return code: 0' <<<"$output"
+}
+
 # requests PATTERN: how many requests the emulator has had whose method and path match, so far.
 requests() {
     curl -sS --cacert "$hsm/ca.pem" "$(emulator_url)/_emulator/stats" |

@@ -1,8 +1,11 @@
 #!/bin/bash
-# The tool as `make install` installs it: it finds its module, docs/tool.md goes from nothing to a signature with it, bash
-# completes, and nothing is left of it in the end. OpenSSL has the last word.
+# The tool as `make install` installs it: it finds its module, docs/tool.md goes from nothing to a signature with it, shells
+# complete, and nothing is left of it in the end. OpenSSL has the last word.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
+
+version "$tool" --version
+version openssl version
 
 start_emulator tls
 message=$work/contract.pdf
@@ -55,6 +58,22 @@ completes() {
     [ "${COMPREPLY[*]}" = sign ]
 }
 
+# zsh knows whose the script is by its first line, and reads all of it when it is loaded. -u: the folder may be of another user.
+completes_in_zsh() {
+    local script=$prefix/share/zsh/site-functions/_p11rest
+    zsh -n "$script"
+    says '^_p11rest$' env HOME="$work" zsh -f -c 'fpath=("$1" $fpath); autoload -U compinit && compinit -u -D && print -r -- $_comps[p11rest]
+        autoload +X _p11rest' zsh "${script%/*}"
+}
+
+completes_in_fish() {
+    local script=$prefix/share/fish/vendor_completions.d/p11rest.fish
+    fish --no-execute "$script"
+    HOME=$work fish --no-config -c 'source $argv[1]; complete --do-complete "p11rest sig"' "$script" >completed
+    cat completed
+    [ "$(cut -f 1 completed)" = sign ]
+}
+
 uninstalls() {
     make_it uninstall
     [ -z "$(find "$prefix" -type f)" ]
@@ -63,5 +82,7 @@ uninstalls() {
 check "make install" installs
 check "docs/tool.md, from nothing to a signature" from_nothing_to_a_signature
 check "bash completes" completes
+check "zsh reads its script" completes_in_zsh
+check "fish completes" completes_in_fish
 check "make uninstall" uninstalls
 finish

@@ -3,6 +3,10 @@
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
+version xmlsec1 --version
+version packaged libengine-pkcs11-openssl
+version openssl version
+
 start_emulator tls
 configure_for_engine
 cd "$work"

@@ -6,6 +6,8 @@ static CK_SLOT_ID slot;
 static struct signer signer;
 /* A session object. */
 static CK_OBJECT_HANDLE data;
+/* One that stands in the file of aliases, where there is such a file. */
+static CK_OBJECT_HANDLE kept;
 
 static int children;
 
@@ -29,6 +31,10 @@ static void check_data(void) {
     CHECK(attribute.ulValueLen == 4 && memcmp(value, "data", 4) == 0);
 }
 
+static CK_OBJECT_HANDLE find_kept(void) {
+    return getenv("KEPT") ? find_labelled(signer.session, CKO_CERTIFICATE, getenv("KEPT")) : CK_INVALID_HANDLE;
+}
+
 /* Without a word to the module before. */
 static void signs(void) {
     CHECK_RV(sign(&signer), CKR_OK);
@@ -43,6 +49,7 @@ static void knows_handles(void) {
     CHECK(token.ulSessionCount == 1);
     CHECK(state(signer.session) == CKS_RO_USER_FUNCTIONS);
     check_data();
+    CHECK(find_kept() == kept);
     CHECK(find(signer.session, CKO_PRIVATE_KEY) == signer.private_key);
     CHECK(find(signer.session, CKO_PUBLIC_KEY) == signer.public_key);
     CHECK_RV(log_in(signer.session), CKR_USER_ALREADY_LOGGED_IN);
@@ -185,6 +192,7 @@ int main(int argc, char **argv) {
     signer = open_signer(slot, 1);
     CHECK_RV(p11->C_CreateObject(signer.session, template, COUNT(template), &data), CKR_OK);
     CHECK_RV(sign(&signer), CKR_OK);
+    kept = find_kept();
 
     void (*const bodies[])(void) = {signs,       knows_handles,       opens_sessions, logs_out,   initializes,
                                     begins_anew, finalizes_after_use, has_children,   has_threads};

@@ -246,11 +246,10 @@ pub fn are_made_though_one_key_cannot(case: &Case) {
         "status": 400, "body": { "errorCode": 605, "reason": "res.error.in.hsm", "message": "not this key" },
     }));
     let labels = session.labels(&[number(CKA_CLASS, CKO_CERTIFICATE)]);
-    let mut others = [&seed.pairs(), seed.certified].concat();
-    others.retain(|other| other != label);
-    others.sort_unstable();
-    others.dedup();
-    assert_eq!(labels, others);
+    assert!(!labels.contains(&(*label).to_owned()), "{labels:?}");
+    for other in seed.pairs().iter().filter(|other| *other != label) {
+        assert!(labels.contains(&(*other).to_owned()), "{other} is not among {labels:?}");
+    }
     case.emulator.heal();
 }
 

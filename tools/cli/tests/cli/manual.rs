@@ -32,7 +32,7 @@ fn the_pages_are_without_a_warning_of_groff() {
     assert!(configuration.contains("P11REST_SLOT_0_EDWARDS_POINT") && configuration.contains("\"250ms\""));
 }
 
-/// Each shell reads its script; bash completes with it.
+/// Each shell has its script; bash completes with it. zsh and fish do in tests/applications/tool.sh.
 #[test]
 fn shells_complete() {
     for shell in ["bash", "zsh", "fish"] {
