@@ -35,7 +35,14 @@ pub fn tool() -> PathBuf {
     built(
         "P11REST_TOOL",
         "target/release/p11rest",
-        &["tools/cli/src", "tools/emulator/src", "pkcs11-test-config"],
+        // With the ready files that are built into it.
+        &[
+            "tools/cli/src",
+            "tools/emulator/src",
+            "pkcs11-test-config/fast.toml",
+            "pkcs11-test-config/jwt-hmac-gateway.toml",
+            "pkcs11-test-config/vault-transit.toml",
+        ],
     )
 }
 
@@ -50,9 +57,12 @@ fn built(variable: &str, default: &str, sources: &[&str]) -> PathBuf {
     path.canonicalize().expect("a file has a path")
 }
 
-/// The time of the youngest file below a folder, but for those that are in tests only: they build nothing anew.
-fn newest(folder: &Path) -> SystemTime {
-    let entries = folder.read_dir().expect("the sources can be read");
+/// The time of a file, or of the youngest one below a folder, but for those that are in tests only: they build nothing anew.
+fn newest(path: &Path) -> SystemTime {
+    if path.is_file() {
+        return path.metadata().and_then(|meta| meta.modified()).expect("a file has a time");
+    }
+    let entries = path.read_dir().expect("the sources can be read");
     let entries = entries.map(|entry| entry.expect("the sources can be read"));
     let is_test = |name: &std::ffi::OsStr| name == "tests" || name == "testing.rs";
     let times = entries.filter(|entry| !is_test(&entry.file_name())).map(|entry| {
