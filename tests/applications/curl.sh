@@ -9,7 +9,7 @@ version packaged libengine-pkcs11-openssl
 version packaged pkcs11-provider
 
 start_emulator tls
-configure_for_engine
+configure_for_engine curl
 cd "$work"
 
 # on_this_machine HEADING: the page's commands, for this emulator and this server.

@@ -81,12 +81,12 @@ configure() {
     export P11REST_CONFIG=$hsm/$1.toml
 }
 
-# configure_for_engine [LINES]: the variables that the application's page exports for the slot, since libp11 0.4.12 gives up on a
-# token that shows an Ed25519 key; LINES for the catalog go into a file.
+# configure_for_engine PAGE [LINES]: the variables that docs/applications/PAGE.md exports for the slot, since libp11 0.4.12 gives up
+# on a token that shows an Ed25519 key; LINES for the catalog go into a file.
 configure_for_engine() {
-    eval "$(grep '^export P11REST_SLOT_0_' "$root/docs/applications/${application%-engine}.md")"
+    eval "$(grep '^export P11REST_SLOT_0_' "$root/docs/applications/$1.md")"
     : "${P11REST_SLOT_0_CATALOG_HIDE_TYPES:?is what the page exports}"
-    [ -z "${1:-}" ] || configure engine <<<$'[slot.catalog]\n'"$1"
+    [ -z "${2:-}" ] || configure engine <<<$'[slot.catalog]\n'"$2"
 }
 
 # ordinary_user: from now on `"${user[@]}" COMMAND...`, and what `follow` does, is not root, for whom p11-kit reads no files of a

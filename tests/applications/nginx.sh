@@ -11,7 +11,7 @@ version openssl version
 
 start_emulator tls
 # One request after the other, and so one connection for each process. What hides the Ed25519 key is in the master's environment alone.
-configure_for_engine "width = 1"
+configure_for_engine nginx "width = 1"
 cd "$work"
 port=$(handshakes port)
 

@@ -9,7 +9,7 @@ version openssl version
 version packaged libengine-pkcs11-openssl
 
 start_emulator tls
-configure_for_engine
+configure_for_engine openssl
 cd "$work"
 
 message=$work/message

@@ -9,7 +9,7 @@ version packaged libengine-pkcs11-openssl
 version openssl version
 
 start_emulator tls
-configure_for_engine
+configure_for_engine osslsigncode
 cd "$work"
 
 pe_file() {

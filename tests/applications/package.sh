@@ -221,7 +221,7 @@ follows_a_page() {
     M=$prefix$M F=$prefix$F
     [ "$M" = "$prefix$library" ]
     cd "$work"
-    configure_for_engine
+    configure_for_engine openssl
     for heading in "The PIN" "The engine: its configuration" "The engine: signing a file"; do
         follow openssl "$heading"
     done

@@ -8,7 +8,7 @@ version packaged libengine-pkcs11-openssl
 version openssl version
 
 start_emulator tls
-configure_for_engine
+configure_for_engine xmlsec
 cd "$work"
 
 # method NAME: the template with another method to sign.
